@@ -1,0 +1,203 @@
+"""Bits per byte and accuracy, defined once (docs/metrics.md says it in words).
+
+* Bits per byte: the negative log2-likelihood of the response given the prompt, over all texts, divided by
+  the responses' bytes. The end token is not counted.
+* Accuracy with choices: the choice with the highest log-likelihood per byte is the right one.
+* Accuracy of free answers: the greedy answer equals the response after `normalised`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from transformers import DynamicCache
+
+from renga.models.contract import Sampling
+from renga.models.example import Example
+from renga.models.generate import answer_many
+from renga.models.local import LocalModel
+from renga.models.scoring import Tick, bits_per_byte
+from renga.models.weights import SharedWeights
+
+# A free answer may run this many tokens beyond the longest right one: enough for articles and punctuation.
+SPARE_TOKENS = 4
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well a model knows some texts. `accuracy` is None where it was not asked for."""
+
+    bits_per_byte: float
+    accuracy: float | None
+    texts: int
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        return asdict(self)
+
+
+def normalised(text: str) -> str:
+    """What counts when free answers are compared: NFKC, case-folded, without outer punctuation and articles."""
+    text = unicodedata.normalize("NFKC", text).casefold()
+    text = re.sub(r"\s+", " ", text).strip()
+    text = text.strip(".,;:!?\"'`()[]{}“”‘’。、！？ ")
+    return re.sub(r"^(the|an|a) ", "", text)
+
+
+def evaluate(
+    model: LocalModel,
+    examples: Sequence[Example],
+    *,
+    batch: int = 16,
+    accuracy: bool = True,
+    tick: Callable[[int, int], None] | None = None,
+) -> Scores:
+    """Score `examples`, all with responses, in batches of `batch` texts."""
+    closed = [example for example in examples if example.choices] if accuracy else []
+    free = [example for example in examples if not example.choices] if accuracy else list(examples)
+    bits = 0.0
+    right = 0
+    size = sum(len((example.response or "").encode()) for example in examples)
+    progress = _Progress(tick, len(examples) + (len(free) if accuracy else 0))
+    if closed:
+        closed_bits, closed_right = _score_choices(model, closed, batch, progress.within())
+        bits, right = bits + closed_bits, right + closed_right
+    if free:
+        sizes = np.array([len((example.response or "").encode()) for example in free])
+        bits += float((bits_per_byte(model, free, batch=batch, tick=progress.within()) * sizes).sum())
+        if accuracy:
+            right += _free_answers_right(model, free, batch)
+    share = right / len(examples) if accuracy and examples else None
+    return Scores(bits / max(1, size), share, len(examples))
+
+
+def evaluate_domains(
+    model: LocalModel,
+    domains: Mapping[str, Sequence[Example]],
+    *,
+    batch: int = 16,
+    accuracy: bool = True,
+    tick: Callable[[int, int], None] | None = None,
+) -> dict[str, Scores]:
+    """`evaluate` for each domain."""
+    return {
+        name: evaluate(model, examples, batch=batch, accuracy=accuracy, tick=tick)
+        for name, examples in domains.items()
+    }
+
+
+class _Progress:
+    """Counts texts over the parts of one evaluation."""
+
+    def __init__(self, tick: Tick | None, total: int) -> None:
+        self._tick = tick
+        self._total = total
+        self._before = 0
+
+    def within(self) -> Tick:
+        before = self._before
+
+        def step(done: int, _: int) -> None:
+            self._before = before + done
+            if self._tick:
+                self._tick(self._before, self._total)
+
+        return step
+
+
+def _free_answers_right(model: LocalModel, examples: Sequence[Example], batch: int) -> int:
+    by_length: dict[int, list[Example]] = defaultdict(list)
+    for example in examples:
+        tokens = len(model.vocabulary.encode(example.response or ""))
+        by_length[8 * math.ceil(tokens / 8)].append(example)
+    right = 0
+    for tokens, group in by_length.items():
+        sampling = Sampling(temperature=0.0, max_tokens=tokens + SPARE_TOKENS)
+        answers = answer_many(model, [example.prompt for example in group], sampling, batch=batch)
+        right += sum(
+            normalised(answer[0]) == normalised(example.response or "")
+            for answer, example in zip(answers, group, strict=True)
+        )
+    return right
+
+
+@torch.inference_mode()
+def _score_choices(
+    model: LocalModel, examples: Sequence[Example], batch: int, tick: Tick
+) -> tuple[float, int]:
+    """Bits of the right choices, and how many were picked. The prompt is read once for all its choices."""
+    model.weights.wear(model.adapter)
+    by_count: dict[int, list[Example]] = defaultdict(list)
+    for example in examples:
+        by_count[len(example.choices)].append(example)
+    bits, right, done = 0.0, 0, 0
+    for count, group in sorted(by_count.items()):
+        group = sorted(group, key=lambda example: len(example.prompt))
+        step = max(1, batch * 4 // count)
+        for start in range(0, len(group), step):
+            part = group[start : start + step]
+            likelihood = _choice_log_likelihoods(model.weights, part)
+            for example, row in zip(part, likelihood, strict=True):
+                sizes = np.array([max(1, len(choice.encode())) for choice in example.choices])
+                gold = example.choices.index(example.response or "")
+                right += int(np.argmax(row / sizes) == gold)
+                bits -= float(row[gold]) / math.log(2)
+            done += len(part)
+            tick(done, len(examples))
+    return bits, right
+
+
+def _choice_log_likelihoods(weights: SharedWeights, examples: Sequence[Example]) -> np.ndarray:
+    """Natural log-likelihood of every choice: [examples, choices]. All have the same number of choices."""
+    count = len(examples[0].choices)
+    prompts = [weights.template.prompt_ids(weights.tokenizer, example.prompt) for example in examples]
+    choices = weights.vocabulary.encode_many([c for example in examples for c in example.choices])
+    longest_prompt = max(map(len, prompts))
+    ids = torch.zeros((len(prompts), longest_prompt), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, longest_prompt - len(prompt) :] = torch.tensor(prompt)
+        mask[row, longest_prompt - len(prompt) :] = 1
+    cache = DynamicCache()
+    vocabulary = weights.vocabulary.size
+    with weights.meter.reading(int(mask.sum())):
+        output = weights.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+    first = output.logits[:, -1, :vocabulary].float().log_softmax(-1).repeat_interleave(count, 0)
+
+    longest = max(map(len, choices))
+    table = torch.zeros((len(choices), longest), dtype=torch.long)
+    real = torch.zeros_like(table)
+    for row, choice in enumerate(choices):
+        table[row, : len(choice)] = torch.tensor(choice)
+        real[row, : len(choice)] = 1
+    picked = first.gather(1, table[:, :1])
+    if longest > 1:
+        cache.batch_repeat_interleave(count)
+        lengths = mask.sum(1).repeat_interleave(count).unsqueeze(1)
+        with weights.meter.reading(int(real.sum()) - len(choices)):
+            output = weights.model(
+                input_ids=table[:, :-1],
+                attention_mask=torch.cat([mask.repeat_interleave(count, 0), real[:, :-1]], dim=1),
+                position_ids=lengths + torch.arange(longest - 1),
+                past_key_values=cache,
+                use_cache=True,
+            )
+        later = output.logits[:, :, :vocabulary].float()
+        flat = -torch.nn.functional.cross_entropy(
+            later.flatten(0, 1), table[:, 1:].flatten(), reduction="none"
+        ).view(len(choices), longest - 1)
+        picked = torch.cat([picked, flat], dim=1)
+    return (picked * real).sum(1).view(len(examples), count).double().numpy()

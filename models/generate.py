@@ -1,0 +1,104 @@
+"""Answers, derived from the contract: token by token for any model, in batches for local ones."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator, Sequence
+
+import torch
+from transformers import DynamicCache
+
+from renga.models.contract import Full, LanguageModel, Piece, Prompt, Sampling
+from renga.models.local import LocalModel
+from renga.models.sampling import pick
+
+
+def generate(model: LanguageModel, prompt: Prompt, sampling: Sampling) -> Iterator[int]:
+    """Ids of the answer, one at a time; the end token is not among them."""
+    generator = torch.Generator().manual_seed(sampling.seed)
+    session = model.open(prompt)
+    row = session.feed([], Full()).logp
+    for _ in range(sampling.max_tokens):
+        assert row is not None
+        token = int(pick(row[-1:], sampling, generator))
+        if token == model.vocabulary.end or token in model.vocabulary.specials:
+            return
+        yield token
+        row = session.feed([token], Full()).logp
+
+
+def respond(model: LanguageModel, prompt: Prompt | str, sampling: Sampling) -> Iterator[Piece]:
+    """The answer as text, streamed in whole characters: a character may span several tokens."""
+    prompt = Prompt(prompt) if isinstance(prompt, str) else prompt
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    for token in generate(model, prompt, sampling):
+        if text := decoder.decode(model.vocabulary.token_bytes(token)):
+            yield Piece(text)
+    if text := decoder.decode(b"", final=True):
+        yield Piece(text)
+
+
+def answer(model: LanguageModel, prompt: Prompt | str, sampling: Sampling) -> str:
+    """The whole answer as text."""
+    return "".join(piece.text for piece in respond(model, prompt, sampling))
+
+
+@torch.inference_mode()
+def answer_many(
+    model: LocalModel, prompts: Sequence[str], sampling: Sampling, *, samples: int = 1, batch: int = 16
+) -> list[list[str]]:
+    """`samples` answers to each of `prompts`, generated in batches: [prompts][samples].
+
+    The same answers as `answer` gives, up to the last bits of batched kernels; one seeded generator serves
+    the whole call. Prompts are taken in order of length, so that batches need little padding.
+    """
+    weights = model.weights
+    weights.wear(model.adapter)
+    generator = torch.Generator().manual_seed(sampling.seed)
+    encoded = [weights.template.prompt_ids(weights.tokenizer, prompt) for prompt in prompts]
+    order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
+    rows = [i for i in order for _ in range(samples)]
+    answers: list[list[str]] = [[] for _ in prompts]
+    for start in range(0, len(rows), batch):
+        chosen = rows[start : start + batch]
+        for i, ids in zip(chosen, _continue([encoded[i] for i in chosen], model, sampling, generator), strict=True):
+            answers[i].append(weights.vocabulary.bytes_of(ids).decode("utf-8", "replace"))
+    return answers
+
+
+def _continue(
+    prompts: Sequence[Sequence[int]], model: LocalModel, sampling: Sampling, generator: torch.Generator
+) -> list[list[int]]:
+    weights = model.weights
+    stops = torch.tensor(sorted(weights.vocabulary.specials | {weights.vocabulary.end}))
+    longest = max(map(len, prompts))
+    ids = torch.zeros((len(prompts), longest), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, longest - len(prompt) :] = torch.tensor(list(prompt))
+        mask[row, longest - len(prompt) :] = 1
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    cache = DynamicCache()
+    running = torch.ones(len(prompts), dtype=torch.bool)
+    taken = []
+    for _ in range(sampling.max_tokens):
+        with weights.meter.reading(int(running.sum()) * ids.shape[1]):
+            output = weights.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        logp = output.logits[:, -1, : weights.vocabulary.size].float().log_softmax(-1)
+        tokens = pick(logp, sampling, generator)
+        running &= ~torch.isin(tokens, stops)
+        taken.append(torch.where(running, tokens, -1))
+        if not running.any():
+            break
+        ids = tokens.unsqueeze(1)
+        mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
+        positions = positions[:, -1:] + 1
+    table = torch.stack(taken, dim=1).tolist()
+    return [[token for token in row if token >= 0] for row in table]

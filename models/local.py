@@ -1,0 +1,133 @@
+"""A language model in this process: a session is a cache that can be cut back.
+
+`transformers.generate` is the oracle in tests, not the engine: it can't rewind, and it gives one row where
+verification needs k + 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers import DynamicCache
+
+from renga.models.adapter import Adapter
+from renga.models.contract import Answer, Full, Prompt, Scores, TopK, Want
+from renga.models.meter import Meter
+from renga.models.vocabulary import Vocabulary
+from renga.models.weights import SharedWeights
+
+
+class LocalModel:
+    """Shared base weights, worn with one adapter or none."""
+
+    offers: frozenset[type[Want]] = frozenset({Full, TopK, Scores})
+
+    def __init__(self, weights: SharedWeights, adapter: Adapter | None = None) -> None:
+        self.weights = weights
+        self.adapter = adapter
+
+    @classmethod
+    def load(cls, reference: str, adapter: Adapter | None = None) -> LocalModel:
+        """Load the weights that `reference` names; see `renga.models.references`."""
+        return cls(SharedWeights.load(reference), adapter)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.weights.vocabulary
+
+    @property
+    def meter(self) -> Meter:
+        return self.weights.meter
+
+    def open(self, prompt: Prompt) -> LocalSession:
+        """A session that has read `prompt` in this model's own template."""
+        return self.open_ids(self.weights.template.prompt_ids(self.weights.tokenizer, prompt.text))
+
+    def open_ids(self, ids: Sequence[int]) -> LocalSession:
+        """A session that has read `ids`, at least one, as they are."""
+        return LocalSession(self, ids)
+
+
+class LocalSession:
+    """What a local model has read: the ids, and a key-value cache over all but perhaps the last of them.
+
+    The row at the boundary is not kept (a row of Gemma's is a megabyte): after opening or rewinding, the
+    last id is read again together with what is fed next.
+    """
+
+    def __init__(self, model: LocalModel, prompt_ids: Sequence[int]) -> None:
+        if not prompt_ids:
+            raise ValueError("a session needs at least one id before its first answer")
+        self._model = model
+        self._ids = list(prompt_ids)
+        self._start = len(self._ids)
+        # Recurrent states can't be cut back: such models read everything again.
+        self._cache = None if getattr(model.weights.model, "_is_stateful", False) else _empty_cache()
+        self._boundary: torch.Tensor | None = None
+
+    @property
+    def length(self) -> int:
+        """Ids read since the session opened."""
+        return len(self._ids) - self._start
+
+    @torch.inference_mode()
+    def feed(self, ids: Sequence[int], want: Want = Full()) -> Answer:
+        """Read `ids`; answer for the current place and the one after each id (see `contract.Answer`)."""
+        rows = self._read(list(ids))
+        if isinstance(want, Full):
+            return Answer(logp=rows)
+        if isinstance(want, Scores):
+            return Answer(scores=rows[:-1].gather(1, torch.tensor(ids, dtype=torch.long).unsqueeze(1)).squeeze(1))
+        logp, best = rows.topk(want.k, dim=-1)
+        tail = torch.log1p(-logp.exp().sum(-1).clamp(max=1.0))
+        return Answer(logp=logp, ids=best, tail=tail)
+
+    def rewind(self, length: int) -> None:
+        """Forget everything after the first `length` ids read since the session opened."""
+        if not 0 <= length <= self.length:
+            raise ValueError(f"can't rewind to {length}: {self.length} ids were read")
+        if length == self.length:
+            return
+        self._ids = self._ids[: self._start + length]
+        self._boundary = None
+        surplus = self._cached() - (len(self._ids) - 1)
+        if surplus > 0:
+            self._cut(surplus)
+
+    def _cached(self) -> int:
+        return 0 if self._cache is None else self._cache.get_seq_length()
+
+    def _read(self, ids: list[int]) -> torch.Tensor:
+        """Log-probabilities of the current place and of the one after each id: [len(ids) + 1, vocabulary]."""
+        unread = self._ids[self._cached() :] + ids
+        wanted = len(ids) + 1 if self._boundary is None else len(ids)
+        parts = [] if self._boundary is None else [self._boundary]
+        if wanted:
+            weights = self._model.weights
+            weights.wear(self._model.adapter)
+            with weights.meter.reading(len(unread)):
+                output = weights.model(
+                    input_ids=torch.tensor([unread]),
+                    past_key_values=self._cache,
+                    use_cache=self._cache is not None,
+                    logits_to_keep=wanted,
+                )
+            logits = output.logits[0, :, : weights.vocabulary.size]
+            wide = logits if logits.dtype == torch.float64 else logits.float()
+            parts.append(torch.log_softmax(wide, dim=-1))
+        self._ids += ids
+        rows = torch.cat(parts)
+        self._boundary = rows[-1:].clone()
+        return rows
+
+    def _cut(self, tokens: int) -> None:
+        # The one place that calls `crop`: its argument has changed meaning between releases of
+        # transformers; in 5.x it is minus the number of tokens to drop.
+        assert self._cache is not None
+        self._cache.crop(-tokens)
+
+
+def _empty_cache() -> DynamicCache:
+    # Made without the model's config: with it, sliding-window layers drop keys that a rewind still needs.
+    return DynamicCache()

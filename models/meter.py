@@ -1,0 +1,30 @@
+"""What a model has cost so far. Plans are compared by what the meter says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass
+class Meter:
+    """Counts of one model: forward passes, tokens read, bytes over the network, seconds inside it."""
+
+    passes: int = 0
+    tokens: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
+    seconds: float = 0.0
+
+    @contextmanager
+    def reading(self, tokens: int) -> Iterator[None]:
+        """Count one pass over `tokens` tokens and the time it takes."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.passes += 1
+            self.tokens += tokens
+            self.seconds += time.perf_counter() - start

@@ -1,0 +1,149 @@
+"""Where prepared models lie, and how a thing gets there whole or not at all.
+
+The store is a folder of the user's (`~/.cache/renga`, or what `RENGA_CACHE` says):
+
+    models/<sha256 of the file it came from>/   config, tokenizer, safetensors, `renga.json`
+    files/<name>.gguf                           weights put together from the pieces of a package
+    notes/<key>.json                            what was computed once about a file: its hash, a fingerprint
+
+Everything in it can be deleted at any time; it is made again when wanted.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from renga.errors import RengaError
+
+_CHUNK = 1 << 22
+
+
+def root() -> Path:
+    """The store's folder (it may not exist yet)."""
+    if place := os.environ.get("RENGA_CACHE"):
+        return Path(place).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base).expanduser() if base else Path.home() / ".cache") / "renga"
+
+
+@contextmanager
+def _told(doing: str, at: Path) -> Iterator[None]:
+    """Turns what the disk refuses into one line that a person can act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = f"free some space, or set RENGA_CACHE to a disk that has it (this one: {root()})"
+            raise RengaError(f"no space left while {doing} {at}", hint=hint) from error
+        hint = f"make {root()} writable, or set RENGA_CACHE to a folder that is"
+        raise RengaError(f"{doing} {at} failed: {error.strerror or error}", hint=hint) from error
+
+
+def publish_folder(target: Path, write: Callable[[Path], None]) -> Path:
+    """Let `write` fill a fresh folder, then give it the name `target` in one move.
+
+    A crash leaves at most a nameless folder, which the next run removes. When another process
+    published the same target first, its copy stays: targets are named by content.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _told("writing", target):
+        draft = Path(tempfile.mkdtemp(prefix=f".{target.name[:16]}-", dir=target.parent))
+        try:
+            write(draft)
+            for path in draft.iterdir():
+                _sync(path)
+            draft.chmod(0o755)
+            try:
+                draft.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            _sync(target.parent)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    return target
+
+
+def publish_file(target: Path, chunks: Iterator[bytes]) -> Path:
+    """Write a file under a temporary name and rename it to `target`."""
+    with _told("writing", target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=target.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, target)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    return target
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """The file's bytes, a few megabytes at a time."""
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+def stamp(paths: Sequence[Path]) -> str:
+    """What changes when one of the files does: their paths, sizes and times of last change, hashed."""
+    facts = [(str(p.resolve()), s.st_size, s.st_mtime_ns) for p in sorted(paths) for s in (p.stat(),)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def remembered(kind: str, paths: Sequence[Path], compute: Callable[[], str]) -> str:
+    """`compute()`, a costly string about the files, computed once as long as they stay as they are.
+
+    A store that can't be written only costs time: the answer is then computed again.
+    """
+    note = root() / "notes" / f"{kind}-{stamp(paths)[:40]}.json"
+    try:
+        value = json.loads(note.read_text())[kind]
+        if isinstance(value, str):
+            return value
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    value = compute()
+    try:
+        publish_file(note, iter([json.dumps({kind: value, "of": [str(p) for p in paths]}).encode()]))
+    except RengaError:
+        pass
+    return value
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of the file's bytes, hex; remembered by path, size and time of last change."""
+
+    def compute() -> str:
+        digest = hashlib.sha256()
+        for chunk in read_chunks(path):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    return remembered("sha256", [path], compute)
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Plain, sorted JSON with a final newline."""
+    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,138 @@
+"""Learning from texts: LoRA steps on gold text, and on what better models say about it.
+
+One loop serves both sides: a client on its private texts, a client on the transfer set, the host on the
+transfer set. The budget is in tokens, since that is what costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from renga.models.adapter import Adapter
+from renga.models.alignment import Targets
+from renga.models.distillation import kd_loss
+from renga.models.scoring import Encoded
+from renga.models.weights import SharedWeights
+
+# step, steps planned, loss, tokens read in the step
+OnStep = Callable[[int, int, float, int], None]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A text to learn: its gold response, and perhaps a teacher's rows brought to the learner's tokens.
+
+    `weight` scales the whole text's loss; `targets` is None where there is no teacher.
+    """
+
+    text: Encoded
+    targets: Targets | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How to learn. `distillation` in [0, 1] is the teacher's share of the loss where there is a teacher."""
+
+    rate: float
+    tokens: int
+    batch: int = 8
+    distillation: float = 0.5
+    temperature: float = 1.0
+    warmup: float = 0.1
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The adapter after learning, the loss of each step (nats per response token), and the tokens read."""
+
+    adapter: Adapter
+    losses: list[float] = field(default_factory=list)
+    tokens: int = 0
+
+
+def learn(
+    weights: SharedWeights,
+    adapter: Adapter,
+    lessons: Sequence[Lesson],
+    how: Learning,
+    on_step: OnStep | None = None,
+) -> Learned:
+    """Train a copy of `adapter` on `lessons` until the token budget is spent.
+
+    AdamW with a linear warm-up and a linear decay to a tenth; batches of like length in seeded order, every
+    text once before any twice. With nothing to learn or no budget the adapter comes back as it was.
+    """
+    plan = list(_plan([lesson.text.length for lesson in lessons], how))
+    if not plan:
+        return Learned(adapter)
+    losses: list[float] = []
+    read = 0
+    with weights.learning(adapter) as parameters:
+        optimiser = torch.optim.AdamW(parameters, lr=how.rate, betas=(0.9, 0.99), weight_decay=how.weight_decay)
+        for step, chosen in enumerate(plan):
+            for group in optimiser.param_groups:
+                group["lr"] = how.rate * _schedule(step, len(plan), how.warmup)
+            loss, tokens = _loss(weights, [lessons[i] for i in chosen], how)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(parameters, how.clip)
+            optimiser.step()
+            losses.append(float(loss.detach()))
+            read += tokens
+            if on_step:
+                on_step(step + 1, len(plan), losses[-1], tokens)
+        learned = weights.taken_off(adapter)
+    return Learned(learned, losses, read)
+
+
+def _loss(weights: SharedWeights, lessons: Sequence[Lesson], how: Learning) -> tuple[torch.Tensor, int]:
+    texts = [lesson.text for lesson in lessons]
+    sequences = [(*text.prompt, *text.response[:-1]) for text in texts]
+    counts = [len(text.response) for text in texts]
+    logits = weights.logits(sequences, counts).float()
+    gold = torch.tensor([token for text in texts for token in text.response])
+    nll = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
+    total = logits.new_zeros(())
+    for lesson, part, rows in zip(lessons, nll.split(counts), logits.split(counts), strict=True):
+        loss = part.sum()
+        if lesson.targets is not None and how.distillation > 0 and bool(lesson.targets.mask.any()):
+            divergence = kd_loss(rows, lesson.targets, how.temperature) * len(part)
+            loss = (1 - how.distillation) * loss + how.distillation * divergence
+        total = total + lesson.weight * loss
+    return total / sum(counts), sum(map(len, sequences))
+
+
+def _plan(lengths: Sequence[int], how: Learning) -> Iterator[list[int]]:
+    """Batches of indices, of like length, until `how.tokens` are spent; none if the first would overspend."""
+    if not lengths or how.tokens <= 0:
+        return
+    rng = np.random.default_rng(how.seed)
+    spent = 0
+    while True:
+        order = rng.permutation(len(lengths))
+        window = how.batch * 8
+        batches = []
+        for start in range(0, len(order), window):
+            part = sorted(order[start : start + window], key=lambda i: lengths[i])
+            batches += [part[i : i + how.batch] for i in range(0, len(part), how.batch)]
+        for index in rng.permutation(len(batches)):
+            batch = [int(i) for i in batches[index]]
+            spent += sum(lengths[i] for i in batch)
+            if spent > how.tokens:
+                return
+            yield batch
+
+
+def _schedule(step: int, steps: int, warmup: float) -> float:
+    rising = max(1, round(steps * warmup))
+    if step < rising:
+        return (step + 1) / rising
+    return 1.0 - 0.9 * (step - rising) / max(1, steps - rising)

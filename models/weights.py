@@ -1,0 +1,197 @@
+"""One copy of the base weights, worn by any number of adapters in turn.
+
+A federation of a hundred simulated clients has one base model in memory; a client *is* an adapter and its
+data. PEFT provides the adapted layers. One slot of layers is made per shape of adapter (rank and modules);
+putting on an adapter copies its factors into the slot, which takes milliseconds, and putting on the one that
+is already worn takes nothing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import nn
+
+from renga.errors import RengaError, UsageError
+from renga.models.adapter import Adapter, Factors
+from renga.models.meter import Meter
+from renga.models.references import Loaded, end_id, load
+from renga.models.template import Template
+from renga.models.vocabulary import Vocabulary
+
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "c_attn", "query_key_value", "out_proj", "dense")
+
+
+class SharedWeights:
+    """Base weights in memory, with what is needed to read and write text with them."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.model = loaded.model
+        self.tokenizer = loaded.tokenizer
+        self.reference = loaded.reference
+        self.fingerprint = loaded.fingerprint
+        self.template = Template.of(loaded)
+        self.vocabulary = Vocabulary(loaded.tokenizer, end_id(loaded))
+        self.meter = Meter()
+        self._worn: Adapter | None = None
+        self._slots: dict[tuple[int, tuple[str, ...]], str] = {}
+        self._slot: str | None = None
+
+    @classmethod
+    def load(cls, reference: str) -> SharedWeights:
+        """Load the weights that `reference` names (see `renga.models.references`)."""
+        return cls(load(reference))
+
+    @cached_property
+    def linear_shapes(self) -> dict[str, tuple[int, int]]:
+        """[out, in] of every linear layer an adapter may change, by module path; the output layer is not one."""
+        head = self.model.get_output_embeddings()
+        return {
+            path: (int(module.weight.shape[0]), int(module.weight.shape[1]))
+            for path, module in self.model.named_modules()
+            if type(module) is nn.Linear and module is not head
+        }
+
+    def adapted_shapes(self, modules: str) -> dict[str, tuple[int, int]]:
+        """The layers that `modules` ("all" or "attention") names, with their shapes.
+
+        Raises UsageError if there is none.
+        """
+        shapes = self.linear_shapes
+        if modules == "attention":
+            shapes = {path: s for path, s in shapes.items() if path.rsplit(".", 1)[-1] in ATTENTION}
+        if not shapes:
+            raise UsageError(f"{self.reference} has no linear layers for modules = {modules!r}")
+        return shapes
+
+    def fresh_adapter(self, rank: int, alpha: float, modules: str, seed: int) -> Adapter:
+        """An adapter that changes nothing yet: A drawn uniformly (Kaiming, as PEFT does), B zero.
+
+        Members of a cohort start from the same seed, so that their first adapters lie close together; a
+        lower rank takes the first rows of what a higher rank would draw.
+        """
+        factors = {}
+        for path, (out, inside) in sorted(self.adapted_shapes(modules).items()):
+            if rank < 1 or rank > min(out, inside):
+                raise UsageError(
+                    f"rank {rank} does not fit layer {path} of {self.reference} ({out} x {inside})",
+                    hint=f"choose a rank between 1 and {min(out, inside)}",
+                )
+            generator = np.random.default_rng([seed, *path.encode()])
+            a = generator.uniform(-1.0, 1.0, size=(rank, inside)).astype(np.float32) / np.float32(inside**0.5)
+            factors[path] = Factors(a=a, b=np.zeros((out, rank), np.float32))
+        return Adapter(factors=factors, alpha=alpha, rank=rank, base=self.fingerprint)
+
+    def wear(self, adapter: Adapter | None) -> None:
+        """Put `adapter` on (None: the bare base). Raises RengaError if it was made for another base."""
+        if adapter is self._worn:
+            return
+        if adapter is None:
+            self._enable(False)
+            self._worn = None
+            return
+        if adapter.base != self.fingerprint:
+            raise RengaError(
+                f"the adapter was made for another base model than {self.reference}",
+                hint=f"its base is {adapter.base[:12]}, this one {self.fingerprint[:12]}",
+            )
+        self._select(adapter)
+        with torch.no_grad():
+            for path, (a, b) in self._factors().items():
+                a.copy_(torch.from_numpy(adapter.factors[path].a))
+                b.copy_(torch.from_numpy(adapter.factors[path].b))
+        self._worn = adapter
+
+    @contextmanager
+    def learning(self, adapter: Adapter) -> Iterator[list[nn.Parameter]]:
+        """Wear `adapter` with its factors open to change; read the result with `taken_off`."""
+        self.wear(adapter)
+        self._worn = None  # what is worn from here on is no longer what was put on
+        parameters = [p for pair in self._factors().values() for p in pair]
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        try:
+            yield parameters
+        finally:
+            for parameter in parameters:
+                parameter.requires_grad_(False)
+                parameter.grad = None
+
+    def taken_off(self, like: Adapter) -> Adapter:
+        """The factors now in the slot, as an adapter of the shape of `like`."""
+        factors = {
+            path: Factors(a=a.detach().numpy().copy(), b=b.detach().numpy().copy())
+            for path, (a, b) in self._factors().items()
+        }
+        return Adapter(factors=factors, alpha=like.alpha, rank=like.rank, base=self.fingerprint)
+
+    def logits(self, sequences: Sequence[Sequence[int]], keep: Sequence[int]) -> torch.Tensor:
+        """Logits of the last places of several sequences, read in one batch.
+
+        Sequences are padded on the left so that their ends align, and positions count from each one's own
+        start. Of sequence i the last `keep[i]` rows are given, stacked in order: [sum keep, vocabulary].
+        """
+        longest = max(map(len, sequences))
+        kept = max(keep)
+        ids = torch.zeros((len(sequences), longest), dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, sequence in enumerate(sequences):
+            ids[row, longest - len(sequence) :] = torch.tensor(sequence)
+            mask[row, longest - len(sequence) :] = 1
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        padded = bool((mask == 0).any())
+        with self.meter.reading(int(mask.sum())):
+            output = self.model(
+                input_ids=ids,
+                attention_mask=mask if padded else None,
+                position_ids=positions,
+                use_cache=False,
+                logits_to_keep=kept,
+            )
+        wanted = torch.arange(kept) >= kept - torch.tensor(list(keep)).unsqueeze(1)
+        return output.logits[wanted][:, : self.vocabulary.size]
+
+    def _factors(self) -> dict[str, tuple[nn.Parameter, nn.Parameter]]:
+        assert self._slot is not None
+        return {
+            path: (layer.lora_A[self._slot].weight, layer.lora_B[self._slot].weight)
+            for path, layer in self._layers().items()
+            if self._slot in layer.lora_A
+        }
+
+    def _layers(self) -> dict[str, nn.Module]:
+        from peft.tuners.lora import LoraLayer
+
+        return {path: module for path, module in self.model.named_modules() if isinstance(module, LoraLayer)}
+
+    def _enable(self, on: bool) -> None:
+        for layer in self._layers().values():
+            layer.enable_adapters(on)
+
+    def _select(self, adapter: Adapter) -> None:
+        from peft import LoraConfig, inject_adapter_in_model
+
+        shapes = {path: (f.b.shape[0], f.a.shape[1]) for path, f in adapter.factors.items()}
+        unknown = sorted(path for path, shape in shapes.items() if self.linear_shapes.get(path) != shape)
+        if unknown:
+            raise RengaError(f"the adapter's layer {unknown[0]} does not fit {self.reference}")
+        shape = (adapter.rank, tuple(sorted(shapes)))
+        slot = self._slots.get(shape)
+        if slot is None:
+            slot = self._slots[shape] = f"slot{len(self._slots)}"
+            config = LoraConfig(r=adapter.rank, lora_alpha=1, lora_dropout=0.0, target_modules=sorted(shapes))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                inject_adapter_in_model(config, self.model, adapter_name=slot)
+        self._slot = slot
+        for layer in self._layers().values():
+            layer.set_adapter(slot if slot in layer.lora_A else [])
+            layer.requires_grad_(False)
+            if slot in layer.lora_A:
+                layer.scaling[slot] = adapter.alpha / adapter.rank
+        self._enable(True)
