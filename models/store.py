@@ -26,6 +26,9 @@ from renga.errors import RengaError
 
 _CHUNK = 1 << 22
 
+# Our own facts about a prepared model, beside its config.
+FACTS = "renga.json"
+
 
 def root() -> Path:
     """The store's folder (it may not exist yet)."""

@@ -1,0 +1,191 @@
+"""How a model is asked: what stands around a prompt before the answer begins.
+
+The template is part of a model's description: its loss in bits per byte depends on it. Chat models are
+asked by their own chat template, base models by a plain question and answer.
+
+What a person writes can never become a control token: the template is rendered around a placeholder,
+its special tokens are looked up by name, and everything between them, the person's text included, is
+tokenised with the reading of special tokens turned off. Without such tokens in the text the ids are
+exactly those of the model's own template.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from renga.errors import RengaError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from renga.models.references import Loaded
+
+Message = Mapping[str, str]  # {"role": "user" | "assistant" | "system", "content": text}
+
+_PLACEHOLDER = "RENGA-TEXT-{}-HERE"
+
+
+@dataclass(frozen=True)
+class Template:
+    """The frame of one question, rendered once.
+
+    before, after: text around the prompt, special tokens by name. The answer's first token follows
+    `after`. bos: the id to begin with, None if the model wants none or `before` has it already.
+    end: the id that ends an answer. empty_system: the frame opens with a system turn that says nothing.
+    """
+
+    kind: Literal["chat", "plain"]
+    before: str
+    after: str
+    bos: int | None
+    end: int
+    empty_system: bool = False
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> Template:
+        """The template of a loaded model."""
+        return cls.of_tokenizer(loaded.tokenizer)
+
+    @classmethod
+    def of_tokenizer(cls, tokenizer: PreTrainedTokenizerBase) -> Template:
+        """The template that a tokenizer implies. Raises RengaError if it has no end-of-text token, or its
+        chat template loses the prompt."""
+        bos = _wanted_bos(tokenizer)
+        if not tokenizer.chat_template:
+            return cls("plain", "Question: ", "\nAnswer:\n", bos, _end_of_text(tokenizer))
+        rendered, empty_system = _ask(tokenizer, [{"role": "user", "content": _PLACEHOLDER.format(0)}])
+        before, found, after = rendered.partition(_PLACEHOLDER.format(0))
+        if not found:
+            raise RengaError(
+                "the model's chat template does not show the prompt as it is",
+                hint="remove chat_template from the tokenizer to ask it as a base model",
+            )
+        if bos is not None and before.startswith(str(tokenizer.bos_token)):
+            bos = None
+        return cls("chat", before, after, bos, _end_of_turn(tokenizer), empty_system)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) over everything above."""
+        facts = [self.kind, self.before, self.after, self.bos, self.end]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def render(self, prompt: str) -> str:
+        """The frame around `prompt`, to be looked at by people (ids come from `prompt_ids`)."""
+        return self.before + prompt + self.after
+
+    def prompt_ids(self, tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
+        """Everything the model reads before its answer to `prompt`, at least one id."""
+        return self._ids(tokenizer, [self.before, prompt, self.after])
+
+    def chat_ids(self, tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+        """The same for a conversation whose last message is the user's.
+
+        A plain model sees one question and answer after the other, a system message on top.
+        """
+        if len(messages) == 1 and messages[0]["role"] == "user":
+            return self.prompt_ids(tokenizer, messages[0]["content"])
+        texts = [message["content"] for message in messages]
+        if self.kind == "plain":
+            return self._ids(tokenizer, ["", self._plain(messages), ""])
+        marked = [{**m, "content": _PLACEHOLDER.format(i)} for i, m in enumerate(messages)]
+        rendered, _ = _ask(tokenizer, marked)
+        frame = re.split(r"RENGA-TEXT-(\d+)-HERE", rendered)
+        for at in range(1, len(frame), 2):
+            frame[at] = texts[int(frame[at])]
+        return self._ids(tokenizer, frame)
+
+    def _plain(self, messages: Sequence[Message]) -> str:
+        parts = []
+        for message in messages:
+            if message["role"] == "user":
+                parts.append(self.render(message["content"]))
+            else:
+                parts.append(message["content"] + "\n")
+        return "".join(parts)
+
+    def _ids(self, tokenizer: PreTrainedTokenizerBase, frame: Sequence[str]) -> list[int]:
+        """frame: the template's text at even places, people's text at odd ones."""
+        names = _special_ids(tokenizer) if self.kind == "chat" else {}
+        pattern = re.compile("(" + "|".join(map(re.escape, sorted(names, key=len, reverse=True))) + ")")
+        ids = [] if self.bos is None else [self.bos]
+        run = ""  # text since the last special token; tokenised as one, as the model's own template would be
+        for place, text in enumerate(frame):
+            parts = pattern.split(text) if names and place % 2 == 0 else [text]
+            for odd, part in enumerate(parts):
+                if odd % 2 == 0:
+                    run += part
+                    continue
+                ids += _text_ids(tokenizer, run)
+                ids.append(names[part])
+                run = ""
+        return ids + _text_ids(tokenizer, run)
+
+
+def _text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    if not text:
+        return []
+    return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    return {
+        token.content: id for id, token in tokenizer.added_tokens_decoder.items() if token.special and token.content
+    }
+
+
+def _wanted_bos(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    ids = tokenizer.encode("a")
+    return int(ids[0]) if ids and ids[0] == tokenizer.bos_token_id else None
+
+
+def _ask(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[str, bool]:
+    """The chat template around `messages`, up to where the answer begins; True if it was given an empty
+    system turn."""
+    bare = _render(tokenizer, messages, answer_next=True)
+    if messages[0]["role"] == "system":
+        return bare, False
+    # Some templates put in a system text of their own ("You are a helpful assistant named …") when there
+    # is none. It costs tokens in every prompt, and would speak in the name of whoever runs the model. An
+    # empty system turn keeps it out; where that makes the frame longer, nothing was put in.
+    try:
+        silent = _render(tokenizer, [{"role": "system", "content": ""}, *messages], answer_next=True)
+    except Exception:  # templates refuse a system role with whatever exception they like
+        return bare, False
+    return (silent, True) if len(silent) < len(bare) else (bare, False)
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, answer_next: bool) -> str:
+    rendered = tokenizer.apply_chat_template(
+        [dict(m) for m in messages],
+        tokenize=False,
+        add_generation_prompt=answer_next,
+        # Templates of models that think aloud first; others ignore it. Knowledge is about answers.
+        enable_thinking=False,
+    )
+    return str(rendered)
+
+
+def _end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
+    if tokenizer.eos_token_id is None:
+        raise RengaError("the model's tokenizer names no end-of-text token", hint="set eos_token in its config")
+    return int(tokenizer.eos_token_id)
+
+
+def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The first special token after an assistant's message."""
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _PLACEHOLDER.format(0)}]
+    try:
+        rendered = _render(tokenizer, turns, answer_next=False)
+    except Exception:  # as above
+        return _end_of_text(tokenizer)
+    names = _special_ids(tokenizer)
+    _, found, rest = rendered.partition(_PLACEHOLDER.format(0))
+    met = sorted((rest.find(name), -len(name), name) for name in names if name in rest) if found else []
+    return names[met[0][2]] if met else _end_of_text(tokenizer)
