@@ -1,16 +1,310 @@
-"""The `renga` command."""
+"""The `renga` command: what each verb takes, and whom it asks to do the work.
+
+Results go to stdout, everything else to stderr. Heavy imports live inside the commands, so that
+`renga --help` answers at once.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
 
-app = typer.Typer(no_args_is_help=True)
+from renga.boundary import enter
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from renga.models.local import LocalModel
+
+app = typer.Typer(
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    suggest_commands=False,  # click does it
+    rich_markup_mode="markdown",
+)
+models = typer.Typer(suggest_commands=False, help="The models on this machine.")
+app.add_typer(models, name="models")
+
+MODEL_HELP = "A name from `renga models list`, a folder, a .gguf file, package:NAME/FILE.gguf, or a hub id."
+DEFAULT_MODEL = "SmolLM2-135M-Instruct"
+
+# What an argument means stands in the docstrings: this typer loses an argument's own help under click 8.5.
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG")]
+ModelReference = Annotated[str, typer.Option("--model", "-m", metavar="REF", help=MODEL_HELP)]
+AdapterFolder = Annotated[
+    Path | None,
+    typer.Option("--adapter", metavar="DIR", help="A LoRA adapter for this model, as PEFT saves it."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+# Taken out of the arguments by `enter`, so that it may stand anywhere; declared so that --help shows it.
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
-@app.callback()
-def renga() -> None:
-    """Language models that learn from and answer with each other."""
+class Bench(StrEnum):
+    """What can be measured."""
+
+    learning = "learning"
+    transfer = "transfer"
+    wire = "wire"
+    memory = "memory"
 
 
 def main() -> None:
-    app()
+    """Run the command line of this process, and leave with its exit status."""
+    sys.exit(enter(sys.argv[1:], run))
+
+
+def run(arguments: list[str]) -> object:
+    """Run one command; errors are raised, `enter` tells them."""
+    return app(arguments, prog_name="renga", standalone_mode=False)
+
+
+@app.callback(invoke_without_command=True, epilog="Start with: `renga simulate examples/quickstart.toml`")
+def renga(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Language models that learn from and answer with each other, while private text stays where it is."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"renga {version_of('renga')}")
+    elif context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(2)
+
+
+@app.command(epilog="Example: `renga simulate examples/quickstart.toml --out runs/first`")
+def simulate(
+    config: ConfigFile,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the results.  [default: runs/NAME]")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Run a whole federation on this machine: clients with private text, and a server.
+
+    CONFIG is a TOML file; docs/config.md lists its keys.
+    """
+    from renga.config import load
+
+    read = load(config)
+    from renga.simulations.simulate import run as run_federation
+
+    result = run_federation(read, out or Path("runs") / read.name, resume=resume, display=not as_json)
+    if as_json:
+        _print_json(result)
+
+
+@app.command(epilog="Example: `renga check examples/quickstart.toml`")
+def check(config: ConfigFile, as_json: AsJson = False, debug: Debug = False) -> int:
+    """Find what is wrong with a config before anything dear begins, and estimate what a run takes.
+
+    CONFIG is the TOML file that `renga simulate` would run.
+    """
+    from renga.config import load
+
+    read = load(config)
+    from renga.simulations.check import check as check_config
+    from renga.simulations.check import render
+
+    report = check_config(read)
+    if as_json:
+        _print_json(report.as_dict())
+    else:
+        from rich.console import Console
+
+        Console().print(render(report))
+    for problem in report.problems:
+        print(f"renga: {problem}", file=sys.stderr)
+    return 2 if report.problems else 0
+
+
+@app.command(epilog='Example: `renga ask "What is a renga?" --model SmolLM2-135M-Instruct`')
+def ask(
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT")],
+    model: ModelReference = DEFAULT_MODEL,
+    adapter: AdapterFolder = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="0 always takes the most probable token.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same answer.")] = 0,
+    debug: Debug = False,
+) -> None:
+    """Ask a model something; the answer streams to stdout.
+
+    PROMPT is the question; `-` reads it from stdin.
+    """
+    text = sys.stdin.read().strip() if prompt == "-" else prompt
+    if not text.strip():
+        raise typer.BadParameter("the prompt is empty")
+    loaded = _load(model, adapter)
+    from renga.models.contract import Sampling
+    from renga.models.generate import respond
+
+    sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
+    for piece in respond(loaded, text, sampling):
+        print(piece.text, end="", flush=True)
+    print()
+
+
+@app.command(name="eval", epilog="Example: `renga eval --model gemma-3-270m --data held_out.jsonl --json`")
+def evaluate(
+    data: Annotated[Path, typer.Option("--data", metavar="FILE", help="JSONL with prompts and responses.")],
+    model: ModelReference = DEFAULT_MODEL,
+    adapter: AdapterFolder = None,
+    limit: Annotated[int, typer.Option(min=0, help="Only the first texts; 0: all.")] = 0,
+    batch: Annotated[int, typer.Option(min=1, help="Texts per forward pass.")] = 16,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Measure bits per byte and accuracy on a file (docs/metrics.md defines both)."""
+    from renga.errors import UsageError
+    from renga.models.data import read_jsonl
+
+    examples = read_jsonl(data)
+    if bare := sum(example.response is None for example in examples):
+        raise UsageError(
+            f"{data}: {bare} of {len(examples)} lines have no response to measure",
+            hint="evaluation needs a response on every line",
+        )
+    chosen = examples[: limit or None]
+    loaded = _load(model, adapter)
+    from renga.models.evaluation import evaluate as measure
+
+    with _progress() as bar:
+        task = bar.add_task("texts", total=len(chosen))
+        scores = measure(
+            loaded,
+            chosen,
+            batch=batch,
+            tick=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if as_json:
+        _print_json({"model": model, "data": str(data), **scores.as_dict()})
+        return
+    accuracy = "" if scores.accuracy is None else f"accuracy       {100 * scores.accuracy:.1f} %\n"
+    print(f"bits per byte  {scores.bits_per_byte:.4f}\n{accuracy}texts          {scores.texts}")
+
+
+@models.command(name="list", epilog="Example: `renga models list`")
+def list_models(as_json: AsJson = False, debug: Debug = False) -> None:
+    """The models that come without a hub or an account, and whether they are installed."""
+    from renga.models.embedded import EMBEDDED
+    from renga.models.references import embedded_pieces
+
+    rows = [
+        {
+            "name": model.name,
+            "installed": embedded_pieces(model) is not None,
+            "licence": model.licence,
+            "note": model.note,
+        }
+        for model in EMBEDDED.values()
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("name", "installed", "licence", "what it is"):
+        table.add_column(title)
+    for row in rows:
+        installed = "yes" if row["installed"] else "no"
+        table.add_row(str(row["name"]), installed, str(row["licence"]), str(row["note"]))
+    Console().print(table)
+
+
+@models.command(epilog="Example: `renga models fetch SmolLM2-135M-Instruct gemma-3-270m`")
+def fetch(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...")],
+    debug: Debug = False,
+) -> None:
+    """Install models, with pinned hashes, and make them ready to load.
+
+    NAME is one that `renga models list` shows, or a hub id.
+    """
+    from renga.models.fetch import fetch as fetch_model
+
+    for name in names:
+        fetch_model(name)
+
+
+@models.command(epilog="Example: `renga models show gemma-3-270m`")
+def show(
+    model: Annotated[str, typer.Argument(metavar="REF")],
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """What a model is: size, vocabulary, template, licence, fingerprints.
+
+    REF is a name from `renga models list`, a folder, a .gguf file, package:NAME/FILE.gguf, or a hub id.
+    """
+    from dataclasses import asdict
+
+    from renga.models.references import describe
+
+    facts = asdict(describe(model))
+    if as_json:
+        _print_json(facts)
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' '):{width}}  {value}")
+
+
+@app.command(epilog="Example: `renga bench wire --out wire.json`")
+def bench(
+    what: Annotated[Bench, typer.Argument(metavar="WHAT")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the measurements there as JSON.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Measure what the documentation claims; the result is JSON (docs/benchmarks.md has the tables).
+
+    WHAT is learning, transfer, wire or memory.
+    """
+    from renga.simulations.bench import run as run_benchmark
+
+    result = run_benchmark(what.value)
+    if out is None:
+        _print_json(result)
+    else:
+        out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def _load(reference: str, adapter: Path | None) -> LocalModel:
+    """The model of a command, with the adapter that it names."""
+    from renga.models.local import LocalModel
+
+    if adapter is None:
+        return LocalModel.load(reference)
+    from renga.models.adapter_folder import read_adapter
+
+    return LocalModel.load(reference, read_adapter(adapter))
+
+
+def _progress() -> Progress:
+    """A bar on stderr that leaves nothing behind, and that isn't drawn where nobody looks."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))

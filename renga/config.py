@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -35,7 +35,7 @@ Amount = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Flag = Annotated[bool, Field(strict=True)]
 Reference = Annotated[str, Field(strict=True, min_length=1)]
-Name = Annotated[str, Field(strict=True, pattern=r"^[a-z0-9_-]+$", max_length=64)]
+Name = Annotated[str, Field(strict=True, pattern=r"^[a-z0-9_][a-z0-9_-]*$", max_length=64)]
 Modules = Literal["all", "attention"]
 Coding = Literal["blocks8", "bf16", "float32"]
 FaultKind = Literal["drop", "slow", "nan", "shape", "base", "vocabulary"]
@@ -94,8 +94,12 @@ class Client(Section):
 class Transfer(Section):
     """Public texts that both sides hold, and how models learn from each other on them."""
 
-    data: tuple[ConfigPath, ...] = Field((), description="JSONL files; a line without response is a bare prompt")
-    validation: tuple[ConfigPath, ...] = Field((), description="labelled public JSONL files for the host's gate")
+    data: tuple[ConfigPath, ...] = Field(
+        (), description="JSONL files; a line without response is a bare prompt"
+    )
+    validation: tuple[ConfigPath, ...] = Field(
+        (), description="labelled public JSONL files for the host's gate"
+    )
     slice: Count = Field(0, description="texts per round; 0: all")
     top_k: Positive = Field(16, description="tokens per position in a knowledge row")
     floor: Share = Field(1e-4, description="tokens with less probability are left out of a row")
@@ -166,7 +170,7 @@ class Config(Section):
         """Give each client the whole of `[edge]`, with the keys that it sets itself."""
         if not isinstance(data, Mapping):
             return data
-        shared, clients = data.get("edge"), data.get("clients")
+        shared, clients = data.get("edge", {}), data.get("clients")
         if not isinstance(shared, Mapping) or not isinstance(clients, (list, tuple)):
             return data
         return {**data, "clients": [_with_edge(client, shared) for client in clients]}
@@ -177,6 +181,10 @@ class Config(Section):
         twice = [name for name, count in names.items() if count > 1]
         if twice:
             raise ValueError(f"two clients are named {twice[0]!r}; names must differ")
+        if "host" in names:
+            raise ValueError(
+                "a client is named 'host', which is what the server's model is called in results"
+            )
         if self.round.quorum > len(self.clients):
             raise ValueError(f"round.quorum = {self.round.quorum}, but there are {len(self.clients)} clients")
         for fault in self.faults:
@@ -213,7 +221,7 @@ def load(path: Path) -> Config:
     try:
         return Config.model_validate(data, context={"folder": path.parent})
     except ValidationError as error:
-        raise _usage_error(path, text, error) from None
+        raise _usage_error(path, text, data, error) from None
 
 
 def _read(path: Path) -> str:
@@ -244,28 +252,58 @@ _TYPES = {
 }
 
 
-def _usage_error(path: Path, text: str, error: ValidationError) -> UsageError:
+def _usage_error(path: Path, text: str, data: Mapping[str, Any], error: ValidationError) -> UsageError:
     """The first error of a validation, in the words of the file."""
-    details = error.errors()
+    found = [
+        (one, tuple(_as_written(one["loc"]))) for one in error.errors() if not _inherited(one["loc"], data)
+    ]
     # A typo first: it explains the key that is then missing.
-    first = next((one for one in details if one["type"] == "extra_forbidden"), details[0])
-    # Clients carry [edge] inside; the file has no such level.
-    flat = [part for part in first["loc"] if not (part == "edge" and first["loc"][0] == "clients")]
-    if len(flat) == len(first["loc"]) - 1 and not _line_of(text, flat):
-        flat = ["edge", *flat[2:]]  # set in [edge], and only repeated in each client
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in flat).lstrip(".")
-    line = _line_of(text, flat)
+    first, loc = next((pair for pair in found if pair[0]["type"] == "extra_forbidden"), found[0])
+    lines = _lines(text)
+    line = next((lines[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in lines), 0)
     where = f"{path}:{line}" if line else f"{path}"
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    message, hint = _explain(first, key, flat)
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    message, hint = _explain(first, loc)
     return UsageError(f"{where}: {message}{more}", hint=hint)
 
 
-def _explain(error: ErrorDetails, key: str, loc: list[int | str]) -> tuple[str, str]:
+def _as_written(loc: tuple[int | str, ...]) -> Iterator[int | str]:
+    """Clients carry `[edge]` inside; the file has no such level."""
+    return (part for n, part in enumerate(loc) if not (n == 2 and loc[0] == "clients" and part == "edge"))
+
+
+def _inherited(loc: tuple[int | str, ...], data: Mapping[str, Any]) -> bool:
+    """Whether the error lies in `[edge]` and is only repeated in a client."""
+    if loc[:1] != ("clients",) or len(loc) < 4 or loc[2] != "edge":
+        return False
+    return loc[3] not in data["clients"][loc[1]]
+
+
+def _lines(text: str) -> dict[tuple[int | str, ...], int]:
+    """The line, from 1, of every table and key that stands on a line of its own."""
+    lines: dict[tuple[int | str, ...], int] = {}
+    table: tuple[int | str, ...] = ()
+    seen: Counter[str] = Counter()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[\[\s*([\w.-]+)\s*\]\]", line):
+            table = (header[1], seen[header[1]])
+            seen[header[1]] += 1
+            lines[table] = number
+        elif header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
+            table = tuple(header[1].split("."))
+            lines[table] = number
+        elif key := re.match(r"\s*([\w.-]+)\s*=", line):
+            lines.setdefault((*table, *key[1].split(".")), number)
+    return lines
+
+
+def _explain(error: ErrorDetails, loc: tuple[int | str, ...]) -> tuple[str, str]:
+    """What is wrong, and a hint."""
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
     if error["type"] == "extra_forbidden":
         return f"unknown key {key!r}", did_you_mean(str(loc[-1]), _keys_at(loc[:-1]))
     if error["type"] == "missing":
-        return f"missing key {key!r}", "docs/config.md lists every key with an example"
+        return f"missing key {key!r}", "docs/config.md lists every key"
     if error["type"] == "value_error":
         return str(error["ctx"]["error"]), ""
     if error["type"] == "string_pattern_mismatch":
@@ -275,7 +313,7 @@ def _explain(error: ErrorDetails, key: str, loc: list[int | str]) -> tuple[str, 
     return f"{key}{given}: {said[:1].lower()}{said[1:]}", ""
 
 
-def _keys_at(loc: list[int | str]) -> list[str]:
+def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
     """The keys that the table at `loc` may hold."""
     if not loc:
         return list(Config.model_fields)
@@ -296,22 +334,3 @@ def sections() -> dict[str, type[Section]]:
         "baselines": Baselines,
         "faults": Fault,
     }
-
-
-def _line_of(text: str, loc: list[int | str]) -> int:
-    """The line (from 1) of the key at `loc`, or of its table; 0 if it isn't written as `key = …` lines."""
-    wanted = [part for part in loc if isinstance(part, str)]
-    index = next((part for part in loc if isinstance(part, int)), 0)
-    table, best, seen = "", 0, -1
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[\[?\s*([\w.-]+)\s*\]\]?", line):
-            table = header[1]
-            seen += wanted[:1] == [table]
-            if wanted == [table] and seen == index:
-                return number
-        elif key := re.match(r"\s*([\w-]+)\s*=", line):
-            here = [table, key[1]] if table else [key[1]]
-            if here == wanted[:2] and (not table or not isinstance(loc[-2:][0], int) or True):
-                if table == "" or seen == index or table not in ("clients", "faults"):
-                    return number
-    return best
