@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from time import time
 from typing import cast
 
-from flwr.app import Context, Error, Message, RecordDict, UserConfig
+from flwr.app import Context, Error, Message, RecordDict, UserConfigValue
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
@@ -83,9 +83,9 @@ class LocalGrid(Grid):
     def __init__(
         self,
         client_app: ClientApp,
-        clients: Mapping[str, UserConfig],
+        clients: Mapping[str, Mapping[str, UserConfigValue]],
         *,
-        run_config: UserConfig | None = None,
+        run_config: Mapping[str, UserConfigValue] | None = None,
         fault: Fault | None = None,
         clock: VirtualClock | None = None,
         on_failure: FailureLog | None = None,
@@ -244,7 +244,7 @@ def _round(message: Message) -> int:
     return int(group) if group.isdecimal() else 0
 
 
-def server_context(run_config: UserConfig | None = None, *, run_id: int = 1) -> Context:
+def server_context(run_config: Mapping[str, UserConfigValue] | None = None, *, run_id: int = 1) -> Context:
     """The Context that Flower gives a ServerApp: the server's node id, no node config, empty state."""
     return Context(
         run_id=run_id,

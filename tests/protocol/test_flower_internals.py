@@ -69,7 +69,7 @@ def test_a_message_keeps_everything_through_its_wire_form(server):
     internals.set_message_id(message, wire.id)
     assert copy.metadata == message.metadata
     assert copy.content == content
-    np.testing.assert_array_equal(copy.content["arrays"]["x"].numpy(), x)
+    np.testing.assert_array_equal(copy.content.array_records["arrays"]["x"].numpy(), x)
     assert wire.objects.keys() == internals.deflate([message])[0].objects.keys(), "inflating leaves the wire"
 
 

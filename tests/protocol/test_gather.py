@@ -145,7 +145,7 @@ class Scripted(Grid):
         assert isinstance(messages, list)
         if self.too_large:
             return []
-        ids = []
+        ids: list[str | None] = []
         for message in messages:
             node = message.metadata.dst_node_id
             if node in self.rejected:

@@ -16,11 +16,19 @@ SECRET = "/home/ana/private/letters.jsonl"
 
 
 def vector(record: RecordDict) -> np.ndarray:
-    return record["arrays"]["x"].numpy()
+    return record.array_records["arrays"]["x"].numpy()
 
 
 def content(x: np.ndarray, **config: int) -> RecordDict:
     return RecordDict({"arrays": ArrayRecord({"x": Array(x)}), "config": ConfigRecord(dict(config))})
+
+
+def count(context: Context) -> int:
+    """How often this was asked of the client, counted in its state."""
+    seen = context.state.metric_records.get("seen", MetricRecord({"times": 0}))
+    times = int(str(seen["times"])) + 1
+    context.state["seen"] = MetricRecord({"times": times})
+    return times
 
 
 def client_app() -> ClientApp:
@@ -28,11 +36,9 @@ def client_app() -> ClientApp:
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        seen = context.state.setdefault("seen", MetricRecord({"rounds": 0}))
-        seen["rounds"] += 1
-        rng = np.random.default_rng([context.node_config["seed"], seen["rounds"]])
-        x = vector(message.content) + rng.normal(size=8)
-        return Message(content(x, rounds=seen["rounds"]), reply_to=message)
+        rounds = count(context)
+        rng = np.random.default_rng([int(context.node_config["seed"]), rounds])
+        return Message(content(vector(message.content) + rng.normal(size=8), rounds=rounds), reply_to=message)
 
     @app.query("crash")
     def crash(message: Message, context: Context) -> Message:
@@ -49,8 +55,9 @@ def client_app() -> ClientApp:
 
     @app.query("vandal")
     def vandal(message: Message, context: Context) -> Message:
-        x = message.content["arrays"]["x"]
-        message.content["arrays"]["x"] = Array(np.full(8, np.nan))
+        arrays = message.content.array_records["arrays"]
+        x = arrays["x"]
+        arrays["x"] = Array(np.full(8, np.nan))
         return Message(RecordDict({"arrays": ArrayRecord({"x": x})}), reply_to=message)
 
     return app
