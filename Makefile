@@ -17,7 +17,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test check format install models clean
+.PHONY: demo test check format docs install models clean
 
 demo: $(MODELS)
 	$(BIN)/renga simulate examples/quickstart.toml
@@ -34,6 +34,9 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(INSTALLED)
+	$(BIN)/python -m renga.reference docs
 
 install: $(INSTALLED)
 models: $(MODELS)

@@ -80,7 +80,10 @@ def test_line_separators_inside_a_text_do_not_end_the_line(tmp_path: Path) -> No
         ({"prompt": "Q", "response": "R", "choices": "R"}, "'choices' must be a list of texts, not a text"),
         ({"prompt": "Q", "response": "R", "choices": ["R"]}, "'choices' must be two or more different texts"),
         ({"prompt": "Q", "response": "R", "choices": ["R", "R"]}, "'choices' must be two or more different"),
-        ({"prompt": "Q", "response": "R", "choices": ["a", "b"]}, "the response 'R' is not among the choices"),
+        (
+            {"prompt": "Q", "response": "R", "choices": ["a", "b"]},
+            "the response 'R' is not among the choices",
+        ),
         ({"prompt": "Q", "choices": [1, 2]}, "a choice must be a text, not a number"),
         ({"messages": []}, "'messages' must be a list of turns"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "turn 1 of 'messages' needs a role"),

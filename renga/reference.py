@@ -1,0 +1,124 @@
+"""Pages of the documentation that are made from code, so that neither can say what the other doesn't.
+
+`make docs` writes them; a test fails when a page in `docs/` is not what would be written.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le
+from pydantic.fields import FieldInfo
+
+from renga.config import Client, Config, Section, sections
+
+EXAMPLE = """\
+name = "small"
+rounds = 2
+
+[host]
+model = "gemma-3-270m"
+tokens = 8_000
+
+[edge]
+model = "SmolLM2-135M-Instruct"
+rank = 8
+tokens = 6_000
+
+[[clients]]
+name = "clinic"
+data = "clinic/train.jsonl"
+held_out = "clinic/held_out.jsonl"
+
+[[clients]]
+name = "foundry"
+data = "foundry/train.jsonl"
+held_out = "foundry/held_out.jsonl"
+rank = 4                                # for this client alone
+
+[transfer]
+data = ["public.jsonl"]
+validation = ["validation.jsonl"]
+"""
+
+_INTRODUCTION = """\
+# The config of `renga simulate`
+
+<!-- Made from renga/config.py by `make docs`; don't edit it here. -->
+
+A TOML file. Paths in it start at its own folder. `renga check CONFIG` says what is wrong with it, and what a
+run would take; a key that isn't listed here is an error.
+
+Data files are JSONL, one text a line: `{"prompt": "…", "response": "…"}`, with `"choices": ["…", "…"]` where
+the response is picked from some, and `"domain"` if you like; or chat turns,
+`{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}`. In the transfer set
+a line without a response is a *bare prompt*: clients answer it, and what they agree on is learned.
+"""
+
+_WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path"}
+
+
+def config_page() -> str:
+    """docs/config.md: an example, then every table with its keys."""
+    parts = [
+        _INTRODUCTION,
+        f"```toml\n{EXAMPLE}```\n",
+        "## Top level\n",
+        _table(Config, skip=set(sections())),
+    ]
+    for name, section in sections().items():
+        several = name in ("clients", "faults")
+        heading = f"`[[{name}]]`, one table for each" if several else f"`[{name}]`"
+        skip = {"edge"} if section is Client else set()
+        parts += [f"## {heading}\n", f"{section.__doc__}\n", _table(section, skip)]
+    return "\n".join(parts)
+
+
+PAGES = {"config.md": config_page}
+
+
+def _table(section: type[Section], skip: set[str]) -> str:
+    rows = ["| key | what it takes | default | what it means |", "|---|---|---|---|"]
+    for name, field in section.model_fields.items():
+        if name not in skip:
+            rows.append(f"| `{name}` | {_kind(field)} | {_default(field)} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _kind(field: FieldInfo) -> str:
+    annotation: Any = field.annotation
+    if get_origin(annotation) is Literal:
+        return ", ".join(f'`"{choice}"`' for choice in get_args(annotation))
+    if get_origin(annotation) is tuple:
+        return "list of paths"
+    low = next((one for one in field.metadata if isinstance(one, Ge | Gt)), None)
+    high = next((one.le for one in field.metadata if isinstance(one, Le)), None)
+    word = _WORDS[annotation]
+    if low is None:
+        return word
+    if high is not None and isinstance(low, Ge):
+        return f"{word} from {low.ge} to {high}"
+    return f"{word} > {low.gt}" if isinstance(low, Gt) else f"{word} ≥ {low.ge}"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return "`[]`"
+    return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
+
+
+def write(folder: Path) -> None:
+    """Write every page into `folder`."""
+    for name, page in PAGES.items():
+        (folder / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
