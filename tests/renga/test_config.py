@@ -126,7 +126,7 @@ def test_one_line_on_what_is_wrong_and_where(
     ],
 )
 def test_parts_must_agree(write: Write, more: str, message: str) -> None:
-    with pytest.raises(UsageError, match="run.toml: ") as raised:
+    with pytest.raises(UsageError, match=r"run\.toml: ") as raised:
         load(write(GOOD + more))
     assert message in raised.value.message
 
