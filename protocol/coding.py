@@ -78,7 +78,8 @@ def from_blocks8(coded: Blocks8) -> F32:
     codes, scales = coded
     if codes.ndim != 1 or scales.shape != (-(-codes.size // BLOCK),):
         raise ValueError(f"{codes.size} codes need {-(-codes.size // BLOCK)} scales, not {scales.shape}")
-    return codes.astype(np.float32) * np.repeat(scales, BLOCK)[: codes.size]
+    with np.errstate(over="ignore", invalid="ignore"):  # scales from outside: the caller checks the values
+        return codes.astype(np.float32) * np.repeat(scales, BLOCK)[: codes.size]
 
 
 def encode_with_feedback(x: F32, residual: F32 | None) -> tuple[Blocks8, F32]:
