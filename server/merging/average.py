@@ -9,7 +9,9 @@ of a module is
 of rank r is its truncated SVD (Eckart and Young; FlexLoRA, arXiv:2402.11505, takes it of the dense
 dW). Here it comes from the factors (as in FLoRIST, arXiv:2506.09199): B = Q_B R_B, A^T = Q_A R_A,
 R_B R_A^T = U S V^T, so dW = (Q_B U) S (Q_A V)^T. That costs O((m + n) R^2 + R^3) per module [m, n]
-instead of O(m n min(m, n)), and the error, sqrt(sum_{j > r} S_j^2), comes for free.
+instead of O(m n min(m, n)), and the error, sqrt(sum_{j > r} S_j^2), comes for free. Measured on one
+core: 4 adapters of rank 8 on the 210 linear modules of a model of 135M parameters (hidden size 576)
+take half a second and 13 MB beside the inputs; the SVD of the dense updates takes 65 times as long.
 
 Averaging the factors instead gives sum_jk w_j w_k b_j a_k: cross terms, and weights that are squared.
 
