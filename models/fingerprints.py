@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 # What changes the function that the weights compute. Names vary between architectures; a config has
 # some of them. Defaults that a release of transformers adds must not change a fingerprint, hence a list.
 _ESSENTIALS = (
-    "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads "
-    "head_dim vocab_size hidden_act hidden_activation activation_function rms_norm_eps layer_norm_eps "
-    "layer_norm_epsilon sliding_window layer_types tie_word_embeddings query_pre_attn_scalar "
-    "final_logit_softcapping attn_logit_softcapping n_embd n_head n_layer n_inner"
-).split()
+    "model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "head_dim", "vocab_size", "hidden_act", "hidden_activation",
+    "activation_function", "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "sliding_window",
+    "layer_types", "tie_word_embeddings", "query_pre_attn_scalar", "final_logit_softcapping",
+    "attn_logit_softcapping", "n_embd", "n_head", "n_layer", "n_inner",
+)  # fmt: skip
 
 
 def essentials(config: PreTrainedConfig) -> dict[str, Any]:

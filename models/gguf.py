@@ -1,267 +1,201 @@
 """GGUF files: read once, dequantised once, kept as safetensors.
 
-transformers can load a GGUF by itself, but takes ten to thirty seconds for it every time. So the first
-load writes what it got (float32 safetensors, config, tokenizer) to the store, named by the file's
-content, and every later load maps that into memory.
+transformers can load a GGUF by itself, but takes ten to a hundred seconds for it every time. So the first
+load writes what it got (float32 safetensors, config, tokenizer) to the store, named by the file's content,
+and every later load maps that into memory.
 
-Some things a GGUF does not say, or transformers does not read; `_mend_config` and `_mend_tokenizer`
-put them right, each with its reason.
+What a GGUF doesn't say, or transformers doesn't read, is put right in `gguf_mending`.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
-import mmap
-import struct
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from renga.errors import RengaError
 from renga.models import store
 from renga.models.fingerprints import base_fingerprint
+from renga.models.gguf_header import Header, read_header
+from renga.models.gguf_mending import mend_config, mend_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+    from gguf import GGUFReader
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["Header", "Progress", "folder_for", "is_whole", "prepare", "quiet", "read_header"]
 
 Progress = Callable[[str], None]
 
 # Part of a prepared folder's name: raise it whenever what we write for the same file changes.
-PREPARATION = 1
-
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-_STRING, _ARRAY = 8, 9
+PREPARATION = 2
 
 
-@dataclass(frozen=True)
-class Header:
-    """What a GGUF says of itself, weights left unread.
-
-    facts: its metadata; of an array, only the length. parameters: numbers in all tensors.
-    """
-
-    facts: dict[str, Any]
-    parameters: int
-    tensors: frozenset[str]
-
-    @property
-    def architecture(self) -> str:
-        return str(self.facts["general.architecture"])
-
-    def fact(self, name: str) -> Any:
-        """A fact about the architecture, e.g. "context_length"; None if the file doesn't state it."""
-        return self.facts.get(f"{self.architecture}.{name}")
+def folder_for(content_hash: str) -> Path:
+    """Where the prepared form of the GGUF with this sha256 lies, or would lie."""
+    return store.root() / "models" / f"{content_hash[:40]}-{PREPARATION}"
 
 
-def read_header(path: Path) -> Header:
-    """Read the metadata and check that every tensor it announces lies inside the file.
-
-    Raises RengaError when the file can't be opened, is no GGUF, or is cut short.
-    """
-    try:
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            if size < 24:
-                raise RengaError(f"{path} is not a GGUF file: {size} bytes", hint="download or copy it again")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as blob:
-                return _parse(_Cursor(blob), path, size)
-    except OSError as error:
-        raise RengaError(
-            f"can't read {path}: {error.strerror}", hint="check the path and its permissions"
-        ) from error
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
-        raise RengaError(
-            f"{path} is cut short or damaged: its header ends too early", hint="download or copy it again"
-        ) from error
-
-
-class _Cursor:
-    """Reads GGUF's little-endian values one after the other."""
-
-    def __init__(self, blob: mmap.mmap) -> None:
-        self._blob = blob
-        self.at = 0
-
-    def number(self, code: str) -> Any:
-        (value,) = struct.unpack_from("<" + code, self._blob, self.at)
-        self.at += struct.calcsize("<" + code)
-        return value
-
-    def string(self) -> str:
-        raw = self._blob[self.at + 8 : self.at + 8 + self._length()]
-        self.at += 8 + len(raw)
-        return raw.decode("utf-8")
-
-    def skip_string(self) -> None:
-        self.at += 8 + self._length()
-
-    def _length(self) -> int:
-        (length,) = struct.unpack_from("<Q", self._blob, self.at)
-        if self.at + 8 + length > len(self._blob):
-            raise IndexError(length)
-        return int(length)
-
-    def value(self, kind: int) -> Any:
-        if kind == _STRING:
-            return self.string()
-        if kind != _ARRAY:
-            if kind not in _SCALARS:
-                raise IndexError(kind)
-            return self.number(_SCALARS[kind])
-        inner, count = self.number("I"), self.number("Q")
-        if inner == _STRING:
-            for _ in range(count):
-                self.skip_string()
-        elif inner in _SCALARS:
-            self.at += count * struct.calcsize("<" + _SCALARS[inner])
-        else:
-            raise IndexError(inner)
-        if self.at > len(self._blob):
-            raise IndexError(count)
-        return count
-
-
-def _parse(cursor: _Cursor, path: Path, size: int) -> Header:
-    from gguf import GGML_QUANT_SIZES
-
-    magic, version = cursor.number("I"), cursor.number("I")
-    if magic != int.from_bytes(b"GGUF", "little") or version not in (2, 3):
-        raise RengaError(f"{path} is not a GGUF file (version 2 or 3)", hint="give a folder or a .gguf file")
-    tensors, facts_count = cursor.number("Q"), cursor.number("Q")
-    facts = {}
-    for _ in range(facts_count):
-        key = cursor.string()
-        facts[key] = cursor.value(cursor.number("I"))
-    if "general.architecture" not in facts:
-        raise RengaError(f"{path} does not say which architecture it holds", hint="get it from another source")
-
-    quants = {int(kind): sizes for kind, sizes in GGML_QUANT_SIZES.items()}
-    names, parameters, end = set(), 0, 0
-    for _ in range(tensors):
-        names.add(cursor.string())
-        shape = [cursor.number("Q") for _ in range(cursor.number("I"))]
-        kind, offset = cursor.number("I"), cursor.number("Q")
-        if kind not in quants:
-            raise RengaError(f"{path} holds weights of an unknown kind ({kind})", hint="upgrade the package gguf")
-        block, block_bytes = quants[kind]
-        parameters += prod(shape)
-        end = max(end, offset + prod(shape) // block * block_bytes)
-    alignment = int(facts.get("general.alignment", 32))
-    needed = -(-cursor.at // alignment) * alignment + end
-    if size < needed:
-        raise RengaError(
-            f"{path} is cut short: {size:,} of {needed:,} bytes", hint="download or copy it again"
-        )
-    return Header(facts, parameters, frozenset(names))
-
-
-def prepared_folder(path: Path) -> Path:
-    """Where the prepared form of this GGUF lies, or would lie."""
-    return store.root() / "models" / f"{store.file_hash(path)[:40]}-{PREPARATION}"
+def is_whole(folder: Path) -> bool:
+    """A prepared folder gets its name when all is written; this notices when somebody cleared it since."""
+    return all((folder / name).is_file() for name in (store.FACTS, "config.json", "model.safetensors"))
 
 
 def prepare(path: Path, *, name: str, licence: str = "", progress: Progress | None = None) -> Path:
     """The folder that holds this GGUF as safetensors; made when it isn't there yet.
 
-    name: what the file is called in messages. Raises RengaError for a file that is not a whole GGUF of
-    an architecture that transformers knows, and when the disk is full; nothing is left half-written.
+    name: what the model is called in messages. licence: where the file doesn't state it well. Raises
+    RengaError for a file that is not a whole GGUF of an architecture that transformers knows, and when
+    the disk is full; nothing is left half-written.
     """
-    header = read_header(path)
-    folder = prepared_folder(path)
-    if (folder / store.FACTS).is_file():
+    tell = progress or (lambda line: None)
+    folder = folder_for(store.file_hash(path))
+    if is_whole(folder):
         return folder
-    if progress:
-        progress(f"preparing {name}: unpacking its quantised weights (once, about half a minute)")
-    stated = licence or str(header.facts.get("general.license", ""))
-    return store.publish_folder(folder, lambda draft: _convert(path, header, draft, name, stated))
+    header = read_header(path)
+    with store.alone(folder, lambda: tell(f"waiting for another process that prepares {name}")):
+        if is_whole(folder):
+            return folder
+        store.room_for(4 * header.parameters + (1 << 26), f"preparing {name}")
+        store.remove_folder(folder)
+        tell(f"preparing {name}: unpacking its quantised weights (once, about half a minute)")
+        stated = licence or str(header.facts.get("general.license", ""))
+        return store.publish_folder(folder, lambda draft: _convert(path, header, draft, name, stated))
 
 
 def _convert(path: Path, header: Header, draft: Path, name: str, licence: str) -> None:
-    import torch
-    from safetensors.torch import save_file
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(
-                path.parent, gguf_file=path.name, dtype=torch.float32, local_files_only=True
-            )
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # whatever transformers stumbles on in a file it doesn't understand
-        raise RengaError(
-            f"{name}: transformers can't load this GGUF (architecture {header.architecture!r}): "
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}",
-            hint="use a safetensors folder of the model instead",
-        ) from error
-
-    _mend_config(model.config, header)
-    _mend_tokenizer(tokenizer, header)
+    model, tokenizer = _unpack(path, header, name)
+    mend_config(model.config, header)
+    mend_tokenizer(tokenizer, header)
     weights = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
     if model.config.tie_word_embeddings:
         weights.pop("lm_head.weight", None)  # the embedding itself, under its second name
-    save_file(weights, draft / "model.safetensors", metadata={"format": "pt"})
+    _save(weights, draft / "model.safetensors")
     # By hand, not by save_pretrained, which refuses a model that came from a GGUF.
-    config = model.config.to_dict()
-    for passing in ("quantization_config", "_name_or_path", "transformers_version"):
-        config.pop(passing, None)
-    config["architectures"] = [type(model).__name__]
-    store.write_json(draft / "config.json", config)
-    tokenizer.save_pretrained(draft)
+    config = {
+        key: value
+        for key, value in model.config.to_dict().items()
+        if key not in ("quantization_config", "transformers_version") and not key.endswith("_name_or_path")
+    }
+    store.write_json(draft / "config.json", config | {"architectures": [type(model).__name__]})
+    tokenizer.backend_tokenizer.save(str(draft / "tokenizer.json"), pretty=False)
+    store.write_json(draft / "tokenizer_config.json", _tokenizer_config(tokenizer, header))
+    if tokenizer.chat_template:
+        (draft / "chat_template.jinja").write_text(str(tokenizer.chat_template), encoding="utf-8")
     facts = {
         "name": name,
         "licence": licence,
         "source": {"file": path.name, "sha256": store.file_hash(path), "bytes": path.stat().st_size},
-        "parameters": sum(tensor.numel() for tensor in weights.values()),
         "fingerprint": base_fingerprint(model),
     }
     store.write_json(draft / store.FACTS, facts)
 
 
+def _tokenizer_config(tokenizer: PreTrainedTokenizerBase, header: Header) -> dict[str, Any]:
+    names = {key: str(token) for key, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+    context = header.fact("context_length")
+    length = {"model_max_length": int(context)} if context else {}
+    return {"tokenizer_class": "PreTrainedTokenizerFast", **names, **length}
+
+
+def _unpack(path: Path, header: Header, name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        with quiet(), _read_once():
+            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+            model = AutoModelForCausalLM.from_pretrained(
+                path.parent, gguf_file=path.name, dtype=torch.float32, local_files_only=True, **_dense()
+            )
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever transformers stumbles on in a file from elsewhere
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RengaError(
+            f"transformers can't load {name} (GGUF of architecture {header.architecture!r}): {first}",
+            hint="use a safetensors folder of the model instead",
+        ) from error
+    return model, tokenizer
+
+
+def _dense() -> dict[str, Any]:
+    """Newer releases of transformers would keep some architectures quantised in memory."""
+    try:
+        from transformers import GgufConfig
+    except ImportError:
+        return {}
+    return {"quantization_config": GgufConfig(dequantize=True)}
+
+
+def _save(weights: dict[str, Any], path: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(weights, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        full = f"os error {errno.ENOSPC}" in str(error)
+        code = errno.ENOSPC if full else errno.EIO
+        raise OSError(code, os.strerror(code) if full else str(error)) from error
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without transformers' own bars and notices: our progress line stands in their place."""
-    import transformers.modeling_gguf_pytorch_utils as reader
     from transformers.utils import logging as notices
 
-    bar, level = getattr(reader, "tqdm", None), notices.get_verbosity()
-    bars = notices.is_progress_bar_enabled()
+    level, bars = notices.get_verbosity(), notices.is_progress_bar_enabled()
     notices.set_verbosity(logging.ERROR)
     notices.disable_progress_bar()
-    if bar is not None:
-        reader.tqdm = lambda things, **_: things
     try:
         yield
     finally:
         notices.set_verbosity(level)
         if bars:
             notices.enable_progress_bar()
+
+
+@contextmanager
+def _read_once() -> Iterator[None]:
+    """Lets transformers read the metadata of one file once, and at array speed.
+
+    It opens the file three times, and the package's reader spends 30 s on Gemma's 262,144 tokens each
+    time, because every number it takes becomes an `np.memmap`. The same reader on a plain array takes
+    4 s. A release of transformers that reads in another way passes by this, and is only slower.
+    """
+    import gguf
+    import transformers.modeling_gguf_pytorch_utils as legacy
+
+    class PlainReader(gguf.GGUFReader):  # type: ignore[misc]
+        def __init__(self, path: os.PathLike[str] | str, mode: Any = "r") -> None:
+            self._plain = np.memmap(path, mode=mode).view(np.ndarray)
+            super().__init__(path, mode)
+
+        def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
+            kind = np.dtype(dtype).newbyteorder("<")  # big-endian files were refused by `read_header`
+            return self._plain[int(offset) : int(offset) + kind.itemsize * int(count)].view(kind)
+
+    opened: dict[str, GGUFReader] = {}
+
+    def open_once(path: os.PathLike[str] | str, mode: Any = "r") -> GGUFReader:
+        if str(path) not in opened:
+            opened[str(path)] = PlainReader(path, mode)
+        return opened[str(path)]
+
+    reader, bar = gguf.GGUFReader, getattr(legacy, "tqdm", None)
+    gguf.GGUFReader = open_once
+    if bar is not None:
+        legacy.tqdm = lambda things, **_: things
+    try:
+        yield
+    finally:
+        gguf.GGUFReader = reader
         if bar is not None:
-            reader.tqdm = bar
-
-
-def _mend_config(config: PreTrainedConfig, header: Header) -> None:
-    # GGUF keeps floats in 32 bits, so 1e-5 comes back as 9.999999747378752e-06. The nearest short
-    # decimal is what the model was published with.
-    for key in ("rms_norm_eps", "layer_norm_epsilon", "norm_eps"):
-        value = getattr(config, key, None)
-        if isinstance(value, float):
-            setattr(config, key, float(f"{value:.6g}"))
-
-
-def _mend_tokenizer(tokenizer: PreTrainedTokenizerBase, header: Header) -> None:
-    from tokenizers import pre_tokenizers
-
-    # "smollm" splits off every digit before GPT-2's pattern; transformers knows only the pattern. The
-    # ids differ wherever a number follows several spaces.
-    if header.facts.get("tokenizer.ggml.pre") == "smollm":
-        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Digits(individual_digits=True),
-                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
-            ]
-        )
+            legacy.tqdm = bar

