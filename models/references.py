@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from renga.errors import RengaError
 from renga.models import gguf, store
+from renga.models.embedded import embedded_pieces as embedded_pieces
 from renga.models.gguf import Progress
 from renga.models.locate import Place, locate, prepared_folder, ready_folder, stay_offline
 from renga.models.template import Template
@@ -125,47 +126,50 @@ def _fingerprint(model: PreTrainedModel, folder: Path) -> str:
     return store.remembered("fingerprint", files, lambda: base_fingerprint(model))
 
 
-_DESCRIBED = (
-    "architecture",
-    "parameters",
-    "vocabulary",
-    "context",
-    "bytes_on_disk",
-    "bytes_in_memory",
-    "licence",
-    "chat",
-    "place",
-    "fetched",
-    "prepared",
-    "fingerprint",
-)
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model without loading it; None where it isn't.
+
+    architecture: transformers' class, or the GGUF's own word. vocabulary: rows. context: tokens.
+    bytes_on_disk: as the model came; bytes_in_memory: as float32. place: a path. fetched: its bytes are
+    on this machine; prepared: loading it takes no unpacking.
+    """
+
+    reference: str
+    name: str
+    architecture: str | None = None
+    parameters: int | None = None
+    vocabulary: int | None = None
+    context: int | None = None
+    bytes_on_disk: int | None = None
+    bytes_in_memory: int | None = None
+    licence: str | None = None
+    chat: bool | None = None
+    place: str | None = None
+    fetched: bool = True
+    prepared: bool = False
+    fingerprint: str | None = None
 
 
-def describe(reference: str) -> dict[str, Any]:
-    """What is known of a model without loading it. Unknown values are None.
+def describe(reference: str) -> ModelFacts:
+    """What is known of a model without loading it.
 
-    Keys: reference, name, architecture, parameters, vocabulary (rows), context (tokens), bytes_on_disk
-    (as it came), bytes_in_memory (float32), licence, chat, place (a path), fetched (its bytes are on this
-    machine), prepared (the first load is quick), fingerprint. Raises as `locate` and, for a damaged file,
-    `gguf.read_header`.
+    Raises as `locate` does and, for damaged files, RengaError.
     """
     place = locate(reference)
-    known: dict[str, Any] = dict.fromkeys(_DESCRIBED) | {"fetched": True, "prepared": False}
-    folder = prepared_folder(place)
-    model = place.embedded
+    folder, model = prepared_folder(place), place.embedded
+    known: dict[str, Any] = {}
     if folder is not None:
-        known |= _of_folder(folder)
+        known = _of_folder(folder)
     elif place.file is not None:
-        known |= _of_file(place.file)
+        known = _of_file(place.file)
     elif model is not None:
-        pieces = model.installed_pieces()
-        known |= {"fetched": pieces is not None, "place": str(pieces[0].parent) if pieces else None}
+        pieces = embedded_pieces(model)
+        known = {"fetched": pieces is not None, "place": str(pieces[0].parent) if pieces else None}
     if model is not None:
         known |= {"architecture": model.architecture, "parameters": model.parameters, "chat": model.chat}
         known |= {"licence": model.licence, "bytes_on_disk": model.size}
-    if known["parameters"] is not None:
-        known["bytes_in_memory"] = 4 * known["parameters"]
-    return {"reference": reference, "name": place.name, **known}
+    return ModelFacts(reference, place.name, bytes_in_memory=4 * known["parameters"], **known)
 
 
 def _of_folder(folder: Path) -> dict[str, Any]:
