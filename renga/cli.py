@@ -115,7 +115,7 @@ def check(config: ConfigFile, as_json: AsJson = False, debug: Debug = False) -> 
 
     read = load(config)
     from renga.simulations.check import check as check_config
-    from renga.simulations.check import render
+    from renga.simulations.check_table import render
 
     report = check_config(read)
     if as_json:
@@ -200,18 +200,12 @@ def evaluate(
 @models.command(name="list", epilog="Example: `renga models list`")
 def list_models(as_json: AsJson = False, debug: Debug = False) -> None:
     """The models that come without a hub or an account, and whether they are installed."""
-    from renga.models.embedded import EMBEDDED
-    from renga.models.references import embedded_pieces
+    from dataclasses import asdict
 
-    rows = [
-        {
-            "name": model.name,
-            "installed": embedded_pieces(model) is not None,
-            "licence": model.licence,
-            "note": model.note,
-        }
-        for model in EMBEDDED.values()
-    ]
+    from renga.models.embedded import EMBEDDED
+    from renga.models.references import describe
+
+    rows = [{**asdict(describe(name)), "note": model.note} for name, model in EMBEDDED.items()]
     if as_json:
         _print_json(rows)
         return
@@ -219,11 +213,11 @@ def list_models(as_json: AsJson = False, debug: Debug = False) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("name", "installed", "licence", "what it is"):
-        table.add_column(title)
+    for title in ("name", "fetched", "parameters", "licence"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("what it is")
     for row in rows:
-        installed = "yes" if row["installed"] else "no"
-        table.add_row(str(row["name"]), installed, str(row["licence"]), str(row["note"]))
+        table.add_row(*(_said(row[key]) for key in ("name", "fetched", "parameters", "licence", "note")))
     Console().print(table)
 
 
@@ -262,7 +256,7 @@ def show(
         return
     width = max(map(len, facts))
     for name, value in facts.items():
-        print(f"{name.replace('_', ' '):{width}}  {value}")
+        print(f"{name.replace('_', ' '):{width}}  {_said(value)}")
 
 
 @app.command(epilog="Example: `renga bench wire --out wire.json`")
@@ -292,9 +286,23 @@ def _load(reference: str, adapter: Path | None) -> LocalModel:
 
     if adapter is None:
         return LocalModel.load(reference)
-    from renga.models.adapter_folder import read_adapter
+    from dataclasses import replace
 
-    return LocalModel.load(reference, read_adapter(adapter))
+    from renga.models.adapter import checked
+    from renga.models.adapter_files import load_peft
+
+    worn = load_peft(adapter)  # before the model: a wrong folder shows at once
+    weights = LocalModel.load(reference).weights
+    if not worn.base:  # made elsewhere: that its layers fit is all that can be known
+        worn = replace(worn, base=weights.fingerprint)
+    return LocalModel(weights, checked(worn, weights.linear_shapes, weights.fingerprint, max_rank=worn.rank))
+
+
+def _said(value: object) -> str:
+    """A fact, for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else "–" if value is None else str(value)
 
 
 def _progress() -> Progress:
