@@ -55,11 +55,13 @@ def kd_loss(
     norm = _sum_exp(z, r, at)
     log_p, log_tail = p.log(), torch.where(bucket, tail, 1.0).log()
     if temperature != 1.0:
-        scaled = torch.where(bucket, log_tail / temperature, -torch.inf)
-        total = _sum_exp(log_p / temperature, scaled, at)
+        # A place without bucket and without anything listed is masked, and must not become a NaN.
+        spare = torch.where(bucket | ~mask, log_tail / temperature, -torch.inf)
+        total = _sum_exp(log_p / temperature, spare, at)
         log_p, log_tail = log_p / temperature - total[at], log_tail / temperature - total
         p, tail = log_p.exp(), log_tail.exp()
-    kl = torch.where(bucket, tail * (log_tail - torch.where(bucket, r, 0.0) + norm), 0.0)
+    tail = torch.where(bucket, tail, 0.0)
+    kl = tail * (log_tail - torch.where(bucket, r, 0.0) + norm)
     kl = kl.index_add(0, at, p * (log_p - z + norm[at]))
     weight = mask.to(dtype) if weights is None else torch.where(mask, weights.to(device, dtype), 0.0)
     weighted = torch.where(mask, kl, 0.0) * weight
