@@ -16,9 +16,10 @@ import click
 from renga.errors import RengaError
 
 DEBUG = "--debug"
+INTERRUPTED = 130
 
 # Nothing Renga uses may call home, install anything at run time, or warn about it.
-_QUIET = {
+QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
@@ -29,7 +30,7 @@ _QUIET = {
 
 def enter(arguments: list[str], command: Callable[[list[str]], object]) -> int:
     """Run `command` with the arguments less `--debug`; the exit status. Nothing is raised."""
-    for name, value in _QUIET.items():
+    for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     debug = DEBUG in options
@@ -39,6 +40,8 @@ def enter(arguments: list[str], command: Callable[[list[str]], object]) -> int:
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001 - the process boundary: the only place that catches all
         return _tell(error, debug)
+    if status == INTERRUPTED:  # typer catches it inside a command
+        return _tell(KeyboardInterrupt(), debug)
     return status if isinstance(status, int) else 0
 
 
@@ -66,7 +69,7 @@ def explain(error: BaseException) -> tuple[str, str, int]:
         case click.ClickException():
             return _plain(error), "", error.exit_code
         case click.Abort() | KeyboardInterrupt():
-            return "interrupted", "", 130
+            return "interrupted", "", INTERRUPTED
         case SystemExit():
             return "stopped", "", error.code if isinstance(error.code, int) else 1
         case MemoryError():
@@ -88,7 +91,7 @@ def explain(error: BaseException) -> tuple[str, str, int]:
 
 def _plain(error: click.ClickException) -> str:
     """Click's message in the style of ours: no capital, no full stop."""
-    message = error.format_message().rstrip(".")
+    message = error.format_message().rstrip(".").replace(". Did you mean", ": did you mean")
     return f"{message[:1].lower()}{message[1:]}"
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from renga.boundary import enter
 
@@ -21,14 +22,16 @@ if TYPE_CHECKING:
 
     from renga.models.local import LocalModel
 
+# Plain help: rich's takes longer than all else together, and typer escapes brackets for it even when off.
+typer.core.HAS_RICH = False
+
 app = typer.Typer(
-    add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     suggest_commands=False,  # click does it
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
 )
-models = typer.Typer(suggest_commands=False, help="The models on this machine.")
+models = typer.Typer(suggest_commands=False, rich_markup_mode=None, help="The models on this machine.")
 app.add_typer(models, name="models")
 
 MODEL_HELP = "A name from `renga models list`, a folder, a .gguf file, package:NAME/FILE.gguf, or a hub id."
@@ -65,7 +68,7 @@ def run(arguments: list[str]) -> object:
     return app(arguments, prog_name="renga", standalone_mode=False)
 
 
-@app.callback(invoke_without_command=True, epilog="Start with: `renga simulate examples/quickstart.toml`")
+@app.callback(invoke_without_command=True, epilog="Start with: renga simulate examples/quickstart.toml")
 def renga(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -81,7 +84,7 @@ def renga(
         raise typer.Exit(2)
 
 
-@app.command(epilog="Example: `renga simulate examples/quickstart.toml --out runs/first`")
+@app.command(epilog="Example: renga simulate examples/quickstart.toml --out runs/first")
 def simulate(
     config: ConfigFile,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
@@ -91,7 +94,7 @@ def simulate(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Run a whole federation on this machine: clients with private text, and a server.
+    """Run a federation on this machine, and compare before and after.
 
     CONFIG is a TOML file; docs/config.md lists its keys.
     """
@@ -105,11 +108,12 @@ def simulate(
         _print_json(result)
 
 
-@app.command(epilog="Example: `renga check examples/quickstart.toml`")
+@app.command(epilog="Example: renga check examples/quickstart.toml")
 def check(config: ConfigFile, as_json: AsJson = False, debug: Debug = False) -> int:
-    """Find what is wrong with a config before anything dear begins, and estimate what a run takes.
+    """Say what is wrong with a config, and what a run would take.
 
-    CONFIG is the TOML file that `renga simulate` would run.
+    Everything that can fail cheaply fails here, before anything dear begins. CONFIG is the TOML file that
+    `renga simulate` would run.
     """
     from renga.config import load
 
@@ -129,7 +133,7 @@ def check(config: ConfigFile, as_json: AsJson = False, debug: Debug = False) -> 
     return 2 if report.problems else 0
 
 
-@app.command(epilog='Example: `renga ask "What is a renga?" --model SmolLM2-135M-Instruct`')
+@app.command(epilog='Example: renga ask "What is a renga?" --model SmolLM2-135M-Instruct')
 def ask(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT")],
     model: ModelReference = DEFAULT_MODEL,
@@ -158,7 +162,7 @@ def ask(
     print()
 
 
-@app.command(name="eval", epilog="Example: `renga eval --model gemma-3-270m --data held_out.jsonl --json`")
+@app.command(name="eval", epilog="Example: renga eval --model gemma-3-270m --data held_out.jsonl --json")
 def evaluate(
     data: Annotated[Path, typer.Option("--data", metavar="FILE", help="JSONL with prompts and responses.")],
     model: ModelReference = DEFAULT_MODEL,
@@ -168,7 +172,10 @@ def evaluate(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Measure bits per byte and accuracy on a file (docs/metrics.md defines both)."""
+    """Measure bits per byte and accuracy on a file.
+
+    docs/metrics.md defines both.
+    """
     from renga.errors import UsageError
     from renga.models.data import read_jsonl
 
@@ -197,9 +204,9 @@ def evaluate(
     print(f"bits per byte  {scores.bits_per_byte:.4f}\n{accuracy}texts          {scores.texts}")
 
 
-@models.command(name="list", epilog="Example: `renga models list`")
+@models.command(name="list", epilog="Example: renga models list")
 def list_models(as_json: AsJson = False, debug: Debug = False) -> None:
-    """The models that come without a hub or an account, and whether they are installed."""
+    """Show the models that come without a hub or an account."""
     from dataclasses import asdict
 
     from renga.models.embedded import EMBEDDED
@@ -221,12 +228,12 @@ def list_models(as_json: AsJson = False, debug: Debug = False) -> None:
     Console().print(table)
 
 
-@models.command(epilog="Example: `renga models fetch SmolLM2-135M-Instruct gemma-3-270m`")
+@models.command(epilog="Example: renga models fetch SmolLM2-135M-Instruct gemma-3-270m")
 def fetch(
     names: Annotated[list[str], typer.Argument(metavar="NAME...")],
     debug: Debug = False,
 ) -> None:
-    """Install models, with pinned hashes, and make them ready to load.
+    """Install models, with pinned hashes.
 
     NAME is one that `renga models list` shows, or a hub id.
     """
@@ -236,13 +243,13 @@ def fetch(
         fetch_model(name)
 
 
-@models.command(epilog="Example: `renga models show gemma-3-270m`")
+@models.command(epilog="Example: renga models show gemma-3-270m")
 def show(
     model: Annotated[str, typer.Argument(metavar="REF")],
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """What a model is: size, vocabulary, template, licence, fingerprints.
+    """Show what a model is, without loading it.
 
     REF is a name from `renga models list`, a folder, a .gguf file, package:NAME/FILE.gguf, or a hub id.
     """
@@ -259,7 +266,7 @@ def show(
         print(f"{name.replace('_', ' '):{width}}  {_said(value)}")
 
 
-@app.command(epilog="Example: `renga bench wire --out wire.json`")
+@app.command(epilog="Example: renga bench wire --out wire.json")
 def bench(
     what: Annotated[Bench, typer.Argument(metavar="WHAT")],
     out: Annotated[
@@ -267,9 +274,9 @@ def bench(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Measure what the documentation claims; the result is JSON (docs/benchmarks.md has the tables).
+    """Measure what the documentation claims.
 
-    WHAT is learning, transfer, wire or memory.
+    WHAT is learning, transfer, wire or memory. The result is JSON; docs/benchmarks.md has the tables.
     """
     from renga.simulations.bench import run as run_benchmark
 

@@ -77,6 +77,10 @@ class Edge(Section):
     batch: Positive = Field(8, description="texts per step")
     tokens: Positive = Field(6_000, description="training tokens of private text per round")
     transfer_tokens: Count = Field(3_000, description="training tokens per round for learning from the host")
+    replay: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(
+        0.5,
+        description="share of private texts among those of the transfer step, so that it unlearns nothing",
+    )
     modules: Modules = Field("all", description="which linear layers carry the adapter")
     coding: Coding = Field("blocks8", description="how an adapter's numbers travel")
 
@@ -128,6 +132,7 @@ class Evaluate(Section):
     limit: Count = Field(0, description="texts per file; 0: all")
     batch: Positive = Field(16, description="texts per forward pass")
     accuracy: Flag = Field(True, description="measure accuracy too, not only bits per byte")
+    every: Flag = Field(False, description="measure after every round, not only after the last")
 
 
 class Baselines(Section):
@@ -157,7 +162,7 @@ class Config(Section):
     threads: Count = Field(0, description="threads for tensor operations; 0: every core")
     host: Host
     edge: Edge
-    clients: tuple[Client, ...] = Field(min_length=1)
+    clients: tuple[Client, ...]
     transfer: Transfer = Transfer()
     round: Round = Round()
     evaluate: Evaluate = Evaluate()
@@ -177,6 +182,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if not self.clients:
+            raise ValueError("there are no clients: add a [[clients]] table for each")
         names = Counter(client.name for client in self.clients)
         twice = [name for name, count in names.items() if count > 1]
         if twice:

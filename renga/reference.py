@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from renga.config import Client, Config, Section, sections
@@ -94,12 +94,12 @@ def _kind(field: FieldInfo) -> str:
     if get_origin(annotation) is tuple:
         return "list of paths"
     low = next((one for one in field.metadata if isinstance(one, Ge | Gt)), None)
-    high = next((one.le for one in field.metadata if isinstance(one, Le)), None)
+    high = next((one for one in field.metadata if isinstance(one, Le | Lt)), None)
     word = _WORDS[annotation]
     if low is None:
         return word
     if high is not None and isinstance(low, Ge):
-        return f"{word} from {low.ge} to {high}"
+        return f"{word} from {low.ge} to {high.le if isinstance(high, Le) else f'below {high.lt}'}"
     return f"{word} > {low.gt}" if isinstance(low, Gt) else f"{word} ≥ {low.ge}"
 
 

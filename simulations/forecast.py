@@ -139,13 +139,14 @@ def _all(held_out: Mapping[str, list[Example]]) -> Texts:
 
 
 def seconds(config: Config, data: Data, shapes: Mapping[str, Shape]) -> float:
-    """Learning, reading for losses, and the tables: before, alone, and after each round."""
+    """Learning, reading for losses, and the tables: before, alone, and after."""
     speed = estimate.matrix_speed(config.threads)
     rows = _rows(config, data)
     limited = {name: examples[: config.evaluate.limit or None] for name, examples in data.held_out.items()}
     tables = _all(limited)
     choices = 1.5 if config.evaluate.accuracy else 1.0  # choices and answers are read too
     host = shapes[config.host.model]
+    after = config.rounds if config.evaluate.every else 1
     total = STARTING
     for client in config.clients:
         shape = shapes[client.edge.model]
@@ -155,13 +156,13 @@ def seconds(config: Config, data: Data, shapes: Mapping[str, Shape]) -> float:
         total += _learning(shape, learned, texts, speed)
         total += config.rounds * _reading(shape, rows, speed)
         total += config.rounds * _answering(config, shape, data, speed)
-        total += (config.rounds + alone) * choices * _reading(shape, tables, speed)
+        total += (after + alone) * choices * _reading(shape, tables, speed)
     runs = 1 + config.baselines.public + config.baselines.centralised
     total += runs * config.rounds * _learning(host, config.host.tokens, rows, speed)
     total += config.rounds * (
         _reading(host, rows, speed) + 2 * _reading(host, estimate.measure(data.validation), speed)
     )
-    return total + (config.rounds + runs) * choices * _reading(host, tables, speed)
+    return total + (after + runs) * choices * _reading(host, tables, speed)
 
 
 def _learning(shape: Shape, tokens: float, texts: Texts, speed: float) -> float:
