@@ -1,4 +1,4 @@
-# make demo    set everything up, then run a small federation of real models on real text
+# make demo    set everything up, then run a small federation of real models on real text (or go on with it)
 # make test    set everything up, then run every test
 # make check   lint, format, types, import rules
 # make clean   remove the environment and what tests and runs left
@@ -20,7 +20,7 @@ export TOKENIZERS_PARALLELISM := false
 .PHONY: demo test check format docs install models clean
 
 demo: $(MODELS)
-	$(BIN)/renga simulate examples/quickstart.toml
+	$(BIN)/renga simulate examples/quickstart.toml --resume
 
 test: $(MODELS)
 	$(BIN)/python -m pytest

@@ -70,7 +70,7 @@ def check(config: Config, *, out: Path | None = None) -> Report:
     _look_at_ranks(config, shapes, found)
     _look_at_round(config, data, found)
     folder = out or Path("runs") / config.name
-    if (folder / "metrics.jsonl").exists():
+    if (folder / "config.toml").exists():
         found.notes.append(f"{folder} holds a run: go on with --resume, or name another folder with --out")
     participants = tuple(forecast.participants(config, data, shapes))
     complete = not found.problems

@@ -147,7 +147,8 @@ def seconds(config: Config, data: Data, shapes: Mapping[str, Shape]) -> float:
     choices = 1.5 if config.evaluate.accuracy else 1.0  # choices and answers are read too
     host = shapes[config.host.model]
     after = config.rounds if config.evaluate.every else 1
-    total = STARTING
+    untouched = {config.host.model, *(client.edge.model for client in config.clients)}
+    total = STARTING + sum(choices * _reading(shapes[model], tables, speed) for model in untouched)
     for client in config.clients:
         shape = shapes[client.edge.model]
         texts = estimate.measure(data.private[client.name])
@@ -156,13 +157,13 @@ def seconds(config: Config, data: Data, shapes: Mapping[str, Shape]) -> float:
         total += _learning(shape, learned, texts, speed)
         total += config.rounds * _reading(shape, rows, speed)
         total += config.rounds * _answering(config, shape, data, speed)
-        total += (after + alone) * choices * _reading(shape, tables, speed)
+        total += (after + alone - 1) * choices * _reading(shape, tables, speed)
     runs = 1 + config.baselines.public + config.baselines.centralised
     total += runs * config.rounds * _learning(host, config.host.tokens, rows, speed)
     total += config.rounds * (
         _reading(host, rows, speed) + 2 * _reading(host, estimate.measure(data.validation), speed)
     )
-    return total + (after + runs) * choices * _reading(host, tables, speed)
+    return total + (after + runs - 1) * choices * _reading(host, tables, speed)
 
 
 def _learning(shape: Shape, tokens: float, texts: Texts, speed: float) -> float:

@@ -138,7 +138,7 @@ def test_notes(config: Path, old: str, new: str, note: str) -> None:
 
 def test_a_run_that_is_there_already_is_noted(config: Path) -> None:
     (config.parent / "runs" / "tiny").mkdir(parents=True)
-    (config.parent / "runs" / "tiny" / "metrics.jsonl").write_text("{}\n")
+    (config.parent / "runs" / "tiny" / "config.toml").write_text("")
     assert any("holds a run" in note for note in checked(config).notes)
 
 
