@@ -50,13 +50,17 @@ def locate(reference: str) -> Place:
         return Place(reference, reference, embedded=EMBEDDED[reference])
     if reference.startswith("package:"):
         return _in_package(reference)
-    path = Path(reference).expanduser()
+    try:
+        path = Path(reference).expanduser().resolve()
+        is_file, is_folder = path.is_file(), path.is_dir() and bool(reference)
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a home that isn't, a null byte
+        raise UsageError(f"{reference[:80]!r} names no model: {error}") from error
     if path.suffix == ".gguf":
-        if not path.is_file():
-            raise UsageError(f"there is no file {path}", hint="check the path of the .gguf file")
-        return Place(reference, path.stem, file=path.resolve())
-    if path.is_dir():
-        return Place(reference, path.resolve().name, folder=checked_folder(path.resolve()))
+        if not is_file:
+            raise UsageError(f"there is no file {reference}", hint="check the path of the .gguf file")
+        return Place(reference, path.stem, file=path)
+    if is_folder:
+        return Place(reference, path.name, folder=checked_folder(path))
     if _HUB_ID.fullmatch(reference):
         return _in_hub_cache(reference)
     raise UsageError(

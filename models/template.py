@@ -3,10 +3,9 @@
 The template is part of a model's description: its loss in bits per byte depends on it. Chat models are
 asked by their own chat template, base models by a plain question and answer.
 
-What a person writes can never become a control token: the template is rendered around a placeholder,
-its special tokens are looked up by name, and everything between them, the person's text included, is
-tokenised with the reading of special tokens turned off. Without such tokens in the text the ids are
-exactly those of the model's own template.
+What a person writes can never become a control token: the template is rendered around a placeholder, so
+its own special tokens are known, and ids that hold any other are not used. Text that names none gets exactly
+the ids of the model's own template.
 """
 
 from __future__ import annotations
@@ -16,10 +15,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from renga.errors import RengaError
+from renga.models.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -112,34 +112,61 @@ class Template:
 
     def _ids(self, tokenizer: PreTrainedTokenizerBase, frame: Sequence[str]) -> list[int]:
         """frame: the template's text at even places, people's text at odd ones."""
-        names = _special_ids(tokenizer) if self.kind == "chat" else {}
-        pattern = re.compile("(" + "|".join(map(re.escape, sorted(names, key=len, reverse=True))) + ")")
-        ids = [] if self.bos is None else [self.bos]
-        run = ""  # text since the last special token; tokenised as one, as the model's own template would be
-        for place, text in enumerate(frame):
-            parts = pattern.split(text) if names and place % 2 == 0 else [text]
-            for odd, part in enumerate(parts):
-                if odd % 2 == 0:
-                    run += part
-                    continue
-                ids += _text_ids(tokenizer, run)
-                ids.append(names[part])
-                run = ""
-        return ids + _text_ids(tokenizer, run)
+        bos = [] if self.bos is None else [self.bos]
+        names, cuts = _specials(tokenizer)
+        parts = _parts(frame, cuts if self.kind == "chat" else None)
+        wanted = [names[part] for part in parts[1::2]]
+        # Tokenised whole, which is how the model has seen its template.
+        ids = _encode(tokenizer, "".join(frame), as_text=not wanted)
+        special = _special_ids(tokenizer)
+        if [id for id in ids if id in special] == wanted:
+            return bos + ids
+        # Somebody wrote a special token's name: tokenised between the special tokens, where a name is text.
+        vocabulary = _vocabulary(tokenizer, self.end)
+        ids = _encode(tokenizer, parts[0], as_text=True) if parts[0] else []
+        for at in range(1, len(parts), 2):
+            ids += [names[parts[at]], *vocabulary.encode(parts[at + 1])]
+        return bos + ids
 
 
-def _text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    if not text:
-        return []
-    return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+def _parts(frame: Sequence[str], cuts: re.Pattern[str] | None) -> list[str]:
+    """The frame's text, cut at the special tokens of the template: text, name, text, name, …, text."""
+    parts = [""]
+    for place, text in enumerate(frame):
+        cut = cuts.split(text) if cuts and place % 2 == 0 else [text]
+        parts[-1] += cut[0]
+        parts += cut[1:]
+    return parts
 
 
-def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
-    return {
-        token.content: id
-        for id, token in tokenizer.added_tokens_decoder.items()
-        if token.special and token.content
-    }
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str, *, as_text: bool) -> list[int]:
+    """as_text: what looks like a special token is text."""
+    try:
+        return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=as_text))
+    except (UnicodeEncodeError, TypeError) as error:
+        raise RengaError(
+            f"the prompt {text[:20]!r}… is no valid text", hint="remove the halves of broken characters"
+        ) from error
+
+
+@lru_cache(maxsize=4)
+def _vocabulary(tokenizer: PreTrainedTokenizerBase, end: int) -> Vocabulary:
+    return Vocabulary(tokenizer, end)
+
+
+# Kept, because Gemma has 6,253 special tokens, and a federation asks thousands of prompts.
+@lru_cache(maxsize=4)
+def _specials(tokenizer: PreTrainedTokenizerBase) -> tuple[dict[str, int], re.Pattern[str] | None]:
+    """The ids of special tokens by name, and what cuts a text at these names (None without any)."""
+    added = tokenizer.added_tokens_decoder.items()
+    names = {str(token.content): int(id) for id, token in added if token.special and token.content}
+    longest_first = sorted(names, key=len, reverse=True)
+    return names, re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if names else None
+
+
+@lru_cache(maxsize=4)
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    return frozenset(_specials(tokenizer)[0].values())
 
 
 def _wanted_bos(tokenizer: PreTrainedTokenizerBase) -> int | None:
@@ -189,7 +216,7 @@ def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
         rendered = _render(tokenizer, turns, answer_next=False)
     except Exception:  # noqa: BLE001 as above
         return _end_of_text(tokenizer)
-    names = _special_ids(tokenizer)
+    names, _ = _specials(tokenizer)
     _, found, rest = rendered.partition(_PLACEHOLDER.format(0))
     met = sorted((rest.find(name), -len(name), name) for name in names if name in rest) if found else []
     return names[met[0][2]] if met else _end_of_text(tokenizer)
