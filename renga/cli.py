@@ -240,7 +240,7 @@ def fetch(
     from renga.models.fetch import fetch as fetch_model
 
     for name in names:
-        fetch_model(name)
+        print(f"{name}  {fetch_model(name, progress=_tell)}")
 
 
 @models.command(epilog="Example: renga models show gemma-3-270m")
@@ -290,7 +290,9 @@ def bench(
 def _load(reference: str, adapter: Path | None) -> LocalModel:
     """The model of a command, with the adapter that it names."""
     from renga.models.local import LocalModel
+    from renga.models.locate import locate, ready_folder
 
+    ready_folder(locate(reference), _tell)  # by itself a first load would take half a minute without a word
     if adapter is None:
         return LocalModel.load(reference)
     from dataclasses import replace
@@ -303,6 +305,11 @@ def _load(reference: str, adapter: Path | None) -> LocalModel:
     if not worn.base:  # made elsewhere: that its layers fit is all that can be known
         worn = replace(worn, base=weights.fingerprint)
     return LocalModel(weights, checked(worn, weights.linear_shapes, weights.fingerprint, max_rank=worn.rank))
+
+
+def _tell(line: str) -> None:
+    """Say what takes long."""
+    print(line, file=sys.stderr)
 
 
 def _said(value: object) -> str:

@@ -38,7 +38,7 @@ def render(report: Report) -> RenderableType:
         facts.add_row("tokens", "learned from per round; adapter and knowledge: bytes per round")
         facts.add_row("memory", f"about {size(report.memory_bytes)}")
         facts.add_row(
-            "time", f"about {_roughly(report.seconds)} at this machine's present speed; may be half or double"
+            "time", f"about {_roughly(report.seconds)} with nothing else running; may be half or double"
         )
         facts.add_row(
             "bytes per round", f"at most {size(report.bytes_per_round)}, all clients, both directions"

@@ -1,7 +1,7 @@
 """What a federation takes, before it runs: memory, time, bytes. Rough on purpose, and said to be.
 
 Shapes are exact (the models are built without weights); the rest are a few constants that were fitted to real
-runs, and a matrix product that is timed on this machine as it is now.
+runs, and a matrix product that is timed on this machine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TEMPLATE_TOKENS = 12
 # Floating-point operations per weight and token: forward 2; backward 2 more, since frozen weights get no
 # gradient of their own.
 LEARN_FLOPS, READ_FLOPS = 4, 2
-# Share of a matrix product's speed that learning and reading reach.
+# Share of a matrix product's speed that learning and reading reach (fitted to both embedded models).
 EFFICIENCY = 0.45
 # Bytes of one adapter number under each coding (8-bit blocks: a float32 scale for 64 numbers).
 CODING_BYTES = {"float32": 4.0, "bf16": 2.0, "blocks8": 1 + 4 / 64}
@@ -104,11 +104,14 @@ def row_bytes(top_k: int, vocabulary: int) -> float:
 
 
 def matrix_speed(threads: int) -> float:
-    """Floating-point operations per second of a matrix product, here and now; takes a fifth of a second."""
+    """Floating-point operations per second of a matrix product on `threads` cores (0: all) of this machine.
+
+    One core is timed, for a fifth of a second, at its best: what else runs right now should not decide.
+    """
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(1)
     try:
         a, b = torch.randn(512, 1024), torch.randn(1024, 1024)
         best, until = float("inf"), time.perf_counter() + 0.2
@@ -118,7 +121,8 @@ def matrix_speed(threads: int) -> float:
             best = min(best, time.perf_counter() - start)
     finally:
         torch.set_num_threads(before)
-    return 2 * a.shape[0] * a.shape[1] * b.shape[1] / best
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(threads or cores, cores) * 2 * a.shape[0] * a.shape[1] * b.shape[1] / best
 
 
 def shape_of(reference: str) -> Shape:
