@@ -152,12 +152,14 @@ def seconds(config: Config, data: Data, shapes: Mapping[str, Shape]) -> float:
     for client in config.clients:
         shape = shapes[client.edge.model]
         texts = estimate.measure(data.private[client.name])
-        alone = 2 if config.baselines.alone else 1
-        learned = config.rounds * (alone * client.edge.tokens + client.edge.transfer_tokens)
+        alone = config.baselines.alone
+        learned = config.rounds * (client.edge.tokens + client.edge.transfer_tokens)
+        # Its first private step a client does alone anyway.
+        learned += alone * (config.rounds - 1) * client.edge.tokens
         total += _learning(shape, learned, texts, speed)
         total += config.rounds * _reading(shape, rows, speed)
         total += config.rounds * _answering(config, shape, data, speed)
-        total += (after + alone - 1) * choices * _reading(shape, tables, speed)
+        total += (after + alone) * choices * _reading(shape, tables, speed)
     runs = 1 + config.baselines.public + config.baselines.centralised
     total += runs * config.rounds * _learning(host, config.host.tokens, rows, speed)
     total += config.rounds * (
