@@ -96,7 +96,7 @@ def align_many(
     _check_texts(rows, teacher, student, student_ids)
     if not rows:
         return []
-    t, sid = _joined(rows), np.concatenate([np.asarray(ids, dtype=np.int64) for ids in student_ids])
+    t, sid = _all_rows(rows), np.concatenate([np.asarray(ids, dtype=np.int64) for ids in student_ids])
     places = np.array([len(ids) for ids in student_ids])
     s_len = student.lengths()[sid].astype(np.int64)
     # One number says text and byte: keys rise over the whole batch.
@@ -143,6 +143,27 @@ def align_many(
     return _split(place, token, mass, mask, starts, places)
 
 
+def joined(targets: Sequence[Targets]) -> Targets:
+    """The targets of several texts as those of one, for a loss on a whole batch: places follow each other.
+
+    One call of `kd_loss` on the batch makes one gradient where a call per text makes one more for each.
+    """
+    places = np.array([len(t.mask) for t in targets])
+    starts = np.cumsum(places) - places
+    used = np.array([int(t.mask.sum()) for t in targets])
+    return Targets(
+        position=np.concatenate(
+            [t.position + np.int32(start) for t, start in zip(targets, starts, strict=True)]
+        ),
+        token=np.concatenate([t.token for t in targets]),
+        probability=np.concatenate([t.probability for t in targets]),
+        tail=np.concatenate([t.tail for t in targets]),
+        mask=np.concatenate([t.mask for t in targets]),
+        mapped_mass=float(np.dot(used, [t.mapped_mass for t in targets])) / max(1, int(used.sum())),
+        masked_share=1.0 - int(used.sum()) / int(places.sum()),
+    )
+
+
 def _check_texts(
     rows: Sequence[Rows], teacher: Vocabulary, student: Vocabulary, student_ids: Sequence[Sequence[int]]
 ) -> None:
@@ -167,7 +188,7 @@ def _check_texts(
             )
 
 
-def _joined(rows: Sequence[Rows]) -> Rows:
+def _all_rows(rows: Sequence[Rows]) -> Rows:
     """The rows of all texts, one after the other; their offsets start anew with every text."""
     fields = ("offsets", "gold", "gold_logp", "counts", "ids", "logp")
     return Rows(*(np.concatenate([getattr(r, field) for r in rows]) for field in fields))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from renga.models import distillation
-from renga.models.alignment import Targets, align
+from renga.models.alignment import Targets, align, joined
 from renga.models.distillation import kd_loss
 from renga.models.knowledge import Rows, rows_from_logits
 from renga.protocol.knowledge_codec import decode_rows, encode_rows
@@ -128,20 +128,20 @@ def test_masked_places_neither_count_nor_learn():
     assert (gradient[masked] == 0).all()
     assert (gradient[~masked] != 0).any(1).all()
     other = torch.where(masked[:, None], logits.detach() * 7 - 3, logits.detach())
-    assert float(kd_loss(other, targets)) == loss.item()
+    assert kd_loss(other, targets).item() == loss.item()
     weights = torch.where(masked, torch.nan, 1.0)
-    assert float(kd_loss(logits, targets, weights=weights)) == pytest.approx(loss.item())
+    assert kd_loss(logits, targets, weights=weights).item() == pytest.approx(loss.item())
 
 
 def test_weights_are_a_weighted_mean():
     logits, targets = case()
     n = len(logits)
-    plain = float(kd_loss(logits, targets))
+    plain = kd_loss(logits, targets).item()
     assert float(kd_loss(logits, targets, weights=torch.full((n,), 0.25))) == pytest.approx(plain, rel=1e-5)
     one = torch.zeros(n)
     one[0] = 3.0
-    first = float(kd_loss(logits, targets, weights=one))
-    assert first == pytest.approx(float(dense_loss(logits, targets, weights=one)), rel=1e-5)
+    first = kd_loss(logits, targets, weights=one).item()
+    assert first == pytest.approx(dense_loss(logits, targets, weights=one).item(), rel=1e-5)
     assert float(kd_loss(logits, targets, weights=torch.zeros(n))) == 0.0
 
 
@@ -176,7 +176,7 @@ def test_a_tail_too_small_for_one_minus_a_sum_is_still_exact():
     logits[torch.arange(len(gold)), torch.tensor(gold)] = 40.0  # tail of about 2e-15
     logits.requires_grad_()
     loss = kd_loss(logits, targets)
-    assert loss.item() == pytest.approx(float(dense_loss(logits, targets)), rel=1e-4)
+    assert loss.item() == pytest.approx(dense_loss(logits, targets).item(), rel=1e-4)
     (gradient,) = torch.autograd.grad(loss, logits)
     assert torch.isfinite(gradient).all()
     assert gradient.abs().max() < 1
@@ -216,3 +216,19 @@ def test_in_pieces_as_at_once(monkeypatch):
     monkeypatch.setattr(distillation, "_CHUNK", 3 * logits.shape[1])
     (in_pieces,) = torch.autograd.grad(kd_loss(logits, targets), logits)
     torch.testing.assert_close(at_once, in_pieces, rtol=1e-6, atol=1e-9)
+
+
+def test_a_batch_at_once_is_its_texts_one_by_one():
+    t, s = vocabulary("bytes-large"), vocabulary("bytes-small")
+    several = [CORPUS[0], "", CORPUS[4]]
+    ids = [student_ids(s, text) for text in several]
+    targets = [align(rows_of(t, text, i), t, s, own) for i, (text, own) in enumerate(zip(several, ids))]
+    logits = torch.randn(sum(map(len, ids)), s.size, generator=torch.Generator().manual_seed(2))
+    batch = joined(targets)
+    used = torch.tensor([float(part.mask.sum()) for part in targets])
+    each = [kd_loss(part, own) for part, own in zip(logits.split([len(i) for i in ids]), targets)]
+    assert kd_loss(logits, batch).item() == pytest.approx(
+        ((torch.stack(each) * used).sum() / used.sum()).item()
+    )
+    assert batch.masked_share == pytest.approx(1 - batch.mask.mean())
+    assert batch.mapped_mass == pytest.approx(batch.probability.sum() / batch.mask.sum(), rel=1e-5)
