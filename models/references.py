@@ -49,15 +49,19 @@ def load(reference: str, *, progress: Progress | None = None) -> Loaded:
 
     try:
         with gguf.quiet():
-            model = AutoModelForCausalLM.from_pretrained(
+            model, info = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=torch.float32,
                 attn_implementation="sdpa",
                 local_files_only=True,
                 use_safetensors=True,
+                ignore_mismatched_sizes=True,  # refused below, by name
+                output_loading_info=True,
             )
     except Exception as error:  # whatever transformers stumbles on in a file from elsewhere
         raise _unreadable(place, folder, error) from error
+    if lacking := gguf.lacking(info):
+        raise _unreadable(place, folder, ValueError(lacking))
     model.eval().requires_grad_(False)
     model.config.use_cache = True
     tokenizer = _tokenizer(place, folder)

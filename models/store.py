@@ -80,16 +80,19 @@ def publish_folder(target: Path, write: Callable[[Path], None]) -> Path:
     return target
 
 
-def remove_folder(folder: Path) -> None:
-    """Remove a folder of the store, if it is there."""
-    with _told("removing", folder):
-        shutil.rmtree(folder, ignore_errors=not folder.exists())
+def clear(target: Path) -> None:
+    """Remove `target`, and what processes that died left of it. Only for who is `alone` with it."""
+    with _told("removing", target):
+        for folder in (target, *target.parent.glob(f".{target.name[:16]}-*")):
+            if folder.exists():
+                shutil.rmtree(folder)
 
 
 def publish_file(target: Path, chunks: Iterator[bytes]) -> Path:
     """Write a file under a temporary name and rename it to `target`."""
     with _told("writing", target):
         target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
         handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=target.parent)
         try:
             with os.fdopen(handle, "wb") as file:

@@ -1,5 +1,8 @@
 """A GGUF says what its model said, position scaling and all; what is damaged is told in one line."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -146,6 +149,36 @@ def test_dying_halfway_leaves_no_folder_under_its_name(tmp_path, cache, monkeypa
     assert gguf.is_whole(gguf.prepare(path, name="m"))
 
 
+def another_process(path, before="pass"):
+    """Another process that prepares `path`, and tells what it is told."""
+    code = f"""
+import os, sys
+from pathlib import Path
+from renga.models import gguf
+{before}
+gguf.prepare(Path(sys.argv[1]), name="m", progress=print)
+"""
+    return subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
+
+
+def test_being_killed_halfway_leaves_nothing_that_stays(tmp_path, cache):
+    path = tiny.write_gguf(tmp_path / "m.gguf", tiny.llama())
+    child = another_process(path, "gguf.base_fingerprint = lambda _: os.kill(os.getpid(), 9)")
+    child.communicate(timeout=120)
+    assert child.returncode == -9
+    (draft,) = (cache / "models").iterdir()
+    assert draft.name.startswith(".")
+    assert gguf.is_whole(gguf.prepare(path, name="m"))
+    assert not draft.exists()
+
+
+def test_many_at_once_prepare_it_once(tmp_path, cache):
+    path = tiny.write_gguf(tmp_path / "m.gguf", tiny.llama())
+    told = [child.communicate(timeout=240)[0] for child in [another_process(path) for _ in range(2)]]
+    assert sum("preparing m:" in lines for lines in told) == 1
+    assert gguf.is_whole(gguf.prepare(path, name="m"))
+
+
 def test_no_room_is_said_before_anything_is_written(tmp_path, cache, monkeypatch):
     path = tiny.write_gguf(tmp_path / "m.gguf", tiny.llama())
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10_000}))
@@ -174,6 +207,13 @@ def test_a_header_that_promises_too_much_is_not_believed(tmp_path):
         (tmp_path / "bad.gguf").write_bytes(bad)
         with pytest.raises(RengaError):
             describe(str(tmp_path / "bad.gguf"))
+
+
+def test_weights_that_are_not_there_are_told_and_not_made_up(tmp_path):
+    whole = tiny.write_gguf(tmp_path / "m.gguf", tiny.llama()).read_bytes()
+    (tmp_path / "odd.gguf").write_bytes(whole.replace(b"blk.1.ffn_up", b"blk.1.ffn_oo"))
+    with pytest.raises(RengaError, match=r"lack model\.layers\.1\.mlp\.up_proj\.weight"):
+        load(str(tmp_path / "odd.gguf"))
 
 
 def test_an_architecture_that_transformers_does_not_know(tmp_path):

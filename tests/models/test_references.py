@@ -180,6 +180,21 @@ def test_pieces_that_make_another_file_are_refused_and_not_kept(tmp_path, monkey
     assert not (cache / "models").exists()
 
 
+def test_weights_that_are_not_there_are_told_and_not_made_up(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = tiny.save_folder(tmp_path / "m", tiny.llama(), tiny.chat_tokenizer())
+    weights = load_file(folder / "model.safetensors")
+    some = {name: tensor for name, tensor in weights.items() if "layers.1.mlp" not in name}
+    save_file(some, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RengaError, match=r"lack model\.layers\.1\.mlp\.down_proj\.weight and 2 more"):
+        load(str(folder))
+    weights["model.norm.weight"] = weights["model.norm.weight"][:-1].clone()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RengaError, match=r"model\.norm\.weight"):
+        load(str(folder))
+
+
 def test_folders_that_hold_no_readable_model(tmp_path):
     folder = tiny.save_folder(tmp_path / "m", tiny.llama(), tiny.chat_tokenizer())
     weights, config = folder / "model.safetensors", folder / "config.json"
