@@ -9,8 +9,6 @@
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +22,7 @@ from renga.models.example import Example
 from renga.models.generate import answer_many
 from renga.models.local import LocalModel
 from renga.models.scoring import Tick, bits_per_byte
+from renga.models.text import normalised
 from renga.models.weights import SharedWeights
 
 # A free answer may run this many tokens beyond the longest right one: enough for articles and punctuation.
@@ -40,14 +39,6 @@ class Scores:
 
     def as_dict(self) -> dict[str, float | int | None]:
         return asdict(self)
-
-
-def normalised(text: str) -> str:
-    """What counts when free answers are compared: NFKC, case-folded, without outer punctuation and articles."""
-    text = unicodedata.normalize("NFKC", text).casefold()
-    text = re.sub(r"\s+", " ", text).strip()
-    text = text.strip(".,;:!?\"'`()[]{}“”‘’。、！？ ")
-    return re.sub(r"^(the|an|a) ", "", text)
 
 
 def evaluate(
@@ -188,16 +179,18 @@ def _choice_log_likelihoods(weights: SharedWeights, examples: Sequence[Example])
         cache.batch_repeat_interleave(count)
         lengths = mask.sum(1).repeat_interleave(count).unsqueeze(1)
         with weights.meter.reading(int(real.sum()) - len(choices)):
-            output = weights.model(
+            later = weights.logits_at(
+                real[:, 1:].bool(),
                 input_ids=table[:, :-1],
                 attention_mask=torch.cat([mask.repeat_interleave(count, 0), real[:, :-1]], dim=1),
                 position_ids=lengths + torch.arange(longest - 1),
                 past_key_values=cache,
                 use_cache=True,
             )
-        later = output.logits[:, :, :vocabulary].float()
-        flat = -torch.nn.functional.cross_entropy(
-            later.flatten(0, 1), table[:, 1:].flatten(), reduction="none"
-        ).view(len(choices), longest - 1)
-        picked = torch.cat([picked, flat], dim=1)
+            scores = picked.new_zeros(len(choices), longest - 1)
+            gold = table[:, 1:][real[:, 1:].bool()]
+            scores[real[:, 1:].bool()] = -torch.nn.functional.cross_entropy(
+                later.float(), gold, reduction="none"
+            )
+        picked = torch.cat([picked, scores], dim=1)
     return (picked * real).sum(1).view(len(examples), count).double().numpy()

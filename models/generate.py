@@ -61,7 +61,9 @@ def answer_many(
     answers: list[list[str]] = [[] for _ in prompts]
     for start in range(0, len(rows), batch):
         chosen = rows[start : start + batch]
-        for i, ids in zip(chosen, _continue([encoded[i] for i in chosen], model, sampling, generator), strict=True):
+        for i, ids in zip(
+            chosen, _continue([encoded[i] for i in chosen], model, sampling, generator), strict=True
+        ):
             answers[i].append(weights.vocabulary.bytes_of(ids).decode("utf-8", "replace"))
     return answers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -17,14 +17,24 @@ class Meter:
     bytes_up: int = 0
     bytes_down: int = 0
     seconds: float = 0.0
+    _depth: int = field(default=0, repr=False)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Count the time spent inside; blocks within blocks are counted once."""
+        start = time.perf_counter()
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if self._depth == 0:
+                self.seconds += time.perf_counter() - start
 
     @contextmanager
     def reading(self, tokens: int) -> Iterator[None]:
         """Count one pass over `tokens` tokens and the time it takes."""
-        start = time.perf_counter()
-        try:
+        with self.working():
             yield
-        finally:
-            self.passes += 1
-            self.tokens += tokens
-            self.seconds += time.perf_counter() - start
+        self.passes += 1
+        self.tokens += tokens

@@ -76,16 +76,19 @@ def learn(
     losses: list[float] = []
     read = 0
     with weights.learning(adapter) as parameters:
-        optimiser = torch.optim.AdamW(parameters, lr=how.rate, betas=(0.9, 0.99), weight_decay=how.weight_decay)
+        optimiser = torch.optim.AdamW(
+            parameters, lr=how.rate, betas=(0.9, 0.99), weight_decay=how.weight_decay
+        )
         for step, chosen in enumerate(plan):
             for group in optimiser.param_groups:
                 group["lr"] = how.rate * _schedule(step, len(plan), how.warmup)
-            loss, tokens = _loss(weights, [lessons[i] for i in chosen], how)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(parameters, how.clip)
-            optimiser.step()
-            losses.append(float(loss.detach()))
+            with weights.meter.working():
+                loss, tokens = _loss(weights, [lessons[i] for i in chosen], how)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(parameters, how.clip)
+                optimiser.step()
+                losses.append(float(loss.detach()))
             read += tokens
             if on_step:
                 on_step(step + 1, len(plan), losses[-1], tokens)

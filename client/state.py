@@ -1,0 +1,80 @@
+"""What a client keeps between the steps and the rounds, keyed by (round, attempt).
+
+A step that is repeated writes the same again; a round that was never finished is never gone on from. So a
+killed client, or a server that plays a round once more, can't apply anything twice.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from renga.errors import RengaError
+from renga.models.adapter import Adapter
+from renga.models.carried import from_wire, to_wire
+from renga.protocol.adapter_codec import decode_adapter, encode_adapter
+from renga.protocol.packing import pack, unpack
+
+Turn = tuple[int, int]
+
+LIMIT_BYTES = 1 << 30
+
+
+class ClientState:
+    """Adapters of one client, by turn and name, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save(self, turn: Turn, name: str, adapter: Adapter) -> None:
+        """Write durably, whole or not at all."""
+        plain = to_wire(adapter)
+        encoded = encode_adapter(
+            plain.factors,
+            rank=plain.rank,
+            alpha=plain.alpha,
+            base=plain.base,
+            provenance=plain.provenance,
+            coding="float32",
+        )
+        path = self._path(turn, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".new")
+        with open(temporary, "wb") as file:
+            file.write(pack(encoded.arrays, encoded.meta).tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+    def load(self, turn: Turn, name: str) -> Adapter:
+        """What was saved. Raises RengaError if it isn't there: the state folder was lost or swapped."""
+        try:
+            blob = np.fromfile(self._path(turn, name), dtype=np.uint8)
+        except FileNotFoundError:
+            raise RengaError(
+                f"no adapter {name!r} of round {turn[0]} is kept here",
+                hint="the client's state was moved or deleted; let it join anew",
+            ) from None
+        arrays, meta = unpack(blob, limit_bytes=LIMIT_BYTES)
+        return from_wire(decode_adapter(arrays, meta))
+
+    def has(self, turn: Turn, name: str) -> bool:
+        return self._path(turn, name).exists()
+
+    def forget(self, keep: set[Turn]) -> None:
+        """Drop the turns that nobody will go on from."""
+        wanted = {self._name(turn) for turn in keep}
+        for folder in sorted(self._folder.glob("[0-9]*-[0-9]*")):
+            if folder.name not in wanted:
+                for file in folder.iterdir():
+                    file.unlink()
+                folder.rmdir()
+
+    def _path(self, turn: Turn, name: str) -> Path:
+        return self._folder / self._name(turn) / f"{name}.adapter"
+
+    @staticmethod
+    def _name(turn: Turn) -> str:
+        return f"{turn[0]:04d}-{turn[1]:02d}"

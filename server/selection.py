@@ -1,0 +1,71 @@
+"""Who teaches what: the best client for each public text, and the answers that stand for bare prompts.
+
+Pure functions over what clients said; names are sorted everywhere, so that the order in which clients
+answered changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from renga.models.text import normalised
+from renga.protocol.messages import GivenAnswer
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The answer that stands for a bare prompt, who gave it in these words, and how sure they were."""
+
+    text: int
+    answer: str
+    by: str
+    weight: float
+
+
+def best_teachers(
+    losses: Mapping[str, np.ndarray], learner: np.ndarray, margin: float = 0.0
+) -> dict[int, str]:
+    """For each text the client with the lowest loss, if it beats the learner's by more than `margin`.
+
+    `losses` and `learner` are in bits per byte, [texts]; the result maps places in that list to names.
+    Where nobody beats the learner the text is left out: a model is never distilled to itself. Equal losses
+    go to the first name. (FedMKT's DualMinCE, arXiv:2406.02224, on bits per byte: losses per token favour
+    whoever cuts the text finer.)
+    """
+    names = sorted(losses)
+    if not names or not len(learner):
+        return {}
+    table = np.stack([losses[name] for name in names])  # [clients, texts]
+    best = table.argmin(axis=0)
+    wins = table.min(axis=0) < learner - margin
+    return {int(text): names[best[text]] for text in np.flatnonzero(wins)}
+
+
+def settle(answers: Mapping[str, Sequence[GivenAnswer]], agreement: float) -> list[Settled]:
+    """The answers that stand, one per bare prompt at most, in the order of the texts.
+
+    Clients whose answers are the same after `normalised` support each other: their agreements add up. The
+    best supported answer stands if its surest client agreed with itself in at least `agreement` of its
+    samples and no other answer has as much support; an empty answer never does. It is worded as its surest
+    client worded it, and weighs that client's agreement.
+    """
+    by_text: dict[int, dict[str, list[tuple[float, str, str]]]] = defaultdict(lambda: defaultdict(list))
+    for name in sorted(answers):
+        for given in answers[name]:
+            if key := normalised(given.answer):
+                by_text[given.text][key].append((given.agreement, name, given.answer))
+    settled = []
+    for text in sorted(by_text):
+        groups = sorted(
+            by_text[text].values(),
+            key=lambda group: (-sum(sure for sure, _, _ in group), min(n for _, n, _ in group)),
+        )
+        supports = [sum(sure for sure, _, _ in group) for group in groups]
+        sure, name, answer = min(groups[0], key=lambda given: (-given[0], given[1]))
+        if sure >= agreement and (len(supports) == 1 or supports[0] > supports[1]):
+            settled.append(Settled(text, answer, name, sure))
+    return settled

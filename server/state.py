@@ -1,0 +1,162 @@
+"""The server's state: one folder per finished round, written whole or not at all.
+
+    rounds/0001/round.json       the round's record, who took part, what is adopted
+    rounds/0001/host.adapter     the host's adapter after the round
+    rounds/0001/<cohort>.adapter each cohort's adopted adapter
+    attempts                     how often each round was begun: the one file that is ever replaced
+
+A round is written under a temporary name, flushed to the disk and renamed; a process killed at any instant
+leaves the rounds before whole. The folders are the journal: what they say is all there is to say.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from renga.errors import RengaError
+from renga.models.adapter import Adapter
+from renga.models.carried import from_wire, to_wire
+from renga.protocol.adapter_codec import decode_adapter, encode_adapter
+from renga.protocol.packing import pack, unpack
+
+Turn = tuple[int, int]
+
+LIMIT_BYTES = 1 << 32
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a federation stands after a round; round 0 is before the first.
+
+    `since` and `judged` are turns by client (see `round.Participant`), `adopted` by cohort.
+    """
+
+    round: int = 0
+    host: Adapter | None = None
+    adapters: Mapping[str, Adapter] = field(default_factory=dict)
+    adopted: Mapping[str, Turn] = field(default_factory=dict)
+    since: Mapping[str, Turn] = field(default_factory=dict)
+    judged: Mapping[str, Turn] = field(default_factory=dict)
+
+
+class ServerState:
+    """The rounds of one federation, in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._rounds = folder / "rounds"
+        self._attempts = folder / "attempts.json"
+        self._rounds.mkdir(parents=True, exist_ok=True)
+        for leftover in self._rounds.glob("*.new"):
+            shutil.rmtree(leftover)
+
+    def begin(self, round: int) -> int:
+        """Note, durably, that `round` is begun; which attempt it is, from 1.
+
+        Clients key what they keep by attempt, so a round that is played again finds nothing of the last try.
+        """
+        attempts = json.loads(self._attempts.read_text()) if self._attempts.exists() else {}
+        attempts[str(round)] = attempts.get(str(round), 0) + 1
+        temporary = self._attempts.with_suffix(".new")
+        _write(temporary, json.dumps(attempts).encode())
+        os.replace(temporary, self._attempts)
+        return int(attempts[str(round)])
+
+    def finish(self, standing: Standing, record: Mapping[str, Any]) -> None:
+        """Write a round down. After this returns it has happened; before, it has not.
+
+        Raises RengaError when the disk is full or not writable; the rounds before stay whole.
+        """
+        final = self._rounds / f"{standing.round:04d}"
+        temporary = final.with_suffix(".new")
+        try:
+            temporary.mkdir()
+            if standing.host is not None:
+                _write(temporary / "host.adapter", _bytes_of(standing.host))
+            for cohort, adapter in standing.adapters.items():
+                _write(temporary / f"{cohort}.adapter", _bytes_of(adapter))
+            turns = {key: getattr(standing, key) for key in ("adopted", "since", "judged")}
+            about = {"round": standing.round, **{k: dict(v) for k, v in turns.items()}, "record": record}
+            _write(temporary / "round.json", json.dumps(about, sort_keys=True).encode())
+            _sync_folder(temporary)
+            os.rename(temporary, final)
+            _sync_folder(self._rounds)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise RengaError(
+                f"can't write round {standing.round} to {self._rounds}: {error.strerror}",
+                hint="the rounds before it are whole; make room, then go on with --resume",
+            ) from error
+
+    def standing(self) -> Standing:
+        """Where the last finished round left off."""
+        rounds = self._finished()
+        if not rounds:
+            return Standing()
+        folder = rounds[-1]
+        about = _read(folder)
+        adapters = {
+            path.stem: _load(path) for path in sorted(folder.glob("*.adapter")) if path.stem != "host"
+        }
+        host = folder / "host.adapter"
+        return Standing(
+            round=int(about["round"]),
+            host=_load(host) if host.exists() else None,
+            adapters=adapters,
+            **{
+                key: {k: (v[0], v[1]) for k, v in about[key].items()}
+                for key in ("adopted", "since", "judged")
+            },
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        """What was told of each finished round, in order."""
+        return [_read(folder)["record"] for folder in self._finished()]
+
+    def _finished(self) -> list[Path]:
+        return sorted(path for path in self._rounds.iterdir() if path.name.isdigit())
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads((folder / "round.json").read_text())
+    return about
+
+
+def _bytes_of(adapter: Adapter) -> bytes:
+    plain = to_wire(adapter)
+    encoded = encode_adapter(
+        plain.factors,
+        rank=plain.rank,
+        alpha=plain.alpha,
+        base=plain.base,
+        provenance=plain.provenance,
+        coding="float32",
+    )
+    return pack(encoded.arrays, encoded.meta).tobytes()
+
+
+def _load(path: Path) -> Adapter:
+    arrays, meta = unpack(np.fromfile(path, dtype=np.uint8), limit_bytes=LIMIT_BYTES)
+    return from_wire(decode_adapter(arrays, meta))
+
+
+def _write(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,311 @@
+"""The strategy: drives rounds over a Flower Grid, performs what a round asks for, writes each one down.
+
+Flower's own `Strategy.start` waits for every reply or the whole timeout, has no quorum and no resume, and
+knows one exchange per round; ours has three, so `start` is our own and the two-phase hooks are not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from logging import getLogger
+from typing import Any
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Result, Strategy
+
+from renga.errors import RefusedPayload, RengaError
+from renga.models.adapter import Adapter
+from renga.models.alignment import Crosswalk
+from renga.models.example import Example
+from renga.models.seeds import derived
+from renga.models.vocabulary import Vocabulary
+from renga.protocol.envelope import opened, sealed
+from renga.protocol.gather import Gathered, gather, wait_for_nodes
+from renga.protocol.messages import Description
+from renga.protocol.names import node_id
+from renga.server.host import Host
+from renga.server.round import (
+    Ask,
+    Effect,
+    Heard,
+    HostLearned,
+    HostLosses,
+    HostRows,
+    Outcome,
+    Participant,
+    Plan,
+    Settings,
+    TeachHost,
+    play,
+)
+from renga.server.state import ServerState, Standing
+
+log = getLogger("renga.server")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds that clients have for one step of a round, and that the last ones get after the quorum."""
+
+    deadline: float
+    grace: float
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a listener hears: a round begins, a step's replies arrive, a round is finished."""
+
+    what: str  # "round" | "asked" | "reply" | "finished"
+    round: int
+    about: Mapping[str, Any]
+
+
+class Federation(Strategy):
+    """Clients and a host that learn from each other (see `server/round.py`).
+
+    clients: names to wait for. transfer: the public set, the same on all sides, with its fingerprint.
+    slice_size: texts per round, 0 for all. vocabulary_of: the vocabulary of a described client.
+    """
+
+    def __init__(
+        self,
+        *,
+        clients: Sequence[str],
+        rounds: int,
+        seed: int,
+        transfer: Sequence[Example],
+        transfer_fingerprint: str,
+        slice_size: int,
+        settings: Settings,
+        timing: Timing,
+        host: Host,
+        vocabulary_of: Callable[[Description], Vocabulary],
+        state: ServerState,
+        listen: Callable[[Told], None] | None = None,
+    ) -> None:
+        self._clients = sorted(clients)
+        self._rounds = rounds
+        self._seed = seed
+        self._transfer = transfer
+        self._transfer_fingerprint = transfer_fingerprint
+        self._slice_size = slice_size
+        self._settings = settings
+        self._timing = timing
+        self._host = host
+        self._vocabulary_of = vocabulary_of
+        self._state = state
+        self._listen = listen or (lambda told: None)
+        self._crosswalks: dict[str, Crosswalk] = {}
+
+    def summary(self) -> None:
+        """Log what this federation is."""
+        log.info(
+            "%d clients, %d rounds, %d public texts", len(self._clients), self._rounds, len(self._transfer)
+        )
+
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord | None = None,
+        num_rounds: int = 0,
+        timeout: float = 3600.0,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+    ) -> Result:
+        """Play the rounds that are still to be played. Only `grid` is used: all else is in the state.
+
+        Raises RoundAbandoned when a round falls short of its quorum, RengaError when it can't be written.
+        """
+        self.summary()
+        standing = self._state.standing()
+        self._host.adapter = standing.host
+        if standing.round < self._rounds:
+            described, silent = self._describe(grid)
+            for round in range(standing.round + 1, self._rounds + 1):
+                self._listen(Told("round", round, {}))
+                plan = self._plan(round, standing, described)
+                outcome, host = self._play(grid, plan)
+                record = dict(outcome.record)
+                for name, reason in silent.items():
+                    record["clients"][name] = {"status": "refused", "reason": reason}
+                standing = _after(standing, outcome, plan.round, host)
+                self._state.finish(standing, record)
+                self._host.adapter = standing.host
+                self._listen(Told("finished", round, record))
+        return Result()
+
+    def _describe(self, grid: Grid) -> tuple[dict[str, Description], dict[str, str]]:
+        """Who is there; and who can't take part, with the reason."""
+        nodes = wait_for_nodes(grid, self._clients, timeout=self._timing.deadline)
+        empty = np.zeros(0, np.uint8)
+        requests = [sealed("describe", empty, node, round=0, ttl=self._timing.deadline * 2) for node in nodes]
+        gathered = gather(grid, requests, deadline=self._timing.deadline, quorum=len(nodes))
+        described, silent = {}, {}
+        for name in self._clients:
+            node = node_id(name)
+            if node not in gathered.replies:
+                silent[name] = gathered.errors.get(node, "did not say who it is in time")
+                continue
+            try:
+                who = Description.decode(opened(gathered.replies[node]))
+                if who.name != name:
+                    raise RefusedPayload(f"says it is {who.name!r}")
+                if who.transfer != self._transfer_fingerprint:
+                    raise RefusedPayload("holds another transfer set than the server")
+                if self._vocabulary_of(who).fingerprint != who.vocabulary:
+                    raise RefusedPayload(f"its vocabulary is not that of {who.model}")
+                described[name] = who
+            except RengaError as error:
+                silent[name] = error.message
+        for name, reason in silent.items():
+            log.warning("%s can't take part: %s", name, reason)
+        if len(described) < self._settings.quorum:
+            raise RengaError(
+                f"{len(described)} of {len(self._clients)} clients can take part, {self._settings.quorum} are needed: "
+                + "; ".join(f"{name}: {reason}" for name, reason in silent.items())
+            )
+        return described, silent
+
+    def _plan(self, round: int, standing: Standing, described: Mapping[str, Description]) -> Plan:
+        return Plan(
+            round=round,
+            attempt=self._state.begin(round),
+            seed=self._seed,
+            participants={
+                name: Participant(
+                    who, self._vocabulary_of(who), standing.since.get(name), standing.judged.get(name)
+                )
+                for name, who in described.items()
+            },
+            transfer=self._transfer,
+            slice=self._slice(round),
+            adapters=standing.adapters,
+            adopted=standing.adopted,
+            host=self._host.weights.reference,
+            host_vocabulary_size=self._host.weights.vocabulary.size,
+            settings=self._settings,
+        )
+
+    def _slice(self, round: int) -> list[int]:
+        """This round's texts: the set in a seeded order, `slice_size` after `slice_size`, round and round."""
+        count = len(self._transfer)
+        size = self._slice_size or count
+        if size >= count:
+            return list(range(count))
+        order = np.random.default_rng(derived(self._seed, "slice")).permutation(count)
+        places = (np.arange(size) + (round - 1) * size) % count
+        return sorted(int(i) for i in order[places])
+
+    def _play(self, grid: Grid, plan: Plan) -> tuple[Outcome, Adapter | None]:
+        game = play(plan)
+        result: Any = None
+        learned = self._host.adapter
+        while True:
+            try:
+                effect = game.send(result)
+            except StopIteration as stop:
+                return stop.value, learned
+            if isinstance(effect, TeachHost):
+                learned, record = self._host.learn(
+                    effect.lessons,
+                    lambda name: self._crosswalk(plan.participants[name].vocabulary),
+                    derived(plan.seed, "host", plan.round),
+                )
+                result = HostLearned(record)
+            else:
+                result = self._perform(grid, plan, effect)
+
+    def _crosswalk(self, teacher: Vocabulary) -> Crosswalk:
+        if teacher.fingerprint not in self._crosswalks:
+            self._crosswalks[teacher.fingerprint] = Crosswalk(teacher, self._host.weights.vocabulary)
+        return self._crosswalks[teacher.fingerprint]
+
+    def _perform(self, grid: Grid, plan: Plan, effect: Effect) -> Any:
+        match effect:
+            case Ask():
+                return self._ask(grid, plan, effect)
+            case HostLosses():
+                return self._host.losses(effect.texts)
+            case HostRows():
+                return self._host.rows(effect.texts)
+            case _:
+                raise TypeError(f"a round can't ask for {type(effect).__name__}")
+
+    def _ask(self, grid: Grid, plan: Plan, ask: Ask) -> Heard:
+        names = {node_id(name): name for name in ask.requests}
+        ttl = self._timing.deadline * 2
+        messages = [
+            sealed(ask.kind, blob, node_id(name), round=plan.round, ttl=ttl)
+            for name, blob in ask.requests.items()
+        ]
+        self._listen(Told("asked", plan.round, {"kind": ask.kind, "bytes": _bytes(ask.requests)}))
+        gathered = gather(
+            grid,
+            messages,
+            deadline=self._timing.deadline,
+            quorum=min(self._settings.quorum, len(messages)),
+            grace=self._timing.grace,
+            on_reply=lambda node, _: self._listen(
+                Told("reply", plan.round, {"kind": ask.kind, "client": names.get(node, "?")})
+            ),
+        )
+        heard = _heard(gathered, names)
+        for name, (status, reason) in heard.missing.items():
+            log.warning("round %d: %s left out (%s): %s", plan.round, name, status, reason)
+        return heard
+
+    # Flower's hooks for its own two-phase `start`, which is not used.
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Nothing: a round of ours is played by `start`."""
+        return []
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Nothing: see `configure_train`."""
+        return None, None
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Nothing: see `configure_train`."""
+        return []
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Nothing: see `configure_train`."""
+        return None
+
+
+def _heard(gathered: Gathered, names: Mapping[int, str]) -> Heard:
+    replies, missing = {}, {}
+    for node, message in gathered.replies.items():
+        try:
+            replies[names[node]] = opened(message)
+        except RefusedPayload as error:
+            missing[names[node]] = ("refused", error.message)
+    missing |= {names[node]: ("failed", reason) for node, reason in gathered.errors.items()}
+    missing |= {names[node]: ("late", "no reply in time") for node in gathered.pending}
+    return Heard(replies, missing)
+
+
+def _after(before: Standing, outcome: Outcome, round: int, host: Adapter | None) -> Standing:
+    people = outcome.participants
+    return Standing(
+        round=round,
+        host=host,
+        adapters=outcome.adapters,
+        adopted=outcome.adopted,
+        since={**before.since, **{name: p.since for name, p in people.items() if p.since is not None}},
+        judged={**before.judged, **{name: p.judged for name, p in people.items() if p.judged is not None}},
+    )
+
+
+def _bytes(requests: Mapping[str, np.ndarray]) -> dict[str, int]:
+    return {name: int(blob.nbytes) for name, blob in requests.items()}

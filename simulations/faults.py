@@ -1,0 +1,94 @@
+"""Clients that misbehave on purpose, as a config's `faults` say: so that a run shows what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from renga.config import Fault as Planned
+from renga.protocol.adapter_codec import DecodedAdapter
+from renga.protocol.faults import Effect, Fault, planned
+from renga.protocol.messages import (
+    Description,
+    ExchangeReply,
+    ExchangeRequest,
+    JudgeReply,
+    JudgeRequest,
+    LearnReply,
+    LearnRequest,
+)
+
+LATE = 1e9  # seconds: later than any deadline
+
+
+class Answering(Protocol):
+    """What a ClientApp asks of a member."""
+
+    def describe(self) -> Description: ...
+    def learn(self, request: LearnRequest) -> LearnReply: ...
+    def exchange(self, request: ExchangeRequest) -> ExchangeReply: ...
+    def judge(self, request: JudgeRequest) -> JudgeReply: ...
+
+
+def carrier_faults(faults: Sequence[Planned]) -> Fault:
+    """Those that a carrier can act out: messages that never arrive, replies that come too late."""
+    plan: dict[tuple[str, str, int], Effect] = {}
+    for fault in faults:
+        if fault.kind in ("drop", "slow"):
+            plan[fault.client, "*", fault.round] = "drop" if fault.kind == "drop" else LATE
+    return planned(plan)
+
+
+def lies(faults: Sequence[Planned]) -> dict[str, dict[int, str]]:
+    """Those that only a client itself can commit: client -> round -> kind."""
+    result: dict[str, dict[int, str]] = {}
+    for fault in faults:
+        if fault.kind not in ("drop", "slow"):
+            result.setdefault(fault.client, {})[fault.round] = fault.kind
+    return result
+
+
+@dataclass(frozen=True)
+class Liar:
+    """A member whose adapter or rows are not what they should be, in the rounds that `kinds` names."""
+
+    member: Answering
+    kinds: Mapping[int, str]
+
+    def describe(self) -> Description:
+        return self.member.describe()
+
+    def learn(self, request: LearnRequest) -> LearnReply:
+        return self.member.learn(request)
+
+    def exchange(self, request: ExchangeRequest) -> ExchangeReply:
+        reply = self.member.exchange(request)
+        kind = self.kinds.get(request.round)
+        if kind == "vocabulary":
+            rows = [row._replace(gold=np.roll(row.gold, 1)) for row in _plain(reply)]
+            return replace(reply, rows=rows)
+        return replace(reply, adapter=_spoilt(reply.adapter, kind)) if kind else reply
+
+    def judge(self, request: JudgeRequest) -> JudgeReply:
+        return self.member.judge(request)
+
+
+def _plain(reply: ExchangeReply):  # type: ignore[no-untyped-def]
+    from renga.protocol.knowledge_codec import RowArrays
+
+    return [RowArrays(r.offsets, r.gold, r.gold_logp, r.counts, r.ids, r.logp) for r in reply.rows]
+
+
+def _spoilt(adapter: DecodedAdapter, kind: str) -> DecodedAdapter:
+    if kind == "base":
+        return adapter._replace(base="0" * 64)
+    path = min(adapter.factors)
+    a, b = adapter.factors[path]
+    if kind == "nan":
+        spoilt = (a, np.full_like(b, np.nan))
+    else:
+        spoilt = (a, np.concatenate([b, b[:1]]))
+    return adapter._replace(factors={**adapter.factors, path: spoilt})

@@ -1,0 +1,106 @@
+"""The folder of a run: who may write in it, what was measured, and `metrics.jsonl`.
+
+What is measured is kept a file each, so that a run that goes on after a kill measures nothing twice;
+`metrics.jsonl` is made from the server's rounds and these files, and so can't contradict them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from renga.config import Config
+from renga.errors import RengaError, UsageError
+
+Record = dict[str, Any]
+
+
+class RunFolder:
+    """`runs/<name>`: config.toml, state/, clients/, measured/, metrics.jsonl, adapters/, report.html."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.clients = folder / "clients"
+        self.adapters = folder / "adapters"
+        self._measured = folder / "measured"
+
+    @contextmanager
+    def held(self, config: Config, *, resume: bool) -> Iterator[None]:
+        """Hold the folder for one process, with the config written in it.
+
+        Raises UsageError if another process runs here, if a run is here and `resume` is False, or if it was
+        begun with another config.
+        """
+        text = _toml(config)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = open(self.folder / ".lock", "w")
+        except OSError as error:
+            raise RengaError(f"can't write in {self.folder}: {error.strerror}") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UsageError(
+                    f"{self.folder} is in use by another process", hint="wait for it, or choose another --out"
+                ) from None
+            written = self.folder / "config.toml"
+            if written.exists():
+                if not resume:
+                    raise UsageError(
+                        f"{self.folder} already holds a run",
+                        hint="go on with --resume, or choose another --out",
+                    )
+                if written.read_text() != text:
+                    raise UsageError(
+                        f"{self.folder} was begun with another config than this one",
+                        hint=f"compare it with {written}, or choose another --out",
+                    )
+            write_whole(written, text)
+            yield
+
+    def measured(self, name: str, measure: Callable[[], Record]) -> Record:
+        """What was measured under `name`, or what `measure` finds now; kept either way."""
+        path = self._measured / f"{name}.json"
+        if path.exists():
+            kept: Record = json.loads(path.read_text())
+            return kept
+        found = measure()
+        self.note(name, found)
+        return found
+
+    def note(self, name: str, record: Record) -> None:
+        """Keep `record` under `name`."""
+        self._measured.mkdir(exist_ok=True)
+        write_whole(self._measured / f"{name}.json", json.dumps(record, sort_keys=True))
+
+    def noted(self) -> list[Record]:
+        """Everything kept, in the order of the names."""
+        return [json.loads(path.read_text()) for path in sorted(self._measured.glob("*.json"))]
+
+    def write_metrics(self, records: list[Mapping[str, Any]]) -> None:
+        """Write `metrics.jsonl`, whole."""
+        lines = [json.dumps(record, sort_keys=True) for record in records]
+        write_whole(self.folder / "metrics.jsonl", "\n".join(lines) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a kill, finds the old or the new one, never half of it."""
+    temporary = path.with_name(f".{path.name}.new")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _toml(config: Config) -> str:
+    return tomli_w.dumps(config.model_dump(mode="json"))
