@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import re
 import resource
@@ -264,3 +266,44 @@ def test_interrupted_is_told_and_has_its_status() -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
     assert process.stderr.read().strip() == "renga: interrupted"
+
+
+class TestSimulate:
+    """What stops a run before it began: told in a line, with nothing left behind."""
+
+    @pytest.mark.parametrize(
+        ("file", "content", "message"),
+        [
+            ("ada.jsonl", "", "ada.jsonl: no texts in it"),
+            ("ada_held_out.jsonl", "", "ada_held_out.jsonl: no texts in it"),
+            ("public.jsonl", '{"prompt": "Q"', "public.jsonl:1: not JSON"),
+            ("validation.jsonl", '{"prompt": "Q"}', "validation.jsonl"),
+        ],
+    )
+    def test_bad_data(self, renga: Renga, tmp_path: Path, file: str, content: str, message: str) -> None:
+        path = write_federation(tmp_path)
+        (tmp_path / file).write_text(content)
+        refused(renga("simulate", path), 2, message)
+        assert not (tmp_path / "runs").exists()
+
+    def test_a_folder_in_use(self, renga: Renga, tmp_path: Path) -> None:
+        path = write_federation(tmp_path)
+        (tmp_path / "busy").mkdir()
+        with (tmp_path / "busy" / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            refused(renga("simulate", path, "--out", "busy"), 2, "busy is in use by another process", "--out")
+        assert [file.name for file in (tmp_path / "busy").iterdir()] == [".lock"]
+
+    def test_a_folder_that_holds_a_run(self, renga: Renga, tmp_path: Path) -> None:
+        path = write_federation(tmp_path)
+        (tmp_path / "old").mkdir()
+        (tmp_path / "old" / "config.toml").write_text('name = "another"')
+        refused(renga("simulate", path, "--out", "old"), 2, "old already holds a run", "--resume")
+        refused(renga("simulate", path, "--out", "old", "--resume"), 2, "begun with another config")
+
+    def test_no_space_left(self, renga: Renga, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device", "runs/tiny/config.toml")
+
+        monkeypatch.setattr("os.replace", full)
+        refused(renga("simulate", write_federation(tmp_path)), 1, "no space left on", "free some space")
