@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import click
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
@@ -57,6 +60,15 @@ the response is picked from some, and `"domain"` if you like; or chat turns,
 a line without a response is a *bare prompt*: clients answer it, and what they agree on is learned.
 """
 
+_CLI_INTRODUCTION = """\
+# The command line
+
+<!-- Made from renga/cli.py by `make docs`; don't edit it here. -->
+
+Results go to stdout, everything else to stderr. Exit status: 0 it worked, 1 it failed, 2 it was asked
+wrongly, 130 it was interrupted. An error is one line, and one on what to do; `--debug` adds the traceback.
+"""
+
 _WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path"}
 
 
@@ -76,7 +88,47 @@ def config_page() -> str:
     return "\n".join(parts)
 
 
-PAGES = {"config.md": config_page}
+def cli_page() -> str:
+    """docs/cli.md: every command with its options, from the same declarations as `--help`."""
+    from typer.main import get_command
+
+    from renga.cli import app
+
+    parts = [_CLI_INTRODUCTION]
+    for name, command in _commands(get_command(app), "renga"):
+        arguments = [param for param in command.params if isinstance(param, click.Argument)]
+        options = [param for param in command.params if isinstance(param, click.Option) and param.help]
+        usage = [
+            name,
+            *(str(argument.metavar) for argument in arguments),
+            *(["[OPTIONS]"] if options else []),
+        ]
+        parts += [f"## `{' '.join(usage)}`\n", f"{inspect.cleandoc(command.help or '')}\n"]
+        if options:
+            parts += ["| option | default | |\n|---|---|---|\n" + "".join(map(_option, options))]
+        if command.epilog:
+            said, _, example = command.epilog.partition(": ")
+            parts += [f"{said}: `{example}`\n"]
+    return "\n".join(parts)
+
+
+PAGES = {"config.md": config_page, "cli.md": cli_page}
+
+
+def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for key, inner in command.commands.items():
+            yield from _commands(inner, f"{name} {key}")
+    else:
+        yield name, command
+
+
+def _option(option: click.Option) -> str:
+    metavar = option.metavar or ("" if option.is_flag else option.type.name.split()[0].upper())
+    default = "required" if option.required else ""
+    if not option.required and not option.is_flag and option.default is not None:
+        default = f"`{option.default}`"
+    return f"| `{', '.join(option.opts)}{metavar and ' ' + metavar}` | {default} | {option.help} |\n"
 
 
 def _table(section: type[Section], skip: set[str]) -> str:
