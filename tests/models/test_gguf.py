@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,7 +159,10 @@ from renga.models import gguf
 {before}
 gguf.prepare(Path(sys.argv[1]), name="m", progress=print)
 """
-    return subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
+    root = Path(__file__).parents[2]
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], cwd=root, stdout=subprocess.PIPE, text=True
+    )
 
 
 def test_being_killed_halfway_leaves_nothing_that_stays(tmp_path, cache):
