@@ -23,7 +23,6 @@ from renga.models.knowledge import Rows
 from renga.models.local import LocalModel
 from renga.models.scoring import bits_per_byte, encode_texts, rows_of
 from renga.models.seeds import derived
-from renga.models.text import normalised
 from renga.models.training import Learned, Learning, Lesson, learn
 from renga.models.weights import SharedWeights
 from renga.protocol.messages import (
@@ -190,22 +189,17 @@ class Member:
         )
 
     def _answers(self, model: LocalModel, request: LearnRequest) -> list[GivenAnswer]:
-        """The greedy answer to each bare prompt, and how often samples at temperature 1 say the same."""
+        """The greedy answer to each bare prompt, and how much of itself agrees with it.
+
+        The share of samples at temperature 1 that would give this very answer has an exact expectation, the
+        answer's own probability; so nothing is sampled.
+        """
         prompts = [self._public(i).prompt for i in request.questions]
-        if not prompts:
-            return []
-        tokens = request.answer_tokens
-        seed = derived(request.seed, self.settings.name, "answers", request.round)
-        greedy = answer_many(model, prompts, Sampling(max_tokens=tokens))
-        sampling = Sampling(temperature=1.0, max_tokens=tokens, seed=seed)
-        samples = answer_many(model, prompts, sampling, samples=request.samples)
-        if self.on_progress:
-            self.on_progress(self.settings.name, "answering", len(prompts), len(prompts), None, 0)
+        sampling = Sampling(max_tokens=request.answer_tokens)
+        answers = answer_many(model, prompts, sampling, tick=self._tick("answering"))
         return [
-            GivenAnswer(
-                int(i), best[0].strip(), float(np.mean([normalised(s) == normalised(best[0]) for s in drawn]))
-            )
-            for i, best, drawn in zip(request.questions, greedy, samples, strict=True)
+            GivenAnswer(int(i), answer.text.strip(), min(1.0, answer.probability))
+            for i, answer in zip(request.questions, answers, strict=True)
         ]
 
     def _learn_from_others(self, start: Adapter, request: ExchangeRequest) -> Learned:

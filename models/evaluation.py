@@ -112,7 +112,7 @@ def _free_answers_right(model: LocalModel, examples: Sequence[Example], batch: i
         sampling = Sampling(temperature=0.0, max_tokens=tokens + SPARE_TOKENS)
         answers = answer_many(model, [example.prompt for example in group], sampling, batch=batch)
         right += sum(
-            normalised(answer[0]) == normalised(example.response or "")
+            normalised(answer.text) == normalised(example.response or "")
             for answer, example in zip(answers, group, strict=True)
         )
     return right

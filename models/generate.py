@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from transformers import DynamicCache
@@ -43,34 +45,50 @@ def answer(model: LanguageModel, prompt: Prompt | str, sampling: Sampling) -> st
     return "".join(piece.text for piece in respond(model, prompt, sampling))
 
 
+@dataclass(frozen=True)
+class Answered:
+    """An answer, and the probability with which its model gives exactly this one, its end included."""
+
+    text: str
+    probability: float
+
+
 @torch.inference_mode()
 def answer_many(
-    model: LocalModel, prompts: Sequence[str], sampling: Sampling, *, samples: int = 1, batch: int = 16
-) -> list[list[str]]:
-    """`samples` answers to each of `prompts`, generated in batches: [prompts][samples].
+    model: LocalModel,
+    prompts: Sequence[str],
+    sampling: Sampling,
+    *,
+    batch: int = 32,
+    tick: Callable[[int, int], None] | None = None,
+) -> list[Answered]:
+    """One answer to each of `prompts`, generated in batches.
 
     The same answers as `answer` gives, up to the last bits of batched kernels; one seeded generator serves
-    the whole call. Prompts are taken in order of length, so that batches need little padding.
+    the whole call. Prompts are taken in order of length, so that batches need little padding. An answer that
+    was cut at `max_tokens` has probability 0: its model has not ended it.
     """
     weights = model.weights
     weights.wear(model.adapter)
     generator = torch.Generator().manual_seed(sampling.seed)
     encoded = [weights.template.prompt_ids(weights.tokenizer, prompt) for prompt in prompts]
     order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
-    rows = [i for i in order for _ in range(samples)]
-    answers: list[list[str]] = [[] for _ in prompts]
-    for start in range(0, len(rows), batch):
-        chosen = rows[start : start + batch]
-        for i, ids in zip(
-            chosen, _continue([encoded[i] for i in chosen], model, sampling, generator), strict=True
-        ):
-            answers[i].append(weights.vocabulary.bytes_of(ids).decode("utf-8", "replace"))
+    answers: list[Answered] = [Answered("", 0.0)] * len(prompts)
+    for start in range(0, len(order), batch):
+        chosen = order[start : start + batch]
+        continued = _continue([encoded[i] for i in chosen], model, sampling, generator)
+        for i, (ids, logp) in zip(chosen, continued, strict=True):
+            text = weights.vocabulary.bytes_of(ids).decode("utf-8", "replace")
+            answers[i] = Answered(text, math.exp(logp))
+        if tick:
+            tick(start + len(chosen), len(prompts))
     return answers
 
 
 def _continue(
     prompts: Sequence[Sequence[int]], model: LocalModel, sampling: Sampling, generator: torch.Generator
-) -> list[list[int]]:
+) -> list[tuple[list[int], float]]:
+    """Ids after each prompt, without the end, and the natural log-probability of ids and end together."""
     weights = model.weights
     stops = torch.tensor(sorted(weights.vocabulary.specials | {weights.vocabulary.end}))
     longest = max(map(len, prompts))
@@ -82,6 +100,7 @@ def _continue(
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     cache = DynamicCache()
     running = torch.ones(len(prompts), dtype=torch.bool)
+    total = torch.zeros(len(prompts))
     taken = []
     for _ in range(sampling.max_tokens):
         with weights.meter.reading(int(running.sum()) * ids.shape[1]):
@@ -95,6 +114,7 @@ def _continue(
             )
         logp = output.logits[:, -1, : weights.vocabulary.size].float().log_softmax(-1)
         tokens = pick(logp, sampling, generator)
+        total += torch.where(running, logp.gather(1, tokens.unsqueeze(1)).squeeze(1), 0.0)
         running &= ~torch.isin(tokens, stops)
         taken.append(torch.where(running, tokens, -1))
         if not running.any():
@@ -102,5 +122,9 @@ def _continue(
         ids = tokens.unsqueeze(1)
         mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
         positions = positions[:, -1:] + 1
+    total[running] = -torch.inf
     table = torch.stack(taken, dim=1).tolist()
-    return [[token for token in row if token >= 0] for row in table]
+    return [
+        ([token for token in row if token >= 0], logp)
+        for row, logp in zip(table, total.tolist(), strict=True)
+    ]

@@ -49,7 +49,7 @@ class Message(Protocol):
 
 @dataclass(frozen=True)
 class GivenAnswer:
-    """An answer to the bare prompt `text` of the transfer set. `agreement` in [0, 1]: among its samples."""
+    """An answer to the bare prompt `text` of the transfer set. `agreement` in [0, 1]: how probable its giver finds it."""
 
     text: int
     answer: str
@@ -126,14 +126,13 @@ class LearnRequest:
     texts: Ints
     host_losses: Floats  # [texts], bits per byte
     questions: Ints
-    samples: int
     answer_tokens: int
     adapter: DecodedAdapter | None = None
 
     def encode(self) -> NDArray[np.uint8]:
         arrays, meta = _with_adapter(self.adapter, "float32")
         arrays |= {"texts": self.texts, "host_losses": self.host_losses, "questions": self.questions}
-        plain = ("round", "attempt", "seed", "since", "adopted", "host", "samples", "answer_tokens")
+        plain = ("round", "attempt", "seed", "since", "adopted", "host", "answer_tokens")
         return _seal(self.kind, arrays, {**meta, **{key: getattr(self, key) for key in plain}})
 
     @classmethod
@@ -151,7 +150,6 @@ class LearnRequest:
                 texts=texts,
                 host_losses=_losses(arrays["host_losses"], len(texts)),
                 questions=_ids(arrays["questions"]),
-                samples=int(meta["samples"]),
                 answer_tokens=int(meta["answer_tokens"]),
                 adapter=_adapter_of(arrays, meta),
             )

@@ -109,8 +109,7 @@ class Transfer(Section):
     floor: Share = Field(1e-4, description="tokens with less probability are left out of a row")
     temperature: Rate = Field(1.0, description="of teacher and student in distillation")
     weight: Share = Field(0.5, description="of distillation; the rest is the loss on the text itself")
-    samples: Positive = Field(4, description="answers that a client gives to a bare prompt")
-    agreement: Share = Field(0.75, description="share of them that must be the same for the answer to count")
+    agreement: Share = Field(0.5, description="how probable a client must find its own answer to a bare prompt")
     answer_tokens: Positive = Field(16, description="longest answer to a bare prompt")
 
 

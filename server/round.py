@@ -62,8 +62,7 @@ class Settings:
     floor: float = 1e-4
     distillation: float = 0.5
     temperature: float = 1.0
-    samples: int = 4
-    agreement: float = 0.75
+    agreement: float = 0.5
     answer_tokens: int = 16
     rank: int = 0
     tolerance: float = 0.0
@@ -274,7 +273,6 @@ def _learn_request(
         texts=np.array(labelled, np.int32),
         host_losses=host_losses,
         questions=np.array(questions, np.int32),
-        samples=plan.settings.samples,
         answer_tokens=plan.settings.answer_tokens,
         adapter=None if adapter is None else to_wire(adapter),
     )

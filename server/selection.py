@@ -49,8 +49,8 @@ def settle(answers: Mapping[str, Sequence[GivenAnswer]], agreement: float) -> li
     """The answers that stand, one per bare prompt at most, in the order of the texts.
 
     Clients whose answers are the same after `normalised` support each other: their agreements add up. The
-    best supported answer stands if its surest client agreed with itself in at least `agreement` of its
-    samples and no other answer has as much support; an empty answer never does. It is worded as its surest
+    best supported answer stands if its surest client is at least `agreement` sure of it
+    and no other answer has as much support; an empty answer never does. It is worded as its surest
     client worded it, and weighs that client's agreement.
     """
     by_text: dict[int, dict[str, list[tuple[float, str, str]]]] = defaultdict(lambda: defaultdict(list))

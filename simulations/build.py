@@ -191,7 +191,6 @@ def build_federation(
             floor=transfer.floor,
             distillation=transfer.weight,
             temperature=transfer.temperature,
-            samples=transfer.samples,
             agreement=transfer.agreement,
             answer_tokens=transfer.answer_tokens,
             rank=round.rank,

@@ -178,11 +178,11 @@ def _reading(shape: Shape, texts: Texts, speed: float) -> float:
 
 
 def _answering(config: Config, shape: Shape, data: Data, speed: float) -> float:
-    """One greedy answer to each bare prompt, and the samples that it is compared with."""
+    """One greedy answer to each bare prompt."""
     bare = [example for example in _slice(config, data) if example.response is None]
-    answers = len(bare) * (1 + config.transfer.samples)
+    answers = len(bare)
     written = answers * config.transfer.answer_tokens
-    read = (1 + config.transfer.samples) * estimate.measure(bare).prompt_tokens
+    read = estimate.measure(bare).prompt_tokens
     return estimate.seconds(shape, read + written, answers + written, estimate.READ_FLOPS, speed)
 
 
