@@ -260,12 +260,11 @@ def test_models_list_knows_the_embedded_ones(renga: Renga) -> None:
 
 def test_interrupted_is_told_and_has_its_status() -> None:
     command = [sys.executable, "-m", "renga", "ask", "-"]  # waits for stdin
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
-    assert process.stderr.read().strip() == "renga: interrupted"
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "renga: interrupted\n")
 
 
 class TestSimulate:
