@@ -217,13 +217,26 @@ def load(path: Path) -> Config:
 
     Raises UsageError: no such file, not TOML, or not this schema (first error, with its line).
     """
+    text, data = read_toml(path)
+    return validated(data, path, text)
+
+
+def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+    """A TOML file's text, and what it says. Raises UsageError: no such file, or not TOML."""
     text = _read(path)
     try:
-        data = tomllib.loads(text)
+        return text, tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         what, _, where = str(error).partition(" (at line ")
         line = where.partition(",")[0] if where else str(text.count("\n") + 1)
         raise UsageError(f"{path}:{line}: not TOML: {what[:1].lower()}{what[1:]}") from None
+
+
+def validated(data: Mapping[str, Any], path: Path, text: str = "") -> Config:
+    """The config that `data` says; `path`, and a line of `text`, are named where it is wrong.
+
+    Raises UsageError for the first thing that is not this schema.
+    """
     try:
         return Config.model_validate(data, context={"folder": path.parent})
     except ValidationError as error:
