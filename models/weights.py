@@ -27,6 +27,8 @@ from renga.models.vocabulary import Vocabulary
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "c_attn", "query_key_value", "out_proj", "dense")
 
+_UNKNOWN = object()
+
 
 class SharedWeights:
     """Base weights in memory, with what is needed to read and write text with them."""
@@ -39,7 +41,7 @@ class SharedWeights:
         self.template = Template.of(loaded)
         self.vocabulary = Vocabulary(loaded.tokenizer, end_id(loaded))
         self.meter = Meter()
-        self._worn: Adapter | None = None
+        self._worn: object = None  # the adapter, None for the bare base, _UNKNOWN when it is neither
         self._slots: dict[tuple[int, tuple[str, ...]], str] = {}
         self._slot: str | None = None
 
@@ -93,7 +95,8 @@ class SharedWeights:
         if adapter is self._worn:
             return
         if adapter is None:
-            self._enable(False)
+            for layer in self._layers().values():
+                layer.enable_adapters(False)
             self._worn = None
             return
         if adapter.base != self.fingerprint:
@@ -101,18 +104,20 @@ class SharedWeights:
                 f"the adapter was made for another base model than {self.reference}",
                 hint=f"its base is {adapter.base[:12]}, this one {self.fingerprint[:12]}",
             )
-        self._select(adapter)
+        slot = self._fitting_slot(adapter)
+        self._worn = _UNKNOWN  # until all of it is on
+        self._select(slot, adapter)
         with torch.no_grad():
             for path, (a, b) in self._factors().items():
-                a.copy_(torch.from_numpy(adapter.factors[path].a))
-                b.copy_(torch.from_numpy(adapter.factors[path].b))
+                a.copy_(torch.tensor(adapter.factors[path].a))  # arrays off the wire are read-only
+                b.copy_(torch.tensor(adapter.factors[path].b))
         self._worn = adapter
 
     @contextmanager
     def learning(self, adapter: Adapter) -> Iterator[list[nn.Parameter]]:
         """Wear `adapter` with its factors open to change; read the result with `taken_off`."""
         self.wear(adapter)
-        self._worn = None  # what is worn from here on is no longer what was put on
+        self._worn = _UNKNOWN  # what is worn from here on is no longer what was put on
         parameters = [p for pair in self._factors().values() for p in pair]
         for parameter in parameters:
             parameter.requires_grad_(True)
@@ -185,32 +190,32 @@ class SharedWeights:
 
         return {path: module for path, module in self.model.named_modules() if isinstance(module, LoraLayer)}
 
-    def _enable(self, on: bool) -> None:
-        for layer in self._layers().values():
-            layer.enable_adapters(on)
-
-    def _select(self, adapter: Adapter) -> None:
+    def _fitting_slot(self, adapter: Adapter) -> str:
+        """The slot for adapters of this shape, made if there is none. RengaError if it fits no layers."""
         from peft import LoraConfig, inject_adapter_in_model
 
-        shapes = {path: (f.b.shape[0], f.a.shape[1]) for path, f in adapter.factors.items()}
-        unknown = sorted(path for path, shape in shapes.items() if self.linear_shapes.get(path) != shape)
-        if unknown:
-            raise RengaError(f"the adapter's layer {unknown[0]} does not fit {self.reference}")
-        shape = (adapter.rank, tuple(sorted(shapes)))
-        slot = self._slots.get(shape)
-        if slot is None:
-            slot = self._slots[shape] = f"slot{len(self._slots)}"
-            config = LoraConfig(r=adapter.rank, lora_alpha=1, lora_dropout=0.0, target_modules=sorted(shapes))
+        for path, f in sorted(adapter.factors.items()):
+            out, inside = self.linear_shapes.get(path, (0, 0))
+            if f.a.shape != (adapter.rank, inside) or f.b.shape != (out, adapter.rank):
+                raise RengaError(f"the adapter's layer {path} does not fit {self.reference}")
+        shape = (adapter.rank, tuple(sorted(adapter.factors)))
+        if shape not in self._slots:
+            slot = f"slot{len(self._slots)}"
+            config = LoraConfig(r=adapter.rank, lora_alpha=1, lora_dropout=0.0, target_modules=list(shape[1]))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 inject_adapter_in_model(config, self.model, adapter_name=slot)
+            self._slots[shape] = slot
+        return self._slots[shape]
+
+    def _select(self, slot: str, adapter: Adapter) -> None:
         self._slot = slot
         for layer in self._layers().values():
+            layer.enable_adapters(True)
             layer.set_adapter(slot if slot in layer.lora_A else [])
-            layer.requires_grad_(False)
+            layer.requires_grad_(False)  # after both of the above, which make factors trainable
             if slot in layer.lora_A:
-                layer.scaling[slot] = adapter.alpha / adapter.rank
-        self._enable(True)
+                layer.scaling[slot] = adapter.scale
 
 
 def _placed(mask: torch.Tensor) -> dict[str, torch.Tensor | None]:
