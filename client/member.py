@@ -146,9 +146,11 @@ class Member:
         return JudgeReply(self._loss(before), after_loss, len(self.validation), kept)
 
     def _cohort_adapter(self, request: LearnRequest) -> Adapter | None:
+        if request.adopted is None:
+            return None
         if request.adapter is not None:
-            return self._checked(from_wire(request.adapter))
-        return None if request.adopted is None else self.state.load(request.adopted, "merged")
+            self.state.save(request.adopted, "merged", self._checked(from_wire(request.adapter)))
+        return self.state.load(request.adopted, "merged")
 
     def _start(self, request: LearnRequest, cohort: Adapter | None) -> Adapter:
         self.state.forget(
@@ -203,13 +205,13 @@ class Member:
         ]
 
     def _learn_from_others(self, start: Adapter, request: ExchangeRequest) -> Learned:
-        """Lessons of the host (its rows) and of other clients (their answers), with private texts between them.
+        """Lessons of the host (its rows) and of other clients (their answers), among private texts.
 
         The private texts are there so that what was learned from others does not wash out one's own.
         """
         settings = self.settings
         texts = encode_texts(self.weights, [self._public(i) for i in request.given])
-        rows = [Rows(*r) for r in request.rows]
+        rows = [Rows.of(r) for r in request.rows]
         crosswalk = self.crosswalk_of(request.host)
         for row, place in zip(rows, request.given, strict=True):
             response = (self._public(place).response or "").encode()

@@ -29,7 +29,7 @@ class ClientState:
         self._folder = folder
 
     def save(self, turn: Turn, name: str, adapter: Adapter) -> None:
-        """Write durably, whole or not at all."""
+        """Write durably, whole or not at all. Raises RengaError when the disk is full or not writable."""
         plain = to_wire(adapter)
         encoded = encode_adapter(
             plain.factors,
@@ -40,13 +40,22 @@ class ClientState:
             coding="float32",
         )
         path = self._path(turn, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".new")
-        with open(temporary, "wb") as file:
-            file.write(pack(encoded.arrays, encoded.meta).tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "wb") as file:
+                file.write(pack(encoded.arrays, encoded.meta).tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            # The server hears of this, hence no path.
+            raise RengaError(
+                f"can't keep adapter {name!r} of round {turn[0]}: {error.strerror}",
+                hint="make room in the client's state folder",
+            ) from error
 
     def load(self, turn: Turn, name: str) -> Adapter:
         """What was saved. Raises RengaError if it isn't there: the state folder was lost or swapped."""
@@ -78,3 +87,11 @@ class ClientState:
     @staticmethod
     def _name(turn: Turn) -> str:
         return f"{turn[0]:04d}-{turn[1]:02d}"
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

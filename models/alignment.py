@@ -143,6 +143,19 @@ def align_many(
     return _split(place, token, mass, mask, starts, places)
 
 
+def nothing(places: int) -> Targets:
+    """Targets of a text that no teacher spoke about."""
+    return Targets(
+        position=np.zeros(0, np.int32),
+        token=np.zeros(0, np.int32),
+        probability=np.zeros(0, np.float32),
+        tail=np.zeros(places, np.float32),
+        mask=np.zeros(places, np.bool_),
+        mapped_mass=0.0,
+        masked_share=1.0,
+    )
+
+
 def joined(targets: Sequence[Targets]) -> Targets:
     """The targets of several texts as those of one, for a loss on a whole batch: places follow each other.
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from renga.errors import RefusedPayload, RengaError
 from renga.models.vocabulary import Vocabulary
 from renga.protocol.coding import LOG8_FLOOR
-from renga.protocol.knowledge_codec import LOGP_ERROR
+from renga.protocol.knowledge_codec import LOGP_ERROR, RowsLike
 
 _CHUNK = 1 << 23  # logits looked at at once: 32 MiB of float32
 
@@ -42,6 +42,11 @@ class Rows:
     counts: NDArray[np.int32]
     ids: NDArray[np.int32]
     logp: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, rows: RowsLike) -> Rows:
+        """Rows that arrived; nothing of them is believed before `check`."""
+        return cls(rows.offsets, rows.gold, rows.gold_logp, rows.counts, rows.ids, rows.logp)
 
     @property
     def bits_per_byte(self) -> float:

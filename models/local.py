@@ -78,7 +78,9 @@ class LocalSession:
         if isinstance(want, Full):
             return Answer(logp=rows)
         if isinstance(want, Scores):
-            return Answer(scores=rows[:-1].gather(1, torch.tensor(ids, dtype=torch.long).unsqueeze(1)).squeeze(1))
+            return Answer(
+                scores=rows[:-1].gather(1, torch.tensor(ids, dtype=torch.long).unsqueeze(1)).squeeze(1)
+            )
         logp, best = rows.topk(want.k, dim=-1)
         tail = torch.log1p(-logp.exp().sum(-1).clamp(max=1.0))
         return Answer(logp=logp, ids=best, tail=tail)

@@ -64,7 +64,9 @@ def log_likelihoods(
     for chosen, logits in _batched_logits(model, texts, batch, tick):
         targets = torch.tensor([t for i in chosen for t in texts[i].response])
         picked = -torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
-        for i, part in zip(chosen, picked.split([len(texts[i].response) for i in chosen]), strict=True):
+        for i, part in zip(
+            chosen, torch.split(picked, [len(texts[i].response) for i in chosen]), strict=True
+        ):
             result[i] = part.double().numpy()
     return result
 
@@ -96,7 +98,7 @@ def rows_of(
     texts = encode_texts(model.weights, examples)
     result: list[Rows | None] = [None] * len(texts)
     for chosen, logits in _batched_logits(model, texts, batch, tick):
-        parts = logits.split([len(texts[i].response) for i in chosen])
+        parts = torch.split(logits, [len(texts[i].response) for i in chosen])
         for i, part in zip(chosen, parts, strict=True):
             result[i] = rows_from_logits(part, texts[i].response, model.vocabulary, top_k, floor)
     return [rows for rows in result if rows is not None]

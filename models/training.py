@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from renga.models.adapter import Adapter
-from renga.models.alignment import Targets
+from renga.models.alignment import Targets, joined, nothing
 from renga.models.distillation import kd_loss
 from renga.models.scoring import Encoded
 from renga.models.weights import SharedWeights
@@ -97,20 +97,36 @@ def learn(
 
 
 def _loss(weights: SharedWeights, lessons: Sequence[Lesson], how: Learning) -> tuple[torch.Tensor, int]:
+    """Mean over the response tokens of a batch, in nats, and the tokens read.
+
+    A lesson's loss is its gold loss, or (1 - d) gold + d KL(teacher || student) where it has a teacher and
+    d is `how.distillation`; the KL of places without a target is taken to be the mean of the others'.
+    """
     texts = [lesson.text for lesson in lessons]
     sequences = [(*text.prompt, *text.response[:-1]) for text in texts]
     counts = [len(text.response) for text in texts]
     logits = weights.logits(sequences, counts).float()
     gold = torch.tensor([token for text in texts for token in text.response])
     nll = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
-    total = logits.new_zeros(())
-    for lesson, part, rows in zip(lessons, nll.split(counts), logits.split(counts), strict=True):
-        loss = part.sum()
-        if lesson.targets is not None and how.distillation > 0 and bool(lesson.targets.mask.any()):
-            divergence = kd_loss(rows, lesson.targets, how.temperature) * len(part)
-            loss = (1 - how.distillation) * loss + how.distillation * divergence
-        total = total + lesson.weight * loss
-    return total / sum(counts), sum(map(len, sequences))
+
+    taught = [how.distillation if _has_target(lesson.targets) else 0.0 for lesson in lessons]
+    gold_weights = [lesson.weight * (1 - share) for lesson, share in zip(lessons, taught, strict=True)]
+    loss = (nll * torch.tensor(gold_weights).repeat_interleave(torch.tensor(counts))).sum()
+    if any(taught):
+        targets = [lesson.targets or nothing(n) for lesson, n in zip(lessons, counts, strict=True)]
+        per_place = [
+            share * lesson.weight * n / max(1, int(target.mask.sum()))
+            for lesson, target, share, n in zip(lessons, targets, taught, counts, strict=True)
+        ]
+        batch = joined(targets)
+        places = torch.tensor(per_place).repeat_interleave(torch.tensor(counts))
+        scale = places[torch.from_numpy(batch.mask)].sum()
+        loss = loss + scale * kd_loss(logits, batch, how.temperature, places)
+    return loss / sum(counts), sum(map(len, sequences))
+
+
+def _has_target(targets: Targets | None) -> bool:
+    return targets is not None and bool(targets.mask.any())
 
 
 def _plan(lengths: Sequence[int], how: Learning) -> Iterator[list[int]]:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from transformers import DynamicCache
 
 from renga.errors import RengaError, UsageError
 from renga.models.adapter import Adapter, Factors
@@ -140,17 +141,27 @@ class SharedWeights:
         """Logits of the last places of several sequences, read in one batch.
 
         Sequences are padded on the left so that their ends align, and positions count from each one's own
-        start. Of sequence i the last `keep[i]` rows are given, stacked in order: [sum keep, vocabulary].
+        start. Of sequence i the last `keep[i]` rows are given, stacked in order: [sum keep, vocabulary]. What
+        all sequences begin with (a template, an instruction) is read once for all of them; gradients flow
+        through it as if each had read it for itself.
         """
-        longest = max(map(len, sequences))
-        ids = torch.zeros((len(sequences), longest), dtype=torch.long)
+        shared = _common_prefix(sequences, keep) if len(sequences) > 1 else 0
+        rest = [sequence[shared:] for sequence in sequences]
+        longest = max(map(len, rest))
+        ids = torch.zeros((len(rest), longest), dtype=torch.long)
         mask = torch.zeros_like(ids)
-        for row, sequence in enumerate(sequences):
+        for row, sequence in enumerate(rest):
             ids[row, longest - len(sequence) :] = torch.tensor(sequence)
             mask[row, longest - len(sequence) :] = 1
-        with self.meter.reading(int(mask.sum())):
+        with self.meter.reading(shared + int(mask.sum())):
+            cache = None
+            if shared:
+                cache = DynamicCache()
+                first = torch.tensor([sequences[0][:shared]])
+                self.model.get_decoder()(input_ids=first, past_key_values=cache, use_cache=True)
+                cache.batch_repeat_interleave(len(rest))
             wanted = torch.arange(longest) >= longest - torch.tensor(list(keep)).unsqueeze(1)
-            return self.logits_at(wanted, input_ids=ids, **_placed(mask), use_cache=False)
+            return self.logits_at(wanted, input_ids=ids, past_key_values=cache, **_placed(mask, shared))
 
     def logits_at(self, wanted: torch.Tensor, **inputs: Any) -> torch.Tensor:
         """Logits of the `wanted` places [batch, length] alone, stacked row by row: [wanted, vocabulary].
@@ -159,10 +170,11 @@ class SharedWeights:
         (Gemma 3 270M: 168 of 268 million parameters), so it is spared the places nobody asked about.
         """
         if not self._head_is_plain:
-            return self.model(**inputs).logits[wanted][:, : self.vocabulary.size]
+            logits: torch.Tensor = self.model(**inputs).logits
+            return logits[wanted][:, : self.vocabulary.size]
         hidden = self.model.get_decoder()(**inputs).last_hidden_state
-        head = self.model.get_output_embeddings()
-        return head(hidden[wanted])[:, : self.vocabulary.size]
+        rows: torch.Tensor = self.model.get_output_embeddings()(hidden[wanted])
+        return rows[:, : self.vocabulary.size]
 
     @cached_property
     def _head_is_plain(self) -> bool:
@@ -185,7 +197,7 @@ class SharedWeights:
             if self._slot in layer.lora_A
         }
 
-    def _layers(self) -> dict[str, nn.Module]:
+    def _layers(self) -> dict[str, Any]:
         from peft.tuners.lora import LoraLayer
 
         return {path: module for path, module in self.model.named_modules() if isinstance(module, LoraLayer)}
@@ -218,10 +230,28 @@ class SharedWeights:
                 layer.scaling[slot] = adapter.scale
 
 
-def _placed(mask: torch.Tensor) -> dict[str, torch.Tensor | None]:
-    """Mask and positions of sequences padded on the left; positions count from each one's own start."""
+# Reading a prefix apart costs a pass of its own; below this it saves nothing.
+WORTH_SHARING = 4
+
+
+def _common_prefix(sequences: Sequence[Sequence[int]], keep: Sequence[int]) -> int:
+    """How many leading ids all sequences share, short of the rows that are wanted; 0 if not worth a pass."""
+    limit = min(len(sequence) - kept for sequence, kept in zip(sequences, keep, strict=True))
+    first = sequences[0]
+    differ = (i for i in range(limit) if any(sequence[i] != first[i] for sequence in sequences))
+    shared = next(differ, max(0, limit))
+    return shared if shared >= WORTH_SHARING else 0
+
+
+def _placed(mask: torch.Tensor, before: int = 0) -> dict[str, Any]:
+    """Mask and positions of sequences padded on the left, behind `before` places that all have read.
+
+    Positions count from each sequence's own start.
+    """
     padded = bool((mask == 0).any())
+    whole = torch.cat([mask.new_ones((len(mask), before)), mask], dim=1)
     return {
-        "attention_mask": mask if padded else None,
-        "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
+        "attention_mask": whole if padded else None,
+        "position_ids": before + (mask.cumsum(1) - 1).clamp(min=0),
+        "use_cache": before > 0,
     }

@@ -109,7 +109,9 @@ class Transfer(Section):
     floor: Share = Field(1e-4, description="tokens with less probability are left out of a row")
     temperature: Rate = Field(1.0, description="of teacher and student in distillation")
     weight: Share = Field(0.5, description="of distillation; the rest is the loss on the text itself")
-    agreement: Share = Field(0.5, description="how probable a client must find its own answer to a bare prompt")
+    agreement: Share = Field(
+        0.5, description="how probable a client must find its own answer to a bare prompt"
+    )
     answer_tokens: Positive = Field(16, description="longest answer to a bare prompt")
 
 

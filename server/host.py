@@ -88,6 +88,7 @@ class Host:
             temperature=settings.temperature,
             seed=seed,
         )
+        before = self.validation_loss(self.adapter)
         learned = learn(
             self.weights,
             start,
@@ -99,7 +100,6 @@ class Host:
         record |= _alignment_record([t for t in targets if t is not None])
         if not learned.losses:
             return self.adapter, record | {"adopted": False, "reason": "there was nothing to learn"}
-        before = self.validation_loss(self.adapter)
         after = self.validation_loss(learned.adapter)
         better = after <= before + settings.tolerance
         verdict = "adopted" if better else f"worse by more than {settings.tolerance:g}, not adopted"

@@ -71,12 +71,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class Participant:
-    """A client as the server knows it. Turns are those of its last finished round and last judged merge."""
+    """A client as the server knows it: the turn it last finished, and the adopted merge it has a copy of."""
 
     description: Description
     vocabulary: Vocabulary
     since: Turn | None = None
-    judged: Turn | None = None
+    holds: Turn | None = None
 
     @property
     def cohort(self) -> str:
@@ -215,9 +215,7 @@ def play(plan: Plan) -> Generator[Effect, Any, Outcome]:
     }
     exchanged = books.heard(
         heard,
-        lambda name, blob: _checked_exchange(
-            plan, name, blob, asked[name], settled, claims[name], plan.participants[name].vocabulary
-        ),
+        lambda name, blob: _checked_exchange(plan, name, blob, asked[name], settled, claims[name]),
     )
     books.need_quorum(exchanged, "exchanged knowledge")
 
@@ -243,12 +241,12 @@ def play(plan: Plan) -> Generator[Effect, Any, Outcome]:
     told: HostLearned = yield TeachHost(lessons)
 
     participants = {
-        name: replace(p, since=plan.turn, judged=plan.turn) if name in judged else p
+        name: replace(p, since=plan.turn, holds=adopted.get(p.cohort)) if name in judged else p
         for name, p in plan.participants.items()
     }
     record = books.record(learned, exchanged, judged, lessons, wants, settled)
     record |= {"merges": merges, "answers": _answers_record(questions, settled)}
-    teaching = defaultdict(int)
+    teaching: dict[str, int] = defaultdict(int)
     for lesson in lessons:
         if lesson.teacher:
             teaching[lesson.teacher] += 1
@@ -261,7 +259,7 @@ def _learn_request(
 ) -> LearnRequest:
     cohort = participant.cohort
     adopted = plan.adopted.get(cohort)
-    missed = adopted is not None and participant.judged != adopted and participant.since != adopted
+    missed = adopted is not None and participant.holds != adopted
     adapter = _for_client(plan.adapters[cohort], participant.description) if missed else None
     return LearnRequest(
         round=plan.round,
@@ -314,17 +312,16 @@ def _checked_exchange(
     asked: Sequence[int],
     settled: Sequence[Settled],
     claims: Mapping[int, float],
-    vocabulary: Vocabulary,
 ) -> tuple[Adapter, dict[int, Rows], Mapping[str, Any]]:
     """The reply of one client, believed as far as it can be checked."""
-    who = plan.participants[name].description
-    reply = ExchangeReply.decode(blob, vocabulary_size=who.vocabulary_size, texts=len(asked))
+    who, vocabulary = plan.participants[name].description, plan.participants[name].vocabulary
+    reply = ExchangeReply.decode(blob, vocabulary_size=vocabulary.size, texts=len(asked))
     adapter = checked(from_wire(reply.adapter), who.shapes, who.base, max_rank=who.rank)
     responses = {s.text: s.answer for s in settled if s.by == name}
     rows = {}
     for text, given in zip(asked, reply.rows, strict=True):
         response = responses.get(text, plan.transfer[text].response) or ""
-        found = Rows(*given)
+        found = Rows.of(given)
         found.check(vocabulary.size, len(response.encode()), (vocabulary, response.encode()))
         claim = claims.get(text)
         if claim is not None and abs(found.bits_per_byte - claim) > CLAIM_TOLERANCE * (1 + claim):

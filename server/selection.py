@@ -6,14 +6,14 @@ answered changes nothing.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from renga.models.text import normalised
-from renga.protocol.messages import GivenAnswer
+from renga.protocol.messages import Description, GivenAnswer
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,24 @@ class Settled:
     answer: str
     by: str
     weight: float
+
+
+def misfits(described: Mapping[str, Description]) -> dict[str, str]:
+    """Clients whose layers differ in shape from those of most clients with the same base, and why.
+
+    One base has one shape for each layer, so some of them must be wrong; their adapters could not be merged.
+    """
+    said: dict[tuple[str, str], Counter[tuple[int, int]]] = defaultdict(Counter)
+    for _, who in sorted(described.items()):
+        for path, shape in who.shapes.items():
+            said[who.base, path][shape] += 1
+    most = {layer: shapes.most_common(1)[0][0] for layer, shapes in said.items()}
+    wrong = {}
+    for name, who in sorted(described.items()):
+        for path, shape in who.shapes.items():
+            if shape != most[who.base, path]:
+                wrong[name] = f"says that {path} is {shape}, others of its base {most[who.base, path]}"
+    return wrong
 
 
 def best_teachers(
@@ -49,9 +67,9 @@ def settle(answers: Mapping[str, Sequence[GivenAnswer]], agreement: float) -> li
     """The answers that stand, one per bare prompt at most, in the order of the texts.
 
     Clients whose answers are the same after `normalised` support each other: their agreements add up. The
-    best supported answer stands if its surest client is at least `agreement` sure of it
-    and no other answer has as much support; an empty answer never does. It is worded as its surest
-    client worded it, and weighs that client's agreement.
+    best supported answer stands if its surest client is at least `agreement` sure of it and no other answer
+    has as much support; an empty answer never does. It is worded as its surest client worded it, and weighs
+    that client's agreement.
     """
     by_text: dict[int, dict[str, list[tuple[float, str, str]]]] = defaultdict(lambda: defaultdict(list))
     for name in sorted(answers):

@@ -36,7 +36,7 @@ LIMIT_BYTES = 1 << 32
 class Standing:
     """Where a federation stands after a round; round 0 is before the first.
 
-    `since` and `judged` are turns by client (see `round.Participant`), `adopted` by cohort.
+    `since` and `holds` are turns by client (see `round.Participant`), `adopted` by cohort.
     """
 
     round: int = 0
@@ -44,7 +44,7 @@ class Standing:
     adapters: Mapping[str, Adapter] = field(default_factory=dict)
     adopted: Mapping[str, Turn] = field(default_factory=dict)
     since: Mapping[str, Turn] = field(default_factory=dict)
-    judged: Mapping[str, Turn] = field(default_factory=dict)
+    holds: Mapping[str, Turn] = field(default_factory=dict)
 
 
 class ServerState:
@@ -61,12 +61,18 @@ class ServerState:
         """Note, durably, that `round` is begun; which attempt it is, from 1.
 
         Clients key what they keep by attempt, so a round that is played again finds nothing of the last try.
+        Raises RengaError when the disk is full or not writable.
         """
         attempts = json.loads(self._attempts.read_text()) if self._attempts.exists() else {}
         attempts[str(round)] = attempts.get(str(round), 0) + 1
         temporary = self._attempts.with_suffix(".new")
-        _write(temporary, json.dumps(attempts).encode())
-        os.replace(temporary, self._attempts)
+        try:
+            _write(temporary, json.dumps(attempts).encode())
+            os.replace(temporary, self._attempts)
+            _sync_folder(self._attempts.parent)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise _unwritable(f"that round {round} begins", self._attempts, error) from error
         return int(attempts[str(round)])
 
     def finish(self, standing: Standing, record: Mapping[str, Any]) -> None:
@@ -82,7 +88,7 @@ class ServerState:
                 _write(temporary / "host.adapter", _bytes_of(standing.host))
             for cohort, adapter in standing.adapters.items():
                 _write(temporary / f"{cohort}.adapter", _bytes_of(adapter))
-            turns = {key: getattr(standing, key) for key in ("adopted", "since", "judged")}
+            turns = {key: getattr(standing, key) for key in ("adopted", "since", "holds")}
             about = {"round": standing.round, **{k: dict(v) for k, v in turns.items()}, "record": record}
             _write(temporary / "round.json", json.dumps(about, sort_keys=True).encode())
             _sync_folder(temporary)
@@ -90,10 +96,7 @@ class ServerState:
             _sync_folder(self._rounds)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            raise RengaError(
-                f"can't write round {standing.round} to {self._rounds}: {error.strerror}",
-                hint="the rounds before it are whole; make room, then go on with --resume",
-            ) from error
+            raise _unwritable(f"round {standing.round}", self._rounds, error) from error
 
     def standing(self) -> Standing:
         """Where the last finished round left off."""
@@ -111,8 +114,7 @@ class ServerState:
             host=_load(host) if host.exists() else None,
             adapters=adapters,
             **{
-                key: {k: (v[0], v[1]) for k, v in about[key].items()}
-                for key in ("adopted", "since", "judged")
+                key: {k: (v[0], v[1]) for k, v in about[key].items()} for key in ("adopted", "since", "holds")
             },
         )
 
@@ -122,6 +124,13 @@ class ServerState:
 
     def _finished(self) -> list[Path]:
         return sorted(path for path in self._rounds.iterdir() if path.name.isdigit())
+
+
+def _unwritable(what: str, where: Path, error: OSError) -> RengaError:
+    return RengaError(
+        f"can't write {what} to {where}: {error.strerror}",
+        hint="the rounds before it are whole; make room, then go on with --resume",
+    )
 
 
 def _read(folder: Path) -> dict[str, Any]:

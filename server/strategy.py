@@ -41,6 +41,7 @@ from renga.server.round import (
     TeachHost,
     play,
 )
+from renga.server.selection import misfits
 from renga.server.state import ServerState, Standing
 
 log = getLogger("renga.server")
@@ -161,6 +162,9 @@ class Federation(Strategy):
                 described[name] = who
             except RengaError as error:
                 silent[name] = error.message
+        for name, reason in misfits(described).items():
+            silent[name] = reason
+            del described[name]
         for name, reason in silent.items():
             log.warning("%s can't take part: %s", name, reason)
         if len(described) < self._settings.quorum:
@@ -177,7 +181,7 @@ class Federation(Strategy):
             seed=self._seed,
             participants={
                 name: Participant(
-                    who, self._vocabulary_of(who), standing.since.get(name), standing.judged.get(name)
+                    who, self._vocabulary_of(who), standing.since.get(name), standing.holds.get(name)
                 )
                 for name, who in described.items()
             },
@@ -303,7 +307,7 @@ def _after(before: Standing, outcome: Outcome, round: int, host: Adapter | None)
         adapters=outcome.adapters,
         adopted=outcome.adopted,
         since={**before.since, **{name: p.since for name, p in people.items() if p.since is not None}},
-        judged={**before.judged, **{name: p.judged for name, p in people.items() if p.judged is not None}},
+        holds={**before.holds, **{name: p.holds for name, p in people.items() if p.holds is not None}},
     )
 
 

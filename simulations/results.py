@@ -176,7 +176,10 @@ def held_out(metrics: Metrics) -> Html:
             known = [(x, y) for x, y in points if y is not None]
             if known:
                 lines.append(Line(who, colour(metrics, who), [known], "dots"))
-        marks = [(float(r), "before" if r == 0 else f"round {r}") for r in range(0, last + 1, -(-last // 4))]
+        marks = [
+            (float(r), "before" if r == 0 else f"round {r}")
+            for r in range(0, last + 1, max(1, -(-last // 4)))
+        ]
         figures.append(_figure(title, lines, (-0.25, last + 0.25), marks, f"{title}: bits per byte by round"))
     words = note("Bits per byte of held-out text after each round; lower is better.")
     return join(words, legend(metrics, [*names, HOST]), element("div", *figures, class_="panels"))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from logging import getLogger
 from pathlib import Path
 from typing import Any, cast
@@ -141,7 +142,7 @@ class _Simulation:
             self._write_metrics()
 
     def _note_first_steps(self) -> None:
-        # Up to its first private step a federated client is the client alone: the baseline goes on from there.
+        # Up to its first private step a federated client is the client alone; the baseline goes on there.
         for name, member in self.members.items():
             since = self.state.standing().since.get(name)
             if (
@@ -165,14 +166,14 @@ class _Simulation:
         for name, member in self.members.items():
             since = standing.since.get(name)
             kept = member.state.load(since, "kept") if since else None
-            self._scored(round, name, "federated", member.weights, lambda kept=kept: kept)
+            self._scored(round, name, "federated", member.weights, partial(_same, kept))
         self._scored(round, "host", "federated", self.host.weights, lambda: standing.host)
 
     def _score_baselines(self) -> None:
         config, rounds = self.config, self.config.rounds
         if config.baselines.alone:
             for name, member in self.members.items():
-                self._scored(rounds, name, "alone", member.weights, lambda name=name: self._alone(name))
+                self._scored(rounds, name, "alone", member.weights, partial(self._alone, name))
         labelled = [e for e in self.texts.transfer if e.response is not None]
         if config.baselines.public and labelled:
             self._scored(
@@ -318,6 +319,10 @@ class _Simulation:
         return lambda phase, step, steps, loss, tokens: report("host", phase, step, steps, loss, tokens)
 
 
+def _same(adapter: Adapter | None) -> Adapter | None:
+    return adapter
+
+
 def _tell(emit: Emit, round: int, record: Mapping[str, Any], seconds: float) -> None:
     """What is worth telling of a finished round."""
     total = {"up": 0, "down": 0}
@@ -326,7 +331,7 @@ def _tell(emit: Emit, round: int, record: Mapping[str, Any], seconds: float) -> 
             emit(events.LeftOut(round, name, client["reason"]))
         for direction in ("up", "down"):
             for kind, count in client.get(f"bytes_{direction}", {}).items():
-                emit(events.Traffic(name, cast(events.Direction, direction), kind, count))
+                emit(events.Traffic(name, direction, kind, count))
                 total[direction] += count
     for cohort, merge in record["merges"].items():
         emit(events.Merged(round, cohort[:12], tuple(merge["clients"]), merge["error"], merge["rank"]))
