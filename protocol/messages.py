@@ -256,7 +256,7 @@ class ExchangeRequest:
 
 @dataclass(frozen=True)
 class ExchangeReply:
-    """What a client gives: its rows of the texts asked for, of before it trained on any of them; its adapter."""
+    """What a client gives: its rows of the texts asked for, from before it trained on any; its adapter."""
 
     kind: ClassVar[str] = "exchanged"
     vocabulary_size: int
