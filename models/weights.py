@@ -214,7 +214,8 @@ class SharedWeights:
         if shape not in self._slots:
             slot = f"slot{len(self._slots)}"
             config = LoraConfig(r=adapter.rank, lora_alpha=1, lora_dropout=0.0, target_modules=list(shape[1]))
-            with warnings.catch_warnings():
+            # The first to wear a shape may only want to read; what is made then must still be able to learn.
+            with warnings.catch_warnings(), torch.inference_mode(False):
                 warnings.simplefilter("ignore")
                 inject_adapter_in_model(config, self.model, adapter_name=slot)
             self._slots[shape] = slot
