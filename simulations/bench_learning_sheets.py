@@ -1,0 +1,101 @@
+"""The tables of `renga bench learning`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from renga.simulations.bench_learning_summary import (
+    CLIENT_STAGES,
+    HOST_STAGES,
+    MEASURES,
+    NAMES,
+    PARTS,
+    SAY,
+    WORSE,
+)
+from renga.simulations.bench_statistics import Estimate
+from renga.simulations.bench_tables import Sheet, shown, texts, verdict
+from renga.simulations.units import MISSING, duration, percent, size
+
+
+def sheets(result: Mapping[str, Any]) -> list[Sheet]:
+    """The tables of a result, as `bench` gives it."""
+    seeds = f"{len(result['seeds'])} seeds" if len(result["seeds"]) > 1 else "one seed, so no intervals"
+    return [
+        Sheet(
+            "Targets",
+            ("target", "", "measured"),
+            texts((t["target"], verdict(t["met"]), t["said"]) for t in result["targets"]),
+            words=frozenset(("", "measured")),
+        ),
+        *(_clients_sheet(result, measure, seeds) for measure in MEASURES),
+        _host_sheet(result, seeds),
+        _cost_sheet(result),
+    ]
+
+
+def _clients_sheet(result: Mapping[str, Any], measure: str, seeds: str) -> Sheet:
+    rows = []
+    people = [*result["clients"].items(), ("mean of the clients", result["clients_together"])]
+    for name, client in people:
+        for part in PARTS:
+            cells = [_cell(client[part][stage][measure], measure) for stage in CLIENT_STAGES]
+            change = _cell(client[part]["difference"][measure], measure, signed=True)
+            rows.append((name, "own" if part == "own" else "others'", *cells, change))
+    better = "lower" if WORSE[measure] > 0 else "higher"
+    return Sheet(
+        f"Clients ({result['models']['edge']}), {NAMES[measure]} of held-out text",
+        ("client", "domain", "untouched", "alone", "federated", "federated − alone"),
+        texts(rows),
+        f"{better.capitalize()} is better. Mean ± half of the 95 % interval over {seeds}; differences are "
+        "paired by seed.",
+        words=frozenset(("domain",)),
+    )
+
+
+def _host_sheet(result: Mapping[str, Any], seeds: str) -> Sheet:
+    rows = []
+    for measure in MEASURES:
+        cells = [_cell(result["host"][stage][measure], measure) for stage in HOST_STAGES]
+        share = result["host"]["closed"][measure]
+        rows.append((NAMES[measure], *cells, shown(_estimate(share), percent)))
+    return Sheet(
+        f"Host ({result['models']['host']}), all domains",
+        ("measure", "untouched", "public only", "federated", "centralised", "closed"),
+        texts(rows),
+        f"Closed: the share of the way from public only to centralised. Mean ± half of the 95 % interval "
+        f"over {seeds}.",
+    )
+
+
+def _cost_sheet(result: Mapping[str, Any]) -> Sheet:
+    cost, where = result["cost"], result["conditions"]
+    rows = [
+        ("time of a run, baselines and scoring included", shown(_estimate(cost["seconds"]), duration)),
+        (
+            "wall time of a round over time inside torch",
+            shown(_estimate(cost["overhead"]), lambda x: f"{x:.3f}"),
+        ),
+        ("largest memory", size(cost["peak_memory_bytes"]) if cost["peak_memory_bytes"] else MISSING),
+    ]
+    for direction, told in (("up", "sent"), ("down", "received")):
+        parts = {k: _estimate(v) for k, v in cost["bytes_by_kind"][direction].items()}
+        detail = ", ".join(f"{kind} {shown(found, size)}" for kind, found in parts.items() if found)
+        total = shown(_estimate(cost["bytes_per_client_and_round"][direction]), size)
+        rows.append((f"bytes a client {told} per round ({detail})", total))
+    return Sheet(
+        "Cost",
+        ("", "per run"),
+        texts(rows),
+        f"{where['cores']} cores, {where['threads']} threads, torch {where['torch']}, no GPU. A run that was "
+        "stopped and gone on with tells the time of its last process.",
+    )
+
+
+def _cell(found: Mapping[str, Any] | None, measure: str, *, signed: bool = False) -> str:
+    return shown(_estimate(found), SAY[measure], signed=signed)
+
+
+def _estimate(found: Mapping[str, Any] | None) -> Estimate | None:
+    return None if found is None else Estimate(**{**found, "values": tuple(found["values"])})
