@@ -153,7 +153,7 @@ class TeachHost:
 
 @dataclass(frozen=True)
 class HostLearned:
-    """What became of it. `record` is what the metrics say: losses, validation before and after, adopted, reason."""
+    """What became of it. `record` is what the metrics say: losses, validation, whether adopted and why."""
 
     record: Mapping[str, Any]
 
@@ -326,7 +326,8 @@ def _checked_exchange(
         claim = claims.get(text)
         if claim is not None and abs(found.bits_per_byte - claim) > CLAIM_TOLERANCE * (1 + claim):
             raise RefusedPayload(
-                f"claimed a loss of {claim:.3f} bits per byte on text {text}, its rows say {found.bits_per_byte:.3f}"
+                f"claimed a loss of {claim:.3f} bits per byte on text {text}, "
+                f"its rows say {found.bits_per_byte:.3f}"
             )
         rows[text] = found
     return adapter, rows, reply.training
@@ -377,7 +378,8 @@ def _gate(
         before = float(np.average([vote.before for vote in votes], weights=texts))
         after = float(np.average([vote.after for vote in votes], weights=texts))
         better = after <= before + plan.settings.tolerance
-        reason = f"held-out text of {len(votes)} clients: {before:.3f} -> {after:.3f} bits per byte, " + (
+        voters = f"{len(votes)} client{'s' * (len(votes) > 1)}"
+        reason = f"held-out text of {voters}: {before:.3f} -> {after:.3f} bits per byte, " + (
             "adopted" if better else f"worse by more than {plan.settings.tolerance:g}, not adopted"
         )
         merges[cohort] |= {"adopted": better, "before": before, "after": after, "reason": reason}
@@ -392,7 +394,7 @@ def _lessons(
     answers: Mapping[int, Settled],
     rows: Mapping[str, Mapping[int, Rows]],
 ) -> list[Teaching]:
-    """What the host learns from: public text, with the best client's rows; settled answers, with their giver's."""
+    """What the host learns from: public text, with the best client's rows; answers, with their giver's."""
     taught = {text: (name, found) for name in sorted(rows) for text, found in rows[name].items()}
     lessons = []
     for text in labelled:
@@ -446,8 +448,9 @@ class _Books:
     def need_quorum(self, replies: Mapping[str, Any], what: str) -> None:
         if len(replies) < self._plan.settings.quorum:
             reasons = "; ".join(f"{name}: {reason}" for name, (_, reason) in sorted(self._left_out.items()))
+            there, needed = len(self._plan.participants), self._plan.settings.quorum
             raise RoundAbandoned(
-                f"round {self._plan.round}: {len(replies)} clients {what}, {self._plan.settings.quorum} are needed"
+                f"round {self._plan.round}: {len(replies)} of {there} clients {what}, {needed} are needed"
                 + (f" ({reasons})" if reasons else ""),
                 hint="nothing of the round was kept; mend the clients or lower round.quorum, then --resume",
             )

@@ -169,7 +169,8 @@ class Federation(Strategy):
             log.warning("%s can't take part: %s", name, reason)
         if len(described) < self._settings.quorum:
             raise RengaError(
-                f"{len(described)} of {len(self._clients)} clients can take part, {self._settings.quorum} are needed: "
+                f"{len(described)} of {len(self._clients)} clients can take part, "
+                f"{self._settings.quorum} are needed: "
                 + "; ".join(f"{name}: {reason}" for name, reason in silent.items())
             )
         return described, silent
