@@ -28,6 +28,9 @@ from renga.models.vocabulary import Vocabulary
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "c_attn", "query_key_value", "out_proj", "dense")
 
+# Reading a prefix apart costs a pass of its own; below this it saves nothing.
+WORTH_SHARING = 4
+
 _UNKNOWN = object()
 
 
@@ -80,12 +83,16 @@ class SharedWeights:
         lower rank takes the first rows of what a higher rank would draw.
         """
         factors = {}
-        for path, (out, inside) in sorted(self.adapted_shapes(modules).items()):
-            if rank < 1 or rank > min(out, inside):
-                raise UsageError(
-                    f"rank {rank} does not fit layer {path} of {self.reference} ({out} x {inside})",
-                    hint=f"choose a rank between 1 and {min(out, inside)}",
-                )
+        shapes = self.adapted_shapes(modules)
+        narrowest = min(shapes, key=lambda path: min(shapes[path]))
+        most = min(shapes[narrowest])
+        if not 1 <= rank <= most:
+            out, inside = shapes[narrowest]
+            raise UsageError(
+                f"rank {rank} does not fit layer {narrowest} of {self.reference} ({out} x {inside})",
+                hint=f"choose a rank between 1 and {most}",
+            )
+        for path, (out, inside) in sorted(shapes.items()):
             generator = np.random.default_rng([seed, *path.encode()])
             a = generator.uniform(-1.0, 1.0, size=(rank, inside)).astype(np.float32) / np.float32(inside**0.5)
             factors[path] = Factors(a=a, b=np.zeros((out, rank), np.float32))
@@ -140,28 +147,27 @@ class SharedWeights:
     def logits(self, sequences: Sequence[Sequence[int]], keep: Sequence[int]) -> torch.Tensor:
         """Logits of the last places of several sequences, read in one batch.
 
-        Sequences are padded on the left so that their ends align, and positions count from each one's own
-        start. Of sequence i the last `keep[i]` rows are given, stacked in order: [sum keep, vocabulary]. What
-        all sequences begin with (a template, an instruction) is read once for all of them; gradients flow
-        through it as if each had read it for itself.
+        Sequences are padded on the right, where nothing that is wanted sees it: no mask is needed, and
+        distances stay what sliding windows take them for. Of sequence i the last `keep[i]` rows are given,
+        stacked in order: [sum keep, vocabulary]. What all sequences begin with (a template, an instruction)
+        is read once for all of them; gradients flow through it as if each had read it for itself.
         """
-        shared = _common_prefix(sequences, keep) if len(sequences) > 1 else 0
+        shared = self._common_prefix(sequences, keep)
         rest = [sequence[shared:] for sequence in sequences]
-        longest = max(map(len, rest))
-        ids = torch.zeros((len(rest), longest), dtype=torch.long)
-        mask = torch.zeros_like(ids)
+        lengths = torch.tensor([len(sequence) for sequence in rest]).unsqueeze(1)
+        ids = torch.zeros((len(rest), int(lengths.max())), dtype=torch.long)
         for row, sequence in enumerate(rest):
-            ids[row, longest - len(sequence) :] = torch.tensor(sequence)
-            mask[row, longest - len(sequence) :] = 1
-        with self.meter.reading(shared + int(mask.sum())):
-            cache = None
-            if shared:
-                cache = DynamicCache()
-                first = torch.tensor([sequences[0][:shared]])
-                self.model.get_decoder()(input_ids=first, past_key_values=cache, use_cache=True)
-                cache.batch_repeat_interleave(len(rest))
-            wanted = torch.arange(longest) >= longest - torch.tensor(list(keep)).unsqueeze(1)
-            return self.logits_at(wanted, input_ids=ids, past_key_values=cache, **_placed(mask, shared))
+            ids[row, : len(sequence)] = torch.tensor(sequence)
+        place = torch.arange(ids.shape[1])
+        wanted = (place >= lengths - torch.tensor(list(keep)).unsqueeze(1)) & (place < lengths)
+        with self.meter.reading(shared + int(lengths.sum())):
+            if not shared:
+                return self.logits_at(wanted, input_ids=ids, use_cache=False)
+            cache = DynamicCache()
+            first = torch.tensor([sequences[0][:shared]])
+            self.model.get_decoder()(input_ids=first, past_key_values=cache, use_cache=True)
+            cache.batch_repeat_interleave(len(rest))
+            return self.logits_at(wanted, input_ids=ids, past_key_values=cache, use_cache=True)
 
     def logits_at(self, wanted: torch.Tensor, **inputs: Any) -> torch.Tensor:
         """Logits of the `wanted` places [batch, length] alone, stacked row by row: [wanted, vocabulary].
@@ -188,6 +194,16 @@ class SharedWeights:
             except (AttributeError, TypeError):
                 return False
             return bool(torch.allclose(mine, self.model(input_ids=ids, use_cache=False).logits, atol=1e-5))
+
+    def _common_prefix(self, sequences: Sequence[Sequence[int]], keep: Sequence[int]) -> int:
+        """How many leading ids all sequences share, short of the rows that are wanted; 0 if not worth a pass."""
+        if len(sequences) == 1 or getattr(self.model, "_is_stateful", False):  # a state can't be handed on
+            return 0
+        limit = min(len(sequence) - kept for sequence, kept in zip(sequences, keep, strict=True))
+        first = sequences[0]
+        differ = (i for i in range(limit) if any(sequence[i] != first[i] for sequence in sequences))
+        shared = next(differ, max(0, limit))
+        return shared if shared >= WORTH_SHARING else 0
 
     def _factors(self) -> dict[str, tuple[nn.Parameter, nn.Parameter]]:
         assert self._slot is not None
@@ -229,30 +245,3 @@ class SharedWeights:
             layer.requires_grad_(False)  # after both of the above, which make factors trainable
             if slot in layer.lora_A:
                 layer.scaling[slot] = adapter.scale
-
-
-# Reading a prefix apart costs a pass of its own; below this it saves nothing.
-WORTH_SHARING = 4
-
-
-def _common_prefix(sequences: Sequence[Sequence[int]], keep: Sequence[int]) -> int:
-    """How many leading ids all sequences share, short of the rows that are wanted; 0 if not worth a pass."""
-    limit = min(len(sequence) - kept for sequence, kept in zip(sequences, keep, strict=True))
-    first = sequences[0]
-    differ = (i for i in range(limit) if any(sequence[i] != first[i] for sequence in sequences))
-    shared = next(differ, max(0, limit))
-    return shared if shared >= WORTH_SHARING else 0
-
-
-def _placed(mask: torch.Tensor, before: int = 0) -> dict[str, Any]:
-    """Mask and positions of sequences padded on the left, behind `before` places that all have read.
-
-    Positions count from each sequence's own start.
-    """
-    padded = bool((mask == 0).any())
-    whole = torch.cat([mask.new_ones((len(mask), before)), mask], dim=1)
-    return {
-        "attention_mask": whole if padded else None,
-        "position_ids": before + (mask.cumsum(1) - 1).clamp(min=0),
-        "use_cache": before > 0,
-    }
