@@ -30,6 +30,7 @@ from renga.protocol.packing import pack, unpack
 Turn = tuple[int, int]
 
 LIMIT_BYTES = 1 << 32
+_TURNS = ("adopted", "since", "holds")
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class ServerState:
                 _write(temporary / "host.adapter", _bytes_of(standing.host))
             for cohort, adapter in standing.adapters.items():
                 _write(temporary / f"{cohort}.adapter", _bytes_of(adapter))
-            turns = {key: getattr(standing, key) for key in ("adopted", "since", "holds")}
+            turns = {key: getattr(standing, key) for key in _TURNS}
             about = {"round": standing.round, **{k: dict(v) for k, v in turns.items()}, "record": record}
             _write(temporary / "round.json", json.dumps(about, sort_keys=True).encode())
             _sync_folder(temporary)
@@ -113,9 +114,7 @@ class ServerState:
             round=int(about["round"]),
             host=_load(host) if host.exists() else None,
             adapters=adapters,
-            **{
-                key: {k: (v[0], v[1]) for k, v in about[key].items()} for key in ("adopted", "since", "holds")
-            },
+            **{key: {k: (v[0], v[1]) for k, v in about[key].items()} for key in _TURNS},
         )
 
     def records(self) -> list[dict[str, Any]]:
@@ -134,8 +133,14 @@ def _unwritable(what: str, where: Path, error: OSError) -> RengaError:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    about: dict[str, Any] = json.loads((folder / "round.json").read_text())
-    return about
+    path = folder / "round.json"
+    try:
+        about: dict[str, Any] = json.loads(path.read_text())
+        if set(about) == {"round", "record", *_TURNS}:
+            return about
+    except (OSError, TypeError, ValueError):
+        pass
+    raise RengaError(f"{path} is not what was written there", hint="restore it, or begin anew elsewhere")
 
 
 def _bytes_of(adapter: Adapter) -> bytes:
