@@ -11,6 +11,7 @@ import numpy as np
 from renga.config import Fault as Planned
 from renga.protocol.adapter_codec import DecodedAdapter
 from renga.protocol.faults import Effect, Fault, planned
+from renga.protocol.knowledge_codec import RowArrays, RowsLike
 from renga.protocol.messages import (
     Description,
     ExchangeReply,
@@ -68,18 +69,17 @@ class Liar:
         reply = self.member.exchange(request)
         kind = self.kinds.get(request.round)
         if kind == "vocabulary":
-            rows = [row._replace(gold=np.roll(row.gold, 1)) for row in _plain(reply)]
-            return replace(reply, rows=rows)
-        return replace(reply, adapter=_spoilt(reply.adapter, kind)) if kind else reply
+            return replace(reply, rows=[_in_other_tokens(rows) for rows in reply.rows])
+        # As float32, the only coding that can carry NaN: it is the server that must refuse it.
+        return replace(reply, adapter=_spoilt(reply.adapter, kind), coding="float32") if kind else reply
 
     def judge(self, request: JudgeRequest) -> JudgeReply:
         return self.member.judge(request)
 
 
-def _plain(reply: ExchangeReply):  # type: ignore[no-untyped-def]
-    from renga.protocol.knowledge_codec import RowArrays
-
-    return [RowArrays(r.offsets, r.gold, r.gold_logp, r.counts, r.ids, r.logp) for r in reply.rows]
+def _in_other_tokens(rows: RowsLike) -> RowArrays:
+    gold, ids = np.roll(rows.gold, 1), np.roll(rows.ids, 1)
+    return RowArrays(rows.offsets, gold, rows.gold_logp, rows.counts, ids, rows.logp)
 
 
 def _spoilt(adapter: DecodedAdapter, kind: str) -> DecodedAdapter:

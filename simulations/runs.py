@@ -6,6 +6,7 @@ What is measured is kept a file each, so that a run that goes on after a kill me
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -37,12 +38,12 @@ class RunFolder:
         """Hold the folder for one process, with the config written in it.
 
         Raises UsageError if another process runs here, if a run is here and `resume` is False, or if it was
-        begun with another config.
+        begun with another config; RengaError if there is no room to write.
         """
         text = _toml(config)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = open(self.folder / ".lock", "w")
+            lock = open(self.folder / ".lock", "w")  # noqa: SIM115 - closed by the `with` below
         except OSError as error:
             raise RengaError(f"can't write in {self.folder}: {error.strerror}") from error
         with lock:
@@ -64,8 +65,16 @@ class RunFolder:
                         f"{self.folder} was begun with another config than this one",
                         hint=f"compare it with {written}, or choose another --out",
                     )
-            write_whole(written, text)
-            yield
+            try:
+                write_whole(written, text)
+                yield
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise RengaError(
+                    f"can't write in {self.folder}: {error.strerror}",
+                    hint="what is finished is whole; make room, then go on with --resume",
+                ) from error
 
     def measured(self, name: str, measure: Callable[[], Record]) -> Record:
         """What was measured under `name`, or what `measure` finds now; kept either way."""
@@ -95,11 +104,15 @@ class RunFolder:
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that a reader, or a kill, finds the old or the new one, never half of it."""
     temporary = path.with_name(f".{path.name}.new")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _toml(config: Config) -> str:

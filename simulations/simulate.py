@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -95,6 +96,7 @@ class _Simulation:
         }
         self.state = ServerState(self.folder.state)
         self._score_untouched()
+        self._after_round(self.state.standing().round)
         self._write_metrics()
         self._play()
         self._score_round(config.rounds)
@@ -134,12 +136,16 @@ class _Simulation:
             seconds = time.perf_counter() - start
             timing = {"seconds": seconds, "torch_seconds": self.models.seconds() - torch_start}
             self.folder.note(f"timing-{told.round:04d}", {"kind": "timing", "round": told.round, **timing})
-            if told.round == 1:
-                self._note_first_steps()
             _tell(self.emit, told.round, told.about, seconds)
-            if self.config.evaluate.every:
-                self._score_round(told.round)
+            self._after_round(told.round)
             self._write_metrics()
+
+    def _after_round(self, round: int) -> None:
+        """What must be looked at before the next round changes it; again, if a kill came between."""
+        if round == 1:
+            self._note_first_steps()
+        if round and self.config.evaluate.every:
+            self._score_round(round)
 
     def _note_first_steps(self) -> None:
         # Up to its first private step a federated client is the client alone; the baseline goes on there.
@@ -235,6 +241,8 @@ class _Simulation:
     def _export(self) -> None:
         """Adapters that peft loads: each client's, each cohort's, the host's."""
         standing = self.state.standing()
+        for leftover in self.folder.adapters.glob(".*"):  # of a process that was killed here
+            shutil.rmtree(leftover)
         for name, member in self.members.items():
             if since := standing.since.get(name):
                 save_peft(
