@@ -81,8 +81,9 @@ class LocalSession:
             return Answer(
                 scores=rows[:-1].gather(1, torch.tensor(ids, dtype=torch.long).unsqueeze(1)).squeeze(1)
             )
-        logp, best = rows.topk(want.k, dim=-1)
-        tail = torch.log1p(-logp.exp().sum(-1).clamp(max=1.0))
+        logp, best = rows.topk(min(want.k, rows.shape[-1]), dim=-1)
+        # Summed, not 1 minus a sum: a tail below the last bits of 1 is small, but it is not nothing.
+        tail = rows.scatter(1, best, -torch.inf).logsumexp(-1)
         return Answer(logp=logp, ids=best, tail=tail)
 
     def rewind(self, length: int) -> None:

@@ -13,15 +13,19 @@ def restricted(logp: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     Temperature comes first, then the k best are kept, then the smallest set whose mass reaches top_p
     (nucleus sampling, arXiv:1904.09751); the most probable token always stays.
     """
-    logits = logp / sampling.temperature if sampling.temperature > 0 else logp
+    # The best is at 0 whatever the temperature: however low that is, one finite number stays.
+    logits = logp - logp.amax(-1, keepdim=True)
+    if sampling.temperature > 0:
+        logits = logits / sampling.temperature
     if sampling.top_k > 0:
-        least = logits.topk(min(sampling.top_k, logits.shape[-1]), dim=-1).values[..., -1:]
-        logits = logits.masked_fill(logits < least, -torch.inf)
+        best = logits.topk(min(sampling.top_k, logits.shape[-1]), dim=-1)
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, best.indices, best.values)
     if sampling.top_p < 1.0:
         ordered, order = logits.sort(dim=-1, descending=True)
-        mass_before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
-        excluded = (mass_before >= sampling.top_p).scatter(-1, order, mass_before >= sampling.top_p)
-        logits = logits.masked_fill(excluded, -torch.inf)
+        mass = ordered.softmax(-1)
+        excluded = mass.cumsum(-1) - mass >= sampling.top_p
+        excluded[..., 0] = False
+        logits = logits.masked_fill(torch.empty_like(excluded).scatter(-1, order, excluded), -torch.inf)
     return logits.log_softmax(-1)
 
 

@@ -13,4 +13,4 @@ def normalised(text: str) -> str:
     punctuation and a leading article."""
     text = unicodedata.normalize("NFKC", text).casefold()
     text = " ".join(text.split()).strip(_OUTER)
-    return re.sub(r"^(the|an|a) ", "", text)
+    return re.sub(r"^(the|an|a) ", "", text).strip(_OUTER)

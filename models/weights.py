@@ -56,7 +56,7 @@ class SharedWeights:
 
     @cached_property
     def linear_shapes(self) -> dict[str, tuple[int, int]]:
-        """[out, in] of every linear layer an adapter may change, by module path; the output layer is not one."""
+        """[out, in] of the linear layers that adapters may change, by path; the output layer is not one."""
         head = self.model.get_output_embeddings()
         return {
             path: (int(module.weight.shape[0]), int(module.weight.shape[1]))
@@ -196,7 +196,7 @@ class SharedWeights:
             return bool(torch.allclose(mine, self.model(input_ids=ids, use_cache=False).logits, atol=1e-5))
 
     def _common_prefix(self, sequences: Sequence[Sequence[int]], keep: Sequence[int]) -> int:
-        """How many leading ids all sequences share, short of the rows that are wanted; 0 if not worth a pass."""
+        """How many leading ids all sequences share, short of what is wanted; 0 if not worth a pass."""
         if len(sequences) == 1 or getattr(self.model, "_is_stateful", False):  # a state can't be handed on
             return 0
         limit = min(len(sequence) - kept for sequence, kept in zip(sequences, keep, strict=True))
