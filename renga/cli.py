@@ -6,16 +6,16 @@ Results go to stdout, everything else to stderr. Heavy imports live inside the c
 
 from __future__ import annotations
 
-import json
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import typer.core
 
 from renga.boundary import enter
+from renga.cli_bench import bench
+from renga.cli_options import DEFAULT_MODEL, AsJson, Debug, ModelReference, print_json, tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -32,30 +32,15 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 models = typer.Typer(suggest_commands=False, rich_markup_mode=None, help="The models on this machine.")
+app.add_typer(bench, name="bench")
 app.add_typer(models, name="models")
-
-MODEL_HELP = "A name from `renga models list`, a folder, a .gguf file, package:NAME/FILE.gguf, or a hub id."
-DEFAULT_MODEL = "SmolLM2-135M-Instruct"
 
 # What an argument means stands in the docstrings: this typer loses an argument's own help under click 8.5.
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG")]
-ModelReference = Annotated[str, typer.Option("--model", "-m", metavar="REF", help=MODEL_HELP)]
 AdapterFolder = Annotated[
     Path | None,
     typer.Option("--adapter", metavar="DIR", help="A LoRA adapter for this model, as PEFT saves it."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-# Taken out of the arguments by `enter`, so that it may stand anywhere; declared so that --help shows it.
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-
-
-class Bench(StrEnum):
-    """What can be measured."""
-
-    learning = "learning"
-    transfer = "transfer"
-    wire = "wire"
-    memory = "memory"
 
 
 def main() -> None:
@@ -105,7 +90,7 @@ def simulate(
 
     result = run_federation(read, out or Path("runs") / read.name, resume=resume, display=not as_json)
     if as_json:
-        _print_json(result)
+        print_json(result)
 
 
 @app.command(epilog="Example: renga check examples/quickstart.toml")
@@ -123,7 +108,7 @@ def check(config: ConfigFile, as_json: AsJson = False, debug: Debug = False) -> 
 
     report = check_config(read)
     if as_json:
-        _print_json(report.as_dict())
+        print_json(report.as_dict())
     else:
         from rich.console import Console
 
@@ -198,7 +183,7 @@ def evaluate(
             tick=lambda done, total: bar.update(task, completed=done, total=total),
         )
     if as_json:
-        _print_json({"model": model, "data": str(data), **scores.as_dict()})
+        print_json({"model": model, "data": str(data), **scores.as_dict()})
         return
     accuracy = "" if scores.accuracy is None else f"accuracy       {100 * scores.accuracy:.1f} %\n"
     print(f"bits per byte  {scores.bits_per_byte:.4f}\n{accuracy}texts          {scores.texts}")
@@ -214,7 +199,7 @@ def list_models(as_json: AsJson = False, debug: Debug = False) -> None:
 
     rows = [{**asdict(describe(name)), "note": model.note} for name, model in EMBEDDED.items()]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     from rich.console import Console
     from rich.table import Table
@@ -240,7 +225,7 @@ def fetch(
     from renga.models.fetch import fetch as fetch_model
 
     for name in names:
-        print(f"{name}  {fetch_model(name, progress=_tell)}")
+        print(f"{name}  {fetch_model(name, progress=tell)}")
 
 
 @models.command(epilog="Example: renga models show gemma-3-270m")
@@ -259,32 +244,11 @@ def show(
 
     facts = asdict(describe(model))
     if as_json:
-        _print_json(facts)
+        print_json(facts)
         return
     width = max(map(len, facts))
     for name, value in facts.items():
         print(f"{name.replace('_', ' '):{width}}  {_said(value)}")
-
-
-@app.command(epilog="Example: renga bench wire --out wire.json")
-def bench(
-    what: Annotated[Bench, typer.Argument(metavar="WHAT")],
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write the measurements there as JSON.")
-    ] = None,
-    debug: Debug = False,
-) -> None:
-    """Measure what the documentation claims.
-
-    WHAT is learning, transfer, wire or memory. The result is JSON; docs/benchmarks.md has the tables.
-    """
-    from renga.simulations.bench import run as run_benchmark
-
-    result = run_benchmark(what.value)
-    if out is None:
-        _print_json(result)
-    else:
-        out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 def _load(reference: str, adapter: Path | None) -> LocalModel:
@@ -292,7 +256,7 @@ def _load(reference: str, adapter: Path | None) -> LocalModel:
     from renga.models.local import LocalModel
     from renga.models.locate import locate, ready_folder
 
-    ready_folder(locate(reference), _tell)  # by itself a first load would take half a minute without a word
+    ready_folder(locate(reference), tell)  # by itself a first load would take half a minute without a word
     if adapter is None:
         return LocalModel.load(reference)
     from dataclasses import replace
@@ -305,11 +269,6 @@ def _load(reference: str, adapter: Path | None) -> LocalModel:
     if not worn.base:  # made elsewhere: that its layers fit is all that can be known
         worn = replace(worn, base=weights.fingerprint)
     return LocalModel(weights, checked(worn, weights.linear_shapes, weights.fingerprint, max_rank=worn.rank))
-
-
-def _tell(line: str) -> None:
-    """Say what takes long."""
-    print(line, file=sys.stderr)
 
 
 def _said(value: object) -> str:
@@ -326,7 +285,3 @@ def _progress() -> Progress:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))

@@ -64,16 +64,22 @@ def write_block(page: Path, name: str, text: str) -> None:
 
     Raises UsageError when the page or a mark is missing.
     """
+    before, after = around_block(page, name)
+    write_whole(page, f"{before}\n{text.strip()}\n{after}")
+
+
+def around_block(page: Path, name: str) -> tuple[str, str]:
+    """What stands before and after a block, its marks included. Raises UsageError as `write_block`."""
     begin, end = f"<!-- bench {name}: begin -->", f"<!-- bench {name}: end -->"
     try:
-        before = page.read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{page}: {(error.strerror or 'unreadable').lower()}") from error
-    head, found, rest = before.partition(begin)
-    _, closed, tail = rest.partition(end)
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
     if not (found and closed):
         raise UsageError(f"{page} has no block for this benchmark", hint=f"mark it with {begin} and {end}")
-    write_whole(page, f"{head}{begin}\n{text.strip()}\n{end}{tail}")
+    return before + begin, end + after
 
 
 def write_json(path: Path, text: str) -> None:

@@ -17,10 +17,35 @@ import torch
 
 from renga.models.alignment import Crosswalk, Targets, align_many, joined
 from renga.models.distillation import kd_loss
+from renga.models.example import Example
 from renga.models.knowledge import Rows
+from renga.models.references import load_tokenizer
+from renga.models.template import Template
 from renga.models.vocabulary import Vocabulary
+from renga.simulations.bench_tables import Tell
 
 T = TypeVar("T")
+
+
+def bench(
+    teacher: str,
+    student: str,
+    examples: Sequence[Example],
+    *,
+    top_k: int = 16,
+    repeats: int = 3,
+    tell: Tell = lambda line: None,
+) -> dict[str, Any]:
+    """`measure` for two model references, of which the tokenizers alone are loaded."""
+    read = {}
+    for reference in dict.fromkeys((teacher, student)):
+        tell(f"reading the vocabulary of {reference}")
+        tokenizer = load_tokenizer(reference)
+        read[reference] = Vocabulary(tokenizer, Template.of_tokenizer(tokenizer).end)
+    responses = [example.response for example in examples if example.response is not None]
+    tell(f"one distillation step on {len(responses)} texts, {repeats} times either way")
+    found = measure(read[teacher], read[student], responses, top_k=top_k, repeats=repeats)
+    return {"benchmark": "transfer", "teacher": teacher, "student": student, "repeats": repeats, **found}
 
 
 def measure(

@@ -23,7 +23,8 @@ from renga.cli import app, run
 from tests.tiny_federation import texts, write_federation, write_texts
 
 HEAVY = ("torch", "transformers", "flwr", "peft", "numpy", "pydantic", "safetensors")
-COMMANDS = ["simulate", "check", "ask", "eval", "bench", "models list", "models fetch", "models show"]
+BENCHES = ["bench learning", "bench wire", "bench memory", "bench transfer"]
+COMMANDS = ["simulate", "check", "ask", "eval", *BENCHES, "models list", "models fetch", "models show"]
 
 
 class Said(NamedTuple):
@@ -126,7 +127,7 @@ def test_typing_mistakes(renga: Renga) -> None:
     refused(renga("eval", "--daat", "x"), 2, "no such option '--daat'", "'--data'")
     refused(renga("ask", "hello", "--temperature", "-1"), 2, "--temperature")
     refused(renga("ask", " "), 2, "the prompt is empty")
-    refused(renga("bench", "speed"), 2, "'speed' is not one of 'learning'")
+    refused(renga("bench", "wires"), 2, "no such command 'wires'", "'wire'")
 
 
 @pytest.mark.parametrize("command", ["simulate", "check"])

@@ -1,4 +1,4 @@
-"""The learning benchmark: its sums on made-up runs, and the whole of it on a model of a few thousand weights."""
+"""The learning benchmark: its sums on made-up runs, and the whole of it on a tiny model."""
 
 from __future__ import annotations
 
