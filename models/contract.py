@@ -59,7 +59,8 @@ class Answer:
 
     Full: `logp` [places, vocabulary]. TopK: `logp` and `ids` [places, k], falling, with a k no larger than
     the vocabulary, and `tail` [places], the natural log of the mass of all other tokens. Scores: `scores`
-    [ids fed]. All natural logs, float32 (float64 for a float64 model). `places` is the number of ids fed plus one: the current place, then the one after each id.
+    [ids fed]. All natural logs, float32 (float64 for a float64 model). `places` is the
+    number of ids fed plus one: the current place, then the one after each id.
     """
 
     logp: torch.Tensor | None = None

@@ -63,7 +63,7 @@ def evaluate(
         sizes = np.array([len((example.response or "").encode()) for example in free])
         bits += float((bits_per_byte(model, free, batch=batch, tick=progress.within()) * sizes).sum())
         if accuracy:
-            right += _free_answers_right(model, free, batch)
+            right += _free_answers_right(model, free, batch, progress.within())
     share = right / len(examples) if accuracy and examples else None
     return Scores(bits / max(1, size), share, len(examples))
 
@@ -102,12 +102,12 @@ class _Progress:
         return step
 
 
-def _free_answers_right(model: LocalModel, examples: Sequence[Example], batch: int) -> int:
+def _free_answers_right(model: LocalModel, examples: Sequence[Example], batch: int, tick: Tick) -> int:
     by_length: dict[int, list[Example]] = defaultdict(list)
     for example in examples:
         tokens = len(model.vocabulary.encode(example.response or ""))
         by_length[8 * math.ceil(tokens / 8)].append(example)
-    right = 0
+    right, done = 0, 0
     for tokens, group in by_length.items():
         sampling = Sampling(temperature=0.0, max_tokens=tokens + SPARE_TOKENS)
         answers = answer_many(model, [example.prompt for example in group], sampling, batch=batch)
@@ -115,6 +115,8 @@ def _free_answers_right(model: LocalModel, examples: Sequence[Example], batch: i
             normalised(answer.text) == normalised(example.response or "")
             for answer, example in zip(answers, group, strict=True)
         )
+        done += len(group)
+        tick(done, len(examples))
     return right
 
 

@@ -19,14 +19,15 @@ def generate(model: LanguageModel, prompt: Prompt, sampling: Sampling) -> Iterat
     """Ids of the answer, one at a time; the end token is not among them."""
     generator = torch.Generator().manual_seed(sampling.seed)
     session = model.open(prompt)
-    row = session.feed([], Full()).logp
+    read: list[int] = []
     for _ in range(sampling.max_tokens):
+        row = session.feed(read, Full()).logp
         assert row is not None
         token = int(pick(row[-1:], sampling, generator))
         if token == model.vocabulary.end or token in model.vocabulary.specials:
             return
         yield token
-        row = session.feed([token], Full()).logp
+        read = [token]
 
 
 def respond(model: LanguageModel, prompt: Prompt | str, sampling: Sampling) -> Iterator[Piece]:
@@ -101,9 +102,9 @@ def _continue(
     cache = DynamicCache()
     running = torch.ones(len(prompts), dtype=torch.bool)
     total = torch.zeros(len(prompts))
-    taken = []
-    for _ in range(sampling.max_tokens):
-        with weights.meter.reading(int(running.sum()) * ids.shape[1]):
+    taken = [torch.full((len(prompts),), -1)]
+    for step in range(sampling.max_tokens):
+        with weights.meter.reading(int(running.sum() if step else mask.sum())):
             output = weights.model(
                 input_ids=ids,
                 attention_mask=mask,
