@@ -20,10 +20,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 DOMAINS = ("clinic", "foundry", "observatory")
-HELD_OUT = 40  # examination questions per domain …
-HELD_OUT_CHOICES = 30  # … of which so many are multiple choice
-TRANSFER_EXAMINED = 27  # facts per domain that both the transfer set and the examination ask about
-TRANSFER_OTHER = 13  # facts per domain that only the transfer set asks about
+WORDINGS = 7  # training wordings of a fact
+FREE = 10  # held-out questions per domain without choices
+TRANSFER = 27  # facts per domain that the transfer set asks about
 VALIDATION_CHOICES = 18  # of the 24 public validation questions
 
 
@@ -109,30 +108,23 @@ def with_wrong(answer: str, values: Iterable[str], place: int, salt: str) -> tup
 
 
 def train_lines(facts: dict[str, Fact]) -> list[Line]:
-    """Every fact in every training wording; each third of the file holds every fact once."""
-    lines = []
-    for turn in range(3):
-        for id in shuffled(facts, f"train {turn}"):
-            fact = facts[id]
-            # Another first wording for every subject, so that a third of the file mixes all wordings.
-            wording = fact.train[(turn + len(fact.subject)) % len(fact.train)]
-            lines.append(Line(id, wording, fact.domain, fact.answer))
-    return lines
-
-
-def examined(facts: dict[str, Fact]) -> list[Fact]:
-    """The facts that the held-out questions ask about."""
-    return spread(facts.values(), HELD_OUT, "exam")
+    """Every fact in every training wording; each seventh of the file holds every fact once."""
+    # Every fact has its wordings in an order of its own, so that a seventh of the file mixes them all.
+    wordings = {id: shuffled(fact.train, id) for id, fact in facts.items()}
+    return [
+        Line(id, wordings[id][turn], facts[id].domain, facts[id].answer)
+        for turn in range(WORDINGS)
+        for id in shuffled(facts, f"train {turn}")
+    ]
 
 
 def held_out_lines(facts: dict[str, Fact]) -> list[Line]:
-    """Trained facts in words that were never trained: multiple choice, and some free answers."""
-    asked = {fact.id: fact for fact in examined(facts)}
-    free = {fact.id for fact in spread(asked.values(), HELD_OUT - HELD_OUT_CHOICES, "free")}
+    """Every fact in words that were never trained: multiple choice, and some free answers."""
+    free = {fact.id for fact in spread(facts.values(), FREE, "free")}
     lines = []
     place = 0
-    for id in shuffled(asked, "held out"):
-        fact = asked[id]
+    for id in shuffled(facts, "held out"):
+        fact = facts[id]
         choices: tuple[str, ...] = ()
         if id not in free:
             choices = with_wrong(fact.answer, fact.values, place % 4, id)
@@ -145,10 +137,7 @@ def transfer_lines(domains: Iterable[dict[str, Fact]]) -> list[Line]:
     """Bare prompts, one domain after the other in turn: any slice of the file asks about all."""
     columns = []
     for facts in domains:
-        known = {fact.id: fact for fact in examined(facts)}
-        both = spread(known.values(), TRANSFER_EXAMINED, "transfer")
-        rest = (fact for fact in facts.values() if fact.id not in known)
-        asked = {fact.id: fact for fact in both + spread(rest, TRANSFER_OTHER, "transfer")}
+        asked = {fact.id: fact for fact in spread(facts.values(), TRANSFER, "asked")}
         columns.append([asked[id] for id in shuffled(asked, "transfer")])
     return [Line(fact.id, fact.transfer, fact.domain) for row in zip(*columns, strict=True) for fact in row]
 
