@@ -5,6 +5,7 @@ Messages in, messages out; it knows neither Flower nor sockets. `server/round.py
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from renga.client.state import ClientState, Turn
-from renga.errors import RefusedPayload, UsageError
+from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.models.adapter import Adapter, checked
 from renga.models.alignment import Crosswalk, align_many
 from renga.models.carried import from_wire, to_wire
@@ -178,7 +179,7 @@ class Member:
             batch=settings.batch,
             seed=derived(request.seed, settings.name, "private", request.round),
         )
-        return learn(self.weights, start, lessons, how, self.step_reporter("private"))
+        return _converged(learn(self.weights, start, lessons, how, self.step_reporter("private")))
 
     def _wants(self, request: LearnRequest, losses: np.ndarray) -> np.ndarray:
         """Texts where the host is better, the largest gap first, as many as the budget can use."""
@@ -233,7 +234,7 @@ class Member:
             temperature=request.temperature,
             seed=seed,
         )
-        return learn(self.weights, start, lessons, how, self.step_reporter("transfer"))
+        return _converged(learn(self.weights, start, lessons, how, self.step_reporter("transfer")))
 
     def _with_replay(self, lessons: list[Lesson], seed: int) -> list[Lesson]:
         if not lessons or self.settings.replay <= 0:
@@ -286,6 +287,13 @@ def state_of(folder: Path, name: str) -> ClientState:
 def kept_adapter(state: ClientState, turn: Turn) -> Adapter:
     """What a client went on with after `turn`."""
     return state.load(turn, "kept")
+
+
+def _converged(learned: Learned) -> Learned:
+    """Raises RengaError when learning has blown up."""
+    if not all(map(math.isfinite, learned.losses)):
+        raise RengaError("learning diverged: the loss is no longer a number", hint="lower learning_rate")
+    return learned
 
 
 def _rounded(losses: Sequence[float]) -> list[float]:

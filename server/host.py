@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,7 +97,10 @@ class Host:
             how,
             self.step_reporter(),
         )
-        record: dict[str, Any] = {"loss": [round(x, 4) for x in learned.losses], "tokens": learned.tokens}
+        record: dict[str, Any] = {
+            "loss": [_finite(round(x, 4)) for x in learned.losses],
+            "tokens": learned.tokens,
+        }
         record |= _alignment_record([t for t in targets if t is not None])
         if not learned.losses:
             return self.adapter, record | {"adopted": False, "reason": "there was nothing to learn"}
@@ -104,7 +108,7 @@ class Host:
         better = after <= before + settings.tolerance
         verdict = "adopted" if better else f"worse by more than {settings.tolerance:g}, not adopted"
         reason = f"public validation text: {before:.3f} -> {after:.3f} bits per byte, {verdict}"
-        record |= {"before": before, "after": after, "adopted": better, "reason": reason}
+        record |= {"before": before, "after": _finite(after), "adopted": better, "reason": reason}
         return (learned.adapter if better else self.adapter), record
 
     def validation_loss(self, adapter: Adapter | None) -> float:
@@ -125,6 +129,11 @@ class Host:
         if report is None:
             return None
         return lambda step, steps, loss, tokens: report("host", step, steps, loss, tokens)
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows no NaN: what learning that blew up leaves behind is not a number, and told as none."""
+    return value if math.isfinite(value) else None
 
 
 def _aligned(
