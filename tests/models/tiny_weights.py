@@ -88,10 +88,11 @@ KINDS = {
 }
 
 
-def plain_rows(weights: SharedWeights, ids: Any) -> torch.Tensor:
-    """Log-probabilities after each of `ids`, by one forward without cache or padding, as worn."""
+def plain_rows(weights: SharedWeights, ids: Any, last: int = 0) -> torch.Tensor:
+    """Log-probabilities after each of `ids` (the `last` of them), by one forward without cache or padding."""
     with torch.inference_mode():
-        logits = weights.model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0]
+        inputs = {"input_ids": torch.tensor([list(ids)]), "logits_to_keep": last}
+        logits = weights.model(**inputs, use_cache=False).logits[0]
     return logits[:, : weights.vocabulary.size].log_softmax(-1)
 
 
