@@ -124,12 +124,14 @@ class Member:
             tick=self._tick("scoring"),
         )
         learned = self._learn_from_others(snapshot, request)
-        self.state.save(turn, "own", learned.adapter)
+        provenance = {"who": self.settings.name, "round": str(request.round)}
+        own_adapter = replace(learned.adapter, provenance=provenance)
+        self.state.save(turn, "own", own_adapter)
         training = {"transfer_loss": _rounded(learned.losses), "transfer_tokens": learned.tokens}
         return ExchangeReply(
             vocabulary_size=self.weights.vocabulary.size,
             rows=rows,
-            adapter=to_wire(learned.adapter),
+            adapter=to_wire(own_adapter),
             coding=self.settings.coding,
             training=training,
         )

@@ -8,6 +8,7 @@ is already worn takes nothing.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,22 @@ from renga.models.template import Template
 from renga.models.vocabulary import Vocabulary
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "c_attn", "query_key_value", "out_proj", "dense")
+
+
+def chosen(shapes: dict[str, tuple[int, int]], modules: str) -> dict[str, tuple[int, int]]:
+    """Those of `shapes` that `modules` names: "all", "attention", or "upper", the upper half of the blocks.
+
+    Learning stops at the lowest adapted block on its way back, so "upper" spares half of the backward pass,
+    and half of the adapter's bytes.
+    """
+    if modules == "attention":
+        return {path: shape for path, shape in shapes.items() if path.rsplit(".", 1)[-1] in ATTENTION}
+    if modules == "upper":
+        blocks = {path: int(found[1]) for path in shapes if (found := re.search(r"\.(\d+)\.", path))}
+        middle = (max(blocks.values(), default=0) + 1) // 2
+        return {path: shape for path, shape in shapes.items() if blocks.get(path, -1) >= middle}
+    return dict(shapes)
+
 
 # Reading a prefix apart costs a pass of its own; below this it saves nothing.
 WORTH_SHARING = 4
@@ -65,13 +82,8 @@ class SharedWeights:
         }
 
     def adapted_shapes(self, modules: str) -> dict[str, tuple[int, int]]:
-        """The layers that `modules` ("all" or "attention") names, with their shapes.
-
-        Raises UsageError if there is none.
-        """
-        shapes = self.linear_shapes
-        if modules == "attention":
-            shapes = {path: s for path, s in shapes.items() if path.rsplit(".", 1)[-1] in ATTENTION}
+        """The layers that `modules` names (see `chosen`), with their shapes; UsageError if there is none."""
+        shapes = chosen(self.linear_shapes, modules)
         if not shapes:
             raise UsageError(f"{self.reference} has no linear layers for modules = {modules!r}")
         return shapes

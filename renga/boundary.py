@@ -25,7 +25,7 @@ QUIET = {
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    # Idle threads sleep instead of spinning: two busy processes on two cores would slow each other to a fifth.
+    # Idle threads sleep instead of spinning: two busy processes would slow each other to a fifth.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 

@@ -36,7 +36,7 @@ Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Flag = Annotated[bool, Field(strict=True)]
 Reference = Annotated[str, Field(strict=True, min_length=1)]
 Name = Annotated[str, Field(strict=True, pattern=r"^[a-z0-9_][a-z0-9_-]*$", max_length=64)]
-Modules = Literal["all", "attention"]
+Modules = Literal["all", "attention", "upper"]
 Coding = Literal["blocks8", "bf16", "float32"]
 FaultKind = Literal["drop", "slow", "nan", "shape", "base", "vocabulary"]
 
@@ -64,7 +64,9 @@ class Host(Section):
     learning_rate: Rate = Field(1e-3, description="of AdamW")
     batch: Positive = Field(8, description="texts per step")
     tokens: Positive = Field(20_000, description="training tokens per round")
-    modules: Modules = Field("all", description="which linear layers carry the adapter")
+    modules: Modules = Field(
+        "all", description="layers with an adapter; `upper`: of the upper half of the blocks"
+    )
 
 
 class Edge(Section):
@@ -81,7 +83,9 @@ class Edge(Section):
         0.5,
         description="share of private texts among those of the transfer step, so that it unlearns nothing",
     )
-    modules: Modules = Field("all", description="which linear layers carry the adapter")
+    modules: Modules = Field(
+        "all", description="layers with an adapter; `upper`: of the upper half of the blocks"
+    )
     coding: Coding = Field("blocks8", description="how an adapter's numbers travel")
 
 

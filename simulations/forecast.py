@@ -44,10 +44,10 @@ class Data:
 
 
 def adapted(shape: Shape, modules: str) -> list[str]:
-    """The layers that `modules` ("all" or "attention") names."""
-    from renga.models.weights import ATTENTION
+    """The layers that `modules` names."""
+    from renga.models.weights import chosen
 
-    return [path for path in shape.linear if modules == "all" or path.rsplit(".", 1)[-1] in ATTENTION]
+    return list(chosen(dict(shape.linear), modules))
 
 
 def participants(config: Config, data: Data, shapes: Mapping[str, Shape]) -> Iterable[Participant]:
