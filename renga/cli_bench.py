@@ -72,10 +72,10 @@ def learning(
 def wire(
     data: TextsFile,
     model: ModelReference = DEFAULT_MODEL,
-    limit: Annotated[int, typer.Option(min=1, help="Only the first texts.")] = 32,
+    limit: Annotated[int, typer.Option(min=1, help="Only the first texts.")] = 16,
     top_k: Annotated[int, typer.Option(min=1, max=254, help="Tokens per place in a row of ours.")] = 16,
     rank: Annotated[int, typer.Option(min=1, help="Rank of the adapter.")] = 8,
-    tokens: Annotated[int, typer.Option(min=1, help="Tokens that the adapter is trained on first.")] = 2_000,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens that the adapter is trained on first.")] = 6_000,
     out: ResultFile = None,
     docs: Docs = None,
     as_json: AsJson = False,

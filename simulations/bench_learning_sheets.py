@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from renga.simulations.bench_learning_summary import (
@@ -72,24 +72,21 @@ def _host_sheet(result: Mapping[str, Any], seeds: str) -> Sheet:
 def _cost_sheet(result: Mapping[str, Any]) -> Sheet:
     cost, where = result["cost"], result["conditions"]
     rows = [
-        ("time of a run, baselines and scoring included", shown(_estimate(cost["seconds"]), duration)),
-        (
-            "wall time of a round over time inside torch",
-            shown(_estimate(cost["overhead"]), lambda x: f"{x:.3f}"),
-        ),
+        ("time of a run, baselines and scoring included", _mean(cost["seconds"], duration)),
+        ("wall time of a round over time inside torch", _mean(cost["overhead"], lambda x: f"{x:.3f}")),
         ("largest memory", size(cost["peak_memory_bytes"]) if cost["peak_memory_bytes"] else MISSING),
     ]
     for direction, told in (("up", "sent"), ("down", "received")):
-        parts = {k: _estimate(v) for k, v in cost["bytes_by_kind"][direction].items()}
-        detail = ", ".join(f"{kind} {shown(found, size)}" for kind, found in parts.items() if found)
-        total = shown(_estimate(cost["bytes_per_client_and_round"][direction]), size)
+        parts = cost["bytes_by_kind"][direction].items()
+        detail = ", ".join(f"{kind} {_mean(found, size)}" for kind, found in parts)
+        total = _mean(cost["bytes_per_client_and_round"][direction], size)
         rows.append((f"bytes a client {told} per round ({detail})", total))
     return Sheet(
         "Cost",
-        ("", "per run"),
+        ("", "mean of the runs"),
         texts(rows),
-        f"{where['cores']} cores, {where['threads']} threads, torch {where['torch']}, no GPU. A run that was "
-        "stopped and gone on with tells the time of its last process.",
+        f"{where['cores']} cores, threads: {where['threads']}, torch {where['torch']}, no GPU. A run that "
+        "was stopped and gone on with tells the time of its last process.",
     )
 
 
@@ -99,3 +96,7 @@ def _cell(found: Mapping[str, Any] | None, measure: str, *, signed: bool = False
 
 def _estimate(found: Mapping[str, Any] | None) -> Estimate | None:
     return None if found is None else Estimate(**{**found, "values": tuple(found["values"])})
+
+
+def _mean(found: Mapping[str, Any] | None, say: Callable[[float | None], str]) -> str:
+    return say(found["mean"]) if found else MISSING

@@ -121,7 +121,8 @@ def _targets(clients: Mapping[str, Any], host: Mapping[str, Any], measure: str) 
     worse = [name for name, d in own.items() if d is not None and _surely(d, sign)]
     behind = [name for name, d in others.items() if d is not None and sign * d.mean >= 0]
     sure = sum(d is not None and _surely(d, -sign) for d in others.values())
-    told = "not clearly better than public only in every run: nothing to close"
+    best: Estimate | None = host["centralised"][measure]
+    told = "not measured" if best is None else "not clearly better than public only in every run"
     return [
         {
             "target": f"the host closes half of the way from public only to centralised, {words}",

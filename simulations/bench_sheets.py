@@ -21,41 +21,41 @@ def wire_sheets(result: Mapping[str, Any]) -> list[Sheet]:
     """The tables of `bench_wire.measure`."""
     knowledge, adapters = result["knowledge"], result["adapters"]
     k, quality, gradient = result["top_k"], knowledge["quality"], knowledge["gradient"]
-    kinds = [
-        (f"real rows, vocabulary of {count(result['vocabulary'])}", knowledge["real"]),
-        *((f"worst case, vocabulary of {count(found['vocabulary'])}", found) for found in knowledge["worst"]),
-    ]
+    kinds = [("real", knowledge["real"]), *(("worst case", found) for found in knowledge["worst"])]
     rows = []
     for name, found in kinds:
         per = found["bytes_per_row"]
         numbers = (f"{per[key]:.0f}" for key in ("fate", "ours_at_128", "ours"))
         shares = (f"1/{found[key]:.1f}" for key in ("ratio_at_same_k", "ratio", "ratio_to_cited"))
-        rows.append((name, f"{found['listed_per_row']:.1f}", *numbers, *shares))
+        rows.append((name, count(found["vocabulary"]), f"{found['listed_per_row']:.1f}", *numbers, *shares))
     cited = knowledge["cited_bytes_per_row"]
     knowledge_sheet = Sheet(
         f"Knowledge, bytes per place of a text ({result['model']}, {result['texts']} texts)",
         (
             "rows",
-            "tokens listed",
-            "FATE-LLM, top-128",
-            "Renga, top-128",
-            f"Renga, top-{k}",
+            "vocabulary",
+            "listed",
+            "FATE 128",
+            "ours 128",
+            f"ours {k}",
             "same k",
             "as used",
-            "against 776 KiB",
+            "to 776 KiB",
         ),
         texts(rows),
-        f"FATE-LLM: pickled Python lists of the same shape, the same places. As used: top-{k} here against "
-        f"top-128 there. 776 KiB per text of {bench_wire.FATE_TOKENS} tokens are {cited:.0f} bytes a place.",
+        "FATE 128: FATE-LLM's coding of the best 128 tokens, pickled Python lists, for the same places. "
+        f"Ours {k}: the best {k} and the rest as one number; listed: how many of them were above the floor. "
+        f"As used: ours {k} against FATE 128. 776 KiB per text of {bench_wire.FATE_TOKENS} tokens are "
+        f"{cited:.0f} bytes a place.",
     )
     ours, fate = gradient["ours"], gradient["fate"]
     quality_sheet = Sheet(
         "Knowledge, what is lost",
-        ("measure", f"Renga, top-{k}, 8 bits", "FATE-LLM, top-128"),
+        ("measure", f"ours {k}", "FATE 128"),
         texts(
             [
                 (
-                    "probability listed (the rest: told as one number / cut off)",
+                    "probability listed (the rest is one number here, cut off there)",
                     f"{quality['listed_mass']:.4f}",
                     f"{quality['listed_mass_at_128']:.4f}",
                 ),
@@ -89,7 +89,7 @@ def wire_sheets(result: Mapping[str, Any]) -> list[Sheet]:
                 size(found["bytes"]),
                 f"1/{found['ratio']:.2f}",
                 f"{found['update_error']:.2%}",
-                f"{found['bits_per_byte_change']:+.5f}",
+                f"{found['bits_per_byte_change']:+z.5f}",
             )
             for name, found in adapters["codings"].items()
         ),
@@ -182,7 +182,7 @@ def transfer_sheets(result: Mapping[str, Any]) -> list[Sheet]:
             ),
             texts(rows),
             f"{result['texts']} texts, {count(result['places'])} places of a vocabulary of "
-            f"{count(result['vocabulary'])}, top-{result['top_k']}; {result['threads']} threads, medians of "
+            f"{count(result['vocabulary'])}, top-{result['top_k']}; threads: {result['threads']}, medians of "
             f"{result['repeats']}. The sparse way is {result['speedup']:.1f} times as fast, alignment "
             "included. Memory: what the process grew by, beyond "
             f"{size(held['logits'])} of logits that both need.",

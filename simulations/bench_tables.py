@@ -39,7 +39,10 @@ def render(sheets: Iterable[Sheet]) -> RenderableType:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
         for place, head in enumerate(sheet.heads):
             words = place == 0 or head in sheet.words
-            table.add_column(Text(head), justify="left" if words else "right", no_wrap=place == 0)
+            # Where it is narrow words wrap, and numbers stay whole.
+            said = [*head.split(), *(() if words else (row[place] for row in sheet.rows))]
+            least = max(map(len, said), default=1)
+            table.add_column(Text(head), justify="left" if words else "right", min_width=least)
         for row in sheet.rows:
             table.add_row(*(Text(printable(cell)) for cell in row))
         parts += [Text(sheet.title, style="bold"), table]

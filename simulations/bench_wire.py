@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from renga.errors import UsageError
 from renga.models.adapter import Adapter, distance
 from renga.models.alignment import Targets, align
 from renga.models.carried import from_wire, to_wire
@@ -36,6 +37,7 @@ FATE_TOKENS = 512
 FATE_CITED_BYTES = 776 * 1024  # of one text of FATE_TOKENS tokens, as found when the target was set
 KNOWLEDGE_AT_LEAST = 20.0
 ADAPTER_AT_LEAST = 3.5
+BATCH = 4
 GRADIENT_PLACES = 256  # places whose whole distributions are held at once
 LARGEST_VOCABULARY = 262_144  # Gemma 3's: ids take three bytes
 
@@ -48,18 +50,23 @@ def measure(
     floor: float = 1e-4,
     rank: int = 8,
     alpha: float = 16.0,
-    tokens: int = 2_000,
+    tokens: int = 6_000,
     seed: int = 0,
     tell: Tell = lambda line: None,
 ) -> dict[str, Any]:
     """Bytes and quality of what a client with these weights would send about `examples`, all with responses.
 
     The adapter is one that was trained on the examples for `tokens` tokens: an untrained one is half zeros.
+    Raises UsageError when these are not enough for a batch.
     """
     tell(f"training an adapter of rank {rank} on {len(examples)} texts")
     lessons = [Lesson(text) for text in encode_texts(weights, examples)]
     fresh = weights.fresh_adapter(rank, alpha, "all", seed)
-    adapter = learn(weights, fresh, lessons, Learning(rate=1e-3, tokens=tokens, seed=seed)).adapter
+    learned = learn(weights, fresh, lessons, Learning(rate=1e-3, tokens=tokens, batch=BATCH, seed=seed))
+    if not learned.losses:
+        first = sum(sorted(lesson.text.length for lesson in lessons)[-BATCH:])
+        raise UsageError(f"{tokens} tokens are not one batch of these texts", hint=f"give at least {first}")
+    adapter = learned.adapter
     model = LocalModel(weights, adapter)
     tell("reading the texts")
     ours = rows_of(model, examples, top_k=top_k, floor=floor)
@@ -81,7 +88,7 @@ def measure(
         },
         "adapters": {
             "rank": rank,
-            "tokens": tokens,
+            "tokens": learned.tokens,
             "codings": adapter_codings(weights, adapter, examples),
         },
     }
