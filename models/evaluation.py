@@ -195,4 +195,5 @@ def _choice_log_likelihoods(weights: SharedWeights, examples: Sequence[Example])
                 later.float(), gold, reduction="none"
             )
         picked = torch.cat([picked, scores], dim=1)
-    return (picked * real).sum(1).view(len(examples), count).double().numpy()
+    likelihood: np.ndarray = (picked * real).sum(1).view(len(examples), count).double().numpy()
+    return likelihood

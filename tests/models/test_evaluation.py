@@ -81,7 +81,7 @@ def test_free_answers_are_right_when_they_say_the_same(models, kind):
     for example in examples:
         tokens = len(model.vocabulary.encode(example.response))
         said = answer(model, example.prompt, Sampling(max_tokens=8 * -(-tokens // 8) + SPARE_TOKENS))
-        expected.append(normalised(said) == normalised(example.response))
+        expected.append(normalised(said) == normalised(example.response or ""))
     scores = evaluate(model, examples)
     assert scores.accuracy == sum(expected) / len(examples)
     assert scores.bits_per_byte == pytest.approx(bits_of(model, examples), rel=1e-4)
@@ -114,8 +114,8 @@ def test_a_mixed_set_is_the_sum_of_its_parts(models, kind):
     scores = evaluate(model, mixed, tick=lambda *at: ticks.append(at))
     closed, free = evaluate(model, CLOSED), evaluate(model, FREE)
     assert scores.texts == len(mixed)
-    right = closed.accuracy * closed.texts + free.accuracy * free.texts
-    assert scores.accuracy == pytest.approx(right / len(mixed))
+    parts = [(part.accuracy or 0.0) * part.texts for part in (closed, free)]
+    assert scores.accuracy == pytest.approx(sum(parts) / len(mixed))
     assert scores.bits_per_byte == pytest.approx(bits_of(model, mixed), rel=1e-4)
     assert [done for done, _ in ticks] == sorted(done for done, _ in ticks)
     assert ticks[-1][0] == ticks[-1][1]

@@ -77,7 +77,8 @@ def test_rewound_to_any_length_it_is_a_fresh_session(models, kind):
 def test_any_moves_leave_the_rows_of_what_was_read(models, kind, prompt, moves, seed):
     model = models[kind]
     start = some_ids(model.weights, prompt, seed)
-    read, session = [], model.open_ids(start)
+    read: list[int] = []
+    session = model.open_ids(start)
     for at, (feeds, amount) in enumerate(moves):
         if feeds:
             ids = some_ids(model.weights, amount, seed + at)

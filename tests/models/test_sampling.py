@@ -16,7 +16,8 @@ def law(row, temperature=1.0, top_k=0, top_p=1.0):
     p = torch.softmax(row.double() / temperature, 0).tolist()
     order = sorted(range(len(p)), key=lambda i: -p[i])
     kept = order[:top_k] if top_k else order
-    total, nucleus, mass = sum(p[i] for i in kept), [], 0.0
+    total, mass = sum(p[i] for i in kept), 0.0
+    nucleus: list[int] = []
     for i in kept:
         if nucleus and mass / total >= top_p:
             break

@@ -37,7 +37,7 @@ def test_bits_per_byte_are_those_by_hand(models, kind):
     model = models[kind]
     ours = bits_per_byte(model, EXAMPLES)
     for example, bits in zip(EXAMPLES, ours, strict=True):
-        size = len(example.response.encode())
+        size = len((example.response or "").encode())
         expected = -sum(by_hand(model, example)[:-1]) / math.log(2) / size if size else 0.0
         assert bits == pytest.approx(expected, rel=1e-4)
 
@@ -81,7 +81,7 @@ def test_rows_agree_with_bits_per_byte(models, kind):
     for example, expected, rows in zip(
         EXAMPLES, bits, rows_of(model, EXAMPLES, top_k=size, floor=0.0, batch=4), strict=True
     ):
-        response = example.response.encode()
+        response = (example.response or "").encode()
         rows.check(size, len(response), (model.vocabulary, response))
         if response:
             assert rows.bits_per_byte == pytest.approx(expected, rel=1e-4)

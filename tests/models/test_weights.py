@@ -68,7 +68,7 @@ def test_gradients_flow_through_what_all_begin_with(kind):
     def gradients(read):
         with w.learning(adapter) as parameters:
             read().square().mean().backward()
-            return [p.grad.clone() for p in parameters]
+            return [p.grad for p in parameters if p.grad is not None]
 
     together = gradients(lambda: w.logits(sequences, keep))
     alone = gradients(lambda: torch.cat([w.logits([s], [k]) for s, k in zip(sequences, keep, strict=True)]))
@@ -164,13 +164,13 @@ def test_the_base_is_bare_after_learning_too():
     ids = some_ids(w, 12)
     base, adapter = plain_rows(w, ids), random_adapter(w)
     with w.learning(adapter) as parameters, torch.no_grad():
-        parameters[0] += 1
+        parameters[0].add_(1)
     w.wear(None)
     assert torch.equal(plain_rows(w, ids), base)
     w.wear(adapter)
     worn = plain_rows(w, ids)
     with w.learning(adapter) as parameters, torch.no_grad():
-        parameters[0] += 1
+        parameters[0].add_(1)
     w.wear(adapter)
     assert torch.equal(plain_rows(w, ids), worn)
 

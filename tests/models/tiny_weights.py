@@ -93,7 +93,8 @@ def plain_rows(weights: SharedWeights, ids: Any, last: int = 0) -> torch.Tensor:
     with torch.inference_mode():
         inputs = {"input_ids": torch.tensor([list(ids)]), "logits_to_keep": last}
         logits = weights.model(**inputs, use_cache=False).logits[0]
-    return logits[:, : weights.vocabulary.size].log_softmax(-1)
+    rows: torch.Tensor = logits[:, : weights.vocabulary.size].log_softmax(-1)
+    return rows
 
 
 def some_ids(weights: SharedWeights, count: int, seed: int = 0) -> list[int]:
