@@ -316,7 +316,9 @@ def _checked_exchange(
     """The reply of one client, believed as far as it can be checked."""
     who, vocabulary = plan.participants[name].description, plan.participants[name].vocabulary
     reply = ExchangeReply.decode(blob, vocabulary_size=vocabulary.size, texts=len(asked))
-    adapter = checked(from_wire(reply.adapter), who.shapes, who.base, max_rank=who.rank)
+    # Whose it is, the server knows by whom it asked.
+    given_adapter = replace(from_wire(reply.adapter), provenance={"who": name, "round": str(plan.round)})
+    adapter = checked(given_adapter, who.shapes, who.base, max_rank=who.rank)
     responses = {s.text: s.answer for s in settled if s.by == name}
     rows = {}
     for text, given in zip(asked, reply.rows, strict=True):

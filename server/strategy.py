@@ -166,7 +166,7 @@ class Federation(Strategy):
             silent[name] = reason
             del described[name]
         for name, reason in silent.items():
-            log.warning("%s can't take part: %s", name, reason)
+            log.info("%s can't take part: %s", name, reason)
         if len(described) < self._settings.quorum:
             raise RengaError(
                 f"{len(described)} of {len(self._clients)} clients can take part, "
@@ -260,7 +260,7 @@ class Federation(Strategy):
         )
         heard = _heard(gathered, names)
         for name, (status, reason) in heard.missing.items():
-            log.warning("round %d: %s left out (%s): %s", plan.round, name, status, reason)
+            log.info("round %d: %s left out (%s): %s", plan.round, name, status, reason)
         return heard
 
     # Flower's hooks for its own two-phase `start`, which is not used.

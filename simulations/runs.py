@@ -45,7 +45,9 @@ class RunFolder:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = open(self.folder / ".lock", "w")  # noqa: SIM115 - closed by the `with` below
         except OSError as error:
-            raise RengaError(f"can't write in {self.folder}: {error.strerror}") from error
+            raise RengaError(
+                f"can't write in {self.folder}: {error.strerror}", hint="make room, or choose another --out"
+            ) from error
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

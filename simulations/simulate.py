@@ -10,7 +10,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from logging import getLogger
@@ -123,9 +123,15 @@ class _Simulation:
             client_app(resolve),
             {name: {} for name in members},
             fault=carrier_faults(self.config.faults),
-            on_failure=lambda name, trace: log.warning("%s failed:\n%s", name, trace),
+            on_failure=self._note_failure,
         )
         run_server(server_app(lambda context: federation), grid, server_context())
+
+    def _note_failure(self, name: str, trace: str) -> None:
+        """The client's own log, `clients/NAME/failures.log`; the server hears no more than one line."""
+        log.info("%s failed:\n%s", name, trace)
+        with suppress(OSError), open(self.folder.clients / name / "failures.log", "a") as file:
+            file.write(trace)
 
     def _listen(self, told: Told) -> None:
         if told.what == "round":

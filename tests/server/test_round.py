@@ -201,6 +201,13 @@ def test_what_a_client_says_of_its_training_can_not_overwrite_the_books() -> Non
     assert entry["status"] == "ok" and entry["taught"] == 2 and entry["bytes_up"]["adapter"] > 0
 
 
+def test_whose_an_adapter_is_the_server_knows_by_whom_it_asked() -> None:
+    clients = lying("ada", spoil=with_adapter(lambda x: x._replace(provenance={"who": "bo", "round": "9"})))
+    done = played(plan_of(clients), clients, HOST)
+    assert done.outcome.adapters[BASE].provenance["who"] == "ada, bo, cy"
+    assert done.outcome.adapters[BASE].provenance["round"] == "1"
+
+
 @pytest.mark.parametrize("step", ["learn", "exchange", "judge"])
 def test_without_a_quorum_the_round_never_happened(step: str) -> None:
     clients = three()

@@ -348,6 +348,9 @@ def test_a_model_that_learns_nonsense_is_not_adopted(tmp_path: Path, models: Pat
     assert record["host"]["adopted"] is False and record["host"]["after"] is None
     assert record["clients"]["ada"]["status"] == "ok" and record["clients"]["bo"]["status"] == "failed"
     assert "learning diverged" in record["clients"]["bo"]["reason"]
+    assert (
+        "RengaError: learning diverged" in (tmp_path / "out" / "clients" / "bo" / "failures.log").read_text()
+    )
     assert not (tmp_path / "out" / "adapters" / "host").exists()
     text = (tmp_path / "out" / "metrics.jsonl").read_text()
     assert "NaN" not in text and "Infinity" not in text
