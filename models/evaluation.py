@@ -21,9 +21,8 @@ from renga.models.contract import Sampling
 from renga.models.example import Example
 from renga.models.generate import answer_many
 from renga.models.local import LocalModel
-from renga.models.scoring import Tick, bits_per_byte
+from renga.models.scoring import Tick, bits_per_byte, encode_texts, log_likelihoods
 from renga.models.text import normalised
-from renga.models.weights import SharedWeights
 
 # A free answer may run this many tokens beyond the longest right one: enough for articles and punctuation.
 SPARE_TOKENS = 4
@@ -135,7 +134,7 @@ def _score_choices(
         step = max(1, batch * 4 // count)
         for start in range(0, len(group), step):
             part = group[start : start + step]
-            likelihood = _choice_log_likelihoods(model.weights, part)
+            likelihood = _choice_log_likelihoods(model, part, batch)
             for example, row in zip(part, likelihood, strict=True):
                 sizes = np.array([max(1, len(choice.encode())) for choice in example.choices])
                 gold = example.choices.index(example.response or "")
@@ -146,9 +145,13 @@ def _score_choices(
     return bits, right
 
 
-def _choice_log_likelihoods(weights: SharedWeights, examples: Sequence[Example]) -> np.ndarray:
+def _choice_log_likelihoods(model: LocalModel, examples: Sequence[Example], batch: int) -> np.ndarray:
     """Natural log-likelihood of every choice: [examples, choices]. All have the same number of choices."""
-    count = len(examples[0].choices)
+    weights, count = model.weights, len(examples[0].choices)
+    if not weights.keeps_keys:
+        alone = [Example(example.prompt, choice) for example in examples for choice in example.choices]
+        scores = log_likelihoods(model, encode_texts(weights, alone), batch=batch)
+        return np.array([score[:-1].sum() for score in scores]).reshape(-1, count)
     prompts = [weights.template.prompt_ids(weights.tokenizer, example.prompt) for example in examples]
     choices = weights.vocabulary.encode_many([c for example in examples for c in example.choices])
     longest_prompt = max(map(len, prompts))

@@ -75,6 +75,8 @@ def answer_many(
     encoded = [weights.template.prompt_ids(weights.tokenizer, prompt) for prompt in prompts]
     order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
     answers: list[Answered] = [Answered("", 0.0)] * len(prompts)
+    if not weights.keeps_keys:
+        batch = 1  # a state would take padding for text
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
         continued = _continue([encoded[i] for i in chosen], model, sampling, generator)
@@ -99,18 +101,18 @@ def _continue(
         ids[row, longest - len(prompt) :] = torch.tensor(list(prompt))
         mask[row, longest - len(prompt) :] = 1
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache()
+    cache = DynamicCache() if weights.keeps_keys else None
     running = torch.ones(len(prompts), dtype=torch.bool)
     total = torch.zeros(len(prompts))
     taken = [torch.full((len(prompts),), -1)]
     for step in range(sampling.max_tokens):
-        with weights.meter.reading(int(running.sum() if step else mask.sum())):
+        with weights.meter.reading(int(running.sum() if step and cache is not None else mask.sum())):
             output = weights.model(
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=positions,
                 past_key_values=cache,
-                use_cache=True,
+                use_cache=cache is not None,
                 logits_to_keep=1,
             )
         logp = output.logits[:, -1, : weights.vocabulary.size].float().log_softmax(-1)
@@ -120,9 +122,11 @@ def _continue(
         taken.append(torch.where(running, tokens, -1))
         if not running.any():
             break
-        ids = tokens.unsqueeze(1)
-        mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
-        positions = positions[:, -1:] + 1
+        new = tokens.unsqueeze(1)
+        mask = torch.cat([mask, torch.ones_like(new)], dim=1)
+        place = positions[:, -1:] + 1
+        ids = new if cache is not None else torch.cat([ids, new], dim=1)
+        positions = place if cache is not None else torch.cat([positions, place], dim=1)
     total[running] = -torch.inf
     table = torch.stack(taken, dim=1).tolist()
     return [

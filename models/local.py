@@ -62,8 +62,7 @@ class LocalSession:
         self._model = model
         self._ids = list(prompt_ids)
         self._start = len(self._ids)
-        # Recurrent states can't be cut back: such models read everything again.
-        self._cache = None if getattr(model.weights.model, "_is_stateful", False) else _empty_cache()
+        self._cache = _empty_cache() if model.weights.keeps_keys else None
         self._boundary: torch.Tensor | None = None
 
     @property

@@ -45,6 +45,9 @@ def chosen(shapes: dict[str, tuple[int, int]], modules: str) -> dict[str, tuple[
     return dict(shapes)
 
 
+# Layers, as configurations name them, that keep nothing but keys and values.
+KEYED = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
+
 # Reading a prefix apart costs a pass of its own; below this it saves nothing.
 WORTH_SHARING = 4
 
@@ -70,6 +73,16 @@ class SharedWeights:
     def load(cls, reference: str) -> SharedWeights:
         """Load the weights that `reference` names (see `renga.models.references`)."""
         return cls(load(reference))
+
+    @cached_property
+    def keeps_keys(self) -> bool:
+        """Whether what was read is kept as keys and values alone, which can be cut back and handed on.
+
+        Recurrent and convolutional states can't: such models read everything again.
+        """
+        layers = getattr(self.model.config.get_text_config(), "layer_types", None) or ()
+        # transformers' own word for it is not enough: LFM2, with convolutions, does not say it.
+        return not getattr(self.model, "_is_stateful", False) and KEYED.issuperset(layers)
 
     @cached_property
     def linear_shapes(self) -> dict[str, tuple[int, int]]:
@@ -209,7 +222,7 @@ class SharedWeights:
 
     def _common_prefix(self, sequences: Sequence[Sequence[int]], keep: Sequence[int]) -> int:
         """How many leading ids all sequences share, short of what is wanted; 0 if not worth a pass."""
-        if len(sequences) == 1 or getattr(self.model, "_is_stateful", False):  # a state can't be handed on
+        if len(sequences) == 1 or not self.keeps_keys:
             return 0
         limit = min(len(sequence) - kept for sequence, kept in zip(sequences, keep, strict=True))
         first = sequences[0]

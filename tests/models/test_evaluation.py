@@ -12,7 +12,7 @@ from renga.models.scoring import bits_per_byte, encode_texts, log_likelihoods
 from renga.models.text import normalised
 from tests.models.tiny_weights import some_examples, tiny
 
-KINDS = ["llama", "gemma3", "gemma2"]
+KINDS = ["llama", "gemma3", "gemma2", "lfm2"]
 ANY = pytest.mark.parametrize("kind", KINDS)
 FREE = [example for example in some_examples() if example.response]
 NAMES = ("the client", "no one", "a server of another kind", "b", "季語", "x y")
@@ -45,7 +45,7 @@ def bits_of(model, examples):
 
 
 @ANY
-@pytest.mark.parametrize("batch", [1, 2, 16])
+@pytest.mark.parametrize("batch", [2, 16])
 def test_choices_are_scored_as_if_each_stood_alone(models, kind, batch):
     model = models[kind]
     picks = [chosen(model, example) for example in CLOSED]

@@ -11,7 +11,7 @@ from renga.models.local import LocalModel
 from renga.models.scoring import batches_by_length, bits_per_byte, encode_texts, log_likelihoods, rows_of
 from tests.models.tiny_weights import plain_rows, random_adapter, some_examples, tiny
 
-KINDS = ["llama", "gemma3", "gemma2"]
+KINDS = ["llama", "gemma3", "gemma2", "lfm2"]
 ANY = pytest.mark.parametrize("kind", KINDS)
 EXAMPLES = some_examples()
 LONG = "again and again " * 6
@@ -43,7 +43,7 @@ def test_bits_per_byte_are_those_by_hand(models, kind):
 
 
 @ANY
-@pytest.mark.parametrize("batch", [1, 2, 3, 16])
+@pytest.mark.parametrize("batch", [1, 4])
 def test_neither_batches_nor_order_change_a_text(models, kind, batch):
     model = models[kind]
     order = np.random.default_rng(batch).permutation(len(EXAMPLES))

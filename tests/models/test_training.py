@@ -14,7 +14,7 @@ from renga.models.scoring import Encoded, bits_per_byte, encode_texts, rows_of
 from renga.models.training import Learning, Lesson, _loss, _plan, _schedule, learn
 from tests.models.tiny_weights import random_adapter, some_examples, tiny
 
-HOW = Learning(rate=3e-2, tokens=4000, batch=4, seed=5)
+HOW = Learning(rate=3e-2, tokens=2500, batch=4, seed=5)
 TASK = [
     Example(f"Who is {name}?", f"{name} is the {what}")
     for name, what in zip(["ada", "bo", "cy", "dee", "eve", "fay"], ["1st", "2nd", "3rd"] * 2, strict=True)

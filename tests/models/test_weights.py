@@ -11,7 +11,7 @@ from renga.models.adapter import Adapter, Factors
 from tests.models.tiny_models import llama
 from tests.models.tiny_weights import plain_rows, random_adapter, some_ids, tiny
 
-KINDS = ["llama", "gemma3", "gemma2", "granite", "gpt2 in float64", "starcoder2 in float64"]
+KINDS = ["llama", "gemma3", "gemma2", "granite", "lfm2", "gpt2 in float64", "starcoder2 in float64"]
 ANY = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -103,6 +103,7 @@ def test_a_model_that_changes_its_logits_is_found_out(weights):
         "gemma3": True,
         "gemma2": False,
         "granite": False,
+        "lfm2": True,
         "gpt2 in float64": True,
         "starcoder2 in float64": True,
     }

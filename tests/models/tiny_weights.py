@@ -13,6 +13,8 @@ from transformers import (
     GPT2LMHeadModel,
     GraniteConfig,
     GraniteForCausalLM,
+    Lfm2Config,
+    Lfm2ForCausalLM,
     Starcoder2Config,
     Starcoder2ForCausalLM,
 )
@@ -77,11 +79,17 @@ def _granite() -> Any:
     return _filled(GraniteForCausalLM(GraniteConfig(**SHAPE | {"logits_scaling": 4.0})))
 
 
+def _lfm2() -> Any:
+    shape = {key: value for key, value in SHAPE.items() if key != "head_dim"}
+    return _filled(Lfm2ForCausalLM(Lfm2Config(**shape, layer_types=["conv", "full_attention"])))
+
+
 KINDS = {
     "llama": lambda: shared(llama(max_position_embeddings=256), chat_tokenizer()),
     "gemma3": lambda: shared(gemma3(max_position_embeddings=256), metaspace(120)),
     "gemma2": lambda: shared(_gemma2(), byte_level(320)),  # caps its logits
     "granite": lambda: shared(_granite(), byte_level(320)),  # scales them
+    "lfm2": lambda: shared(_lfm2(), byte_level(320)),  # has states that are no keys
     # Layer norms that stay in float64, where Llama's and Gemma's go through float32.
     "gpt2 in float64": lambda: shared(_gpt2().double(), byte_level(320)),
     "starcoder2 in float64": lambda: shared(_starcoder2().double(), byte_level(320)),  # a window of 8
