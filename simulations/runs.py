@@ -46,7 +46,8 @@ class RunFolder:
             lock = open(self.folder / ".lock", "w")  # noqa: SIM115 - closed by the `with` below
         except OSError as error:
             raise RengaError(
-                f"can't write in {self.folder}: {error.strerror}", hint="make room, or choose another --out"
+                f"can't write in {self.folder}: {error.strerror}",
+                hint="free some space, or choose another --out",
             ) from error
         with lock:
             try:
@@ -74,8 +75,8 @@ class RunFolder:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 raise RengaError(
-                    f"can't write in {self.folder}: {error.strerror}",
-                    hint="what is finished is whole; make room, then go on with --resume",
+                    f"no space left on the disk of {self.folder}",
+                    hint="what is finished is whole; free some space, then go on with --resume",
                 ) from error
 
     def measured(self, name: str, measure: Callable[[], Record]) -> Record:
