@@ -68,6 +68,9 @@ class RunFolder:
                         f"{self.folder} was begun with another config than this one",
                         hint=f"compare it with {written}, or choose another --out",
                     )
+            for folder in (self.folder, self._measured):
+                for leftover in folder.glob(".*.new"):  # of a process that was killed here
+                    leftover.unlink()
             try:
                 write_whole(written, text)
                 yield

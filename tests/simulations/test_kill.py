@@ -176,3 +176,14 @@ def test_the_command_itself_killed_from_outside(driver: Driver) -> None:
     assert not (driver.folder / "outside" / "report.html").exists()
     assert enter([*arguments, "--resume"], run) == 0
     same_as_whole(driver, "outside")
+
+
+@pytest.mark.slow
+def test_what_a_killed_process_had_half_written_is_removed(driver: Driver) -> None:
+    """A file that would never be written again, since what it says is known by now."""
+    assert driver.simulate("half")["status"] == 0
+    for name in (".metrics.jsonl.new", "measured/.timing-0001.json.new", "adapters/.ada.new-1/half"):
+        path = driver.folder / "half" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('{"kind": ')
+    resumed(driver, "half")
