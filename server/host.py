@@ -22,6 +22,9 @@ from renga.server.round import Teaching
 # phase, step, steps, loss, tokens of the step
 OnProgress = Callable[[str, int, int, float | None, int], None]
 
+# One settled answer in so many is not learned but kept to judge by.
+APART = 6
+
 
 @dataclass(frozen=True)
 class HostSettings:
@@ -73,9 +76,11 @@ class Host:
     ) -> tuple[Adapter | None, dict[str, Any]]:
         """Learn `lessons` behind the gate: the adapter to go on with, and what the metrics say.
 
-        `crosswalk_of` leads from a teacher's tokens to the host's own, by the teacher's name.
+        `crosswalk_of` leads from a teacher's tokens to the host's own, by the teacher's name. Some settled
+        answers are not learned: with the validation texts they say what learning the others is worth.
         """
         settings = self.settings
+        lessons, apart = _set_apart(lessons)
         texts = encode_texts(self.weights, [lesson.text for lesson in lessons])
         targets = _aligned(lessons, texts, crosswalk_of)
         start = self.adapter or self.weights.fresh_adapter(
@@ -89,7 +94,7 @@ class Host:
             temperature=settings.temperature,
             seed=seed,
         )
-        before = self.validation_loss(self.adapter)
+        before = self.validation_loss(self.adapter, apart)
         learned = learn(
             self.weights,
             start,
@@ -104,19 +109,20 @@ class Host:
         record |= _alignment_record([t for t in targets if t is not None])
         if not learned.losses:
             return self.adapter, record | {"adopted": False, "reason": "there was nothing to learn"}
-        after = self.validation_loss(learned.adapter)
+        after = self.validation_loss(learned.adapter, apart)
         better = after <= before + settings.tolerance
         verdict = "adopted" if better else f"worse by more than {settings.tolerance:g}, not adopted"
-        reason = f"public validation text: {before:.3f} -> {after:.3f} bits per byte, {verdict}"
+        reason = f"validation text: {before:.3f} -> {after:.3f} bits per byte, {verdict}"
         record |= {"before": before, "after": _finite(after), "adopted": better, "reason": reason}
         return (learned.adapter if better else self.adapter), record
 
-    def validation_loss(self, adapter: Adapter | None) -> float:
-        """Bits per byte on the validation texts, over all their bytes."""
-        if not self.validation:
+    def validation_loss(self, adapter: Adapter | None, more: Sequence[Example] = ()) -> float:
+        """Bits per byte on the validation texts and `more`, over all their bytes."""
+        texts = [*self.validation, *more]
+        if not texts:
             return 0.0
-        losses = bits_per_byte(LocalModel(self.weights, adapter), self.validation, tick=self._tick())
-        sizes = [len((example.response or "").encode()) for example in self.validation]
+        losses = bits_per_byte(LocalModel(self.weights, adapter), texts, tick=self._tick())
+        sizes = [len((example.response or "").encode()) for example in texts]
         return float(np.average(losses, weights=sizes))
 
     def _tick(self) -> Callable[[int, int], None] | None:
@@ -134,6 +140,17 @@ class Host:
 def _finite(value: float) -> float | None:
     """JSON knows no NaN: what learning that blew up leaves behind is not a number, and told as none."""
     return value if math.isfinite(value) else None
+
+
+def _set_apart(lessons: Sequence[Teaching]) -> tuple[list[Teaching], list[Example]]:
+    """Lessons to learn, and the texts of every `APART`th settled answer.
+
+    Labelled validation text alone would call all that clients know and the public doesn't a loss.
+    """
+    settled = [lesson for lesson in lessons if lesson.settled]
+    apart = settled[APART - 1 :: APART]
+    kept = [lesson for lesson in lessons if not any(lesson is other for other in apart)]
+    return kept, [lesson.text for lesson in apart]
 
 
 def _aligned(

@@ -136,12 +136,16 @@ class HostRows:
 
 @dataclass(frozen=True)
 class Teaching:
-    """A public text for the host: with the rows of the client who knows it best, if one does."""
+    """A public text for the host: with the rows of the client who knows it best, if one does.
+
+    `settled`: it is a bare prompt with the answer that stands for it.
+    """
 
     text: Example
     teacher: str = ""
     rows: Rows | None = None
     weight: float = 1.0
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -405,7 +409,7 @@ def _lessons(
     for text, answer in sorted(answers.items()):
         if text in taught:  # its giver may have been left out since
             example = replace(plan.transfer[text], response=answer.answer)
-            lessons.append(Teaching(example, *taught[text], weight=answer.weight))
+            lessons.append(Teaching(example, *taught[text], weight=answer.weight, settled=True))
     return lessons
 
 

@@ -27,8 +27,10 @@ from renga.server.round import Settings
 from renga.server.state import ServerState
 from renga.server.strategy import Federation, Timing, Told
 
-VALIDATION_SHARE = 0.1  # of private text, on which a client judges what it is offered
-PUBLIC_VALIDATION_SHARE = 0.125  # of labelled public text, where the config names no validation text
+# Set apart to judge by: of private text, and of labelled public text where the config names none. Judging costs
+# every client three readings of it per round; beyond some dozens of texts more would not say much more.
+VALIDATION_SHARE, VALIDATION_LIMIT = 0.1, 24
+PUBLIC_VALIDATION_SHARE, PUBLIC_VALIDATION_LIMIT = 0.125, 32
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ def read_texts(config: Config) -> Texts:
     private, validation, held_out = {}, {}, {}
     for client in config.clients:
         examples = _labelled(client.data)
-        private[client.name], validation[client.name] = split(examples, VALIDATION_SHARE, config.seed)
+        private[client.name], validation[client.name] = split(
+            examples, _share(examples, VALIDATION_SHARE, VALIDATION_LIMIT), config.seed
+        )
         if not validation[client.name] or not private[client.name]:
             raise UsageError(
                 f"{client.data}: {len(examples)} texts are too few for {client.name}",
@@ -65,10 +69,16 @@ def read_texts(config: Config) -> Texts:
     public_validation = [example for path in config.transfer.validation for example in _labelled(path)]
     if not public_validation:
         labelled = [example for example in transfer if example.response is not None]
-        _, public_validation = split(labelled, PUBLIC_VALIDATION_SHARE, config.seed)
+        _, public_validation = split(
+            labelled, _share(labelled, PUBLIC_VALIDATION_SHARE, PUBLIC_VALIDATION_LIMIT), config.seed
+        )
         apart = {example.prompt for example in public_validation}
         transfer = [example for example in transfer if example.prompt not in apart]
     return Texts(private, validation, held_out, transfer, public_validation)
+
+
+def _share(examples: Sequence[Example], share: float, limit: int) -> float:
+    return min(share, limit / max(1, len(examples)))
 
 
 def _labelled(path: Path) -> list[Example]:
