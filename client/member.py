@@ -52,6 +52,9 @@ class MemberSettings:
     rate: float
     tokens: int
     transfer_tokens: int
+    transfer_rate: (
+        float  # share of `rate` in the transfer step, which must not wash out what was learned before
+    )
     batch: int
     replay: float
     coding: str
@@ -229,7 +232,7 @@ class Member:
         seed = derived(request.seed, settings.name, "transfer", request.round)
         lessons = self._with_replay(lessons, seed)
         how = Learning(
-            rate=settings.rate,
+            rate=settings.rate * settings.transfer_rate,
             tokens=settings.transfer_tokens,
             batch=settings.batch,
             distillation=request.distillation,

@@ -79,6 +79,7 @@ class Edge(Section):
     batch: Positive = Field(8, description="texts per step")
     tokens: Positive = Field(6_000, description="training tokens of private text per round")
     transfer_tokens: Count = Field(3_000, description="training tokens per round for learning from the host")
+    transfer_rate: Rate = Field(0.33, description="learning rate of that step, as a share of `learning_rate`")
     replay: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(
         0.5,
         description="share of private texts among those of the transfer step, so that it unlearns nothing",

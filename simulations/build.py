@@ -137,6 +137,7 @@ def build_member(
             rate=edge.learning_rate,
             tokens=edge.tokens,
             transfer_tokens=edge.transfer_tokens,
+            transfer_rate=edge.transfer_rate,
             batch=edge.batch,
             replay=edge.replay,
             coding=edge.coding,
