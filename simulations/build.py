@@ -27,8 +27,8 @@ from renga.server.round import Settings
 from renga.server.state import ServerState
 from renga.server.strategy import Federation, Timing, Told
 
-# Set apart to judge by: of private text, and of labelled public text where the config names none. Judging costs
-# every client three readings of it per round; beyond some dozens of texts more would not say much more.
+# Set apart to judge by: of private text, and of labelled public text where the config names none. Judging
+# costs every client three readings of it per round; beyond some dozens of texts more would say little more.
 VALIDATION_SHARE, VALIDATION_LIMIT = 0.1, 24
 PUBLIC_VALIDATION_SHARE, PUBLIC_VALIDATION_LIMIT = 0.125, 32
 
