@@ -1,7 +1,7 @@
 # make demo    set everything up, then run a small federation of real models on real text (or go on with it)
 # make test    set everything up, then run every test
 # make check   lint, format, types, import rules
-# make clean   remove the environment and what tests and runs left
+# make clean   remove the environment and what tests left (results in runs/ stay)
 
 PYTHON ?= python3
 # The first release line that the tests were run on; its own step, so that pip settles on it before all else.

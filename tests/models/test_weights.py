@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from renga.errors import RengaError, UsageError
 from renga.models.adapter import Adapter, Factors
+from renga.models.weights import chosen
 from tests.models.tiny_models import llama
 from tests.models.tiny_weights import plain_rows, random_adapter, some_ids, tiny
 
@@ -246,7 +247,7 @@ def test_an_adapter_that_does_not_fit_is_refused_and_changes_nothing():
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma3"])
-@pytest.mark.parametrize("modules", ["all", "attention"])
+@pytest.mark.parametrize("modules", ["all", "attention", "upper"])
 def test_a_fresh_adapter_changes_nothing_yet(weights, kind, modules):
     w = tiny(kind)
     ids = some_ids(w, 10)
@@ -255,7 +256,7 @@ def test_a_fresh_adapter_changes_nothing_yet(weights, kind, modules):
     w.wear(fresh)
     assert torch.equal(plain_rows(w, ids), base)
     leaves = {path.rsplit(".", 1)[-1] for path in fresh.factors}
-    others = {"gate_proj", "up_proj", "down_proj"} if modules == "all" else set()
+    others = {"gate_proj", "up_proj", "down_proj"} if modules != "attention" else set()
     assert leaves == {"q_proj", "k_proj", "v_proj", "o_proj"} | others
     assert (fresh.alpha, fresh.rank, fresh.base) == (8.0, 4, w.fingerprint)
     for path, f in fresh.factors.items():
@@ -263,6 +264,30 @@ def test_a_fresh_adapter_changes_nothing_yet(weights, kind, modules):
         assert f.a.shape == (4, inside) and f.b.shape == (out, 4)
         assert f.a.dtype == f.b.dtype == np.float32
         assert 0.8 < float(np.abs(f.a).max()) * inside**0.5 <= 1.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(blocks=st.integers(1, 24))
+def test_upper_names_the_upper_half_of_the_blocks(blocks):
+    leaves = ("self_attn.q_proj", "mlp.up_proj", "mlp.experts.0.up_proj")  # an expert's number is no block's
+    shapes = {f"model.layers.{n}.{leaf}": (4, 8) for n in range(blocks) for leaf in leaves}
+    upper = [f"model.layers.{n}.{leaf}" for n in range(blocks // 2, blocks) for leaf in leaves]
+    # a layer outside of the blocks lies in neither half
+    assert chosen(shapes | {"model.projector": (4, 8)}, "upper") == dict.fromkeys(upper, (4, 8))
+
+
+def test_an_adapter_of_the_upper_half_lies_on_these_blocks_and_comes_off_again():
+    w = tiny("gemma3")  # seven blocks
+    adapter = random_adapter(w, modules="upper")
+    assert {int(path.split(".")[2]) for path in adapter.factors} == {3, 4, 5, 6}
+    assert len(adapter.factors) * 7 == len(w.linear_shapes) * 4
+    ids = some_ids(w, 10)
+    base = plain_rows(w, ids)
+    w.wear(adapter)
+    assert not torch.allclose(plain_rows(w, ids), base, atol=1e-2)
+    w.wear(random_adapter(w, modules="all"))
+    w.wear(None)
+    assert torch.equal(plain_rows(w, ids), base)
 
 
 def test_a_fresh_adapter_is_its_seeds_and_a_lower_rank_its_first_rows(weights):
