@@ -110,7 +110,9 @@ class Transfer(Section):
         (), description="labelled public JSONL files for the host's gate"
     )
     slice: Count = Field(0, description="texts per round; 0: all")
-    top_k: Positive = Field(16, description="tokens per position in a knowledge row")
+    top_k: Annotated[int, Field(strict=True, ge=1, le=254)] = Field(  # a row's count is a byte on the wire
+        16, description="tokens per position in a knowledge row"
+    )
     floor: Share = Field(1e-4, description="tokens with less probability are left out of a row")
     temperature: Rate = Field(1.0, description="of teacher and student in distillation")
     weight: Share = Field(0.5, description="of distillation; the rest is the loss on the text itself")

@@ -90,6 +90,13 @@ def test_a_config_cannot_be_changed(write: Write) -> None:
         ("[transfer]", "[tranfser]", 24, "unknown key 'tranfser'", "did you mean 'transfer'?"),
         ("rank = 4", "rank = 0", 10, "edge.rank = 0: must be greater than or equal to 1", ""),
         ("rank = 2", "rank = 0", 21, "clients[1].rank = 0: must be greater than or equal to 1", ""),
+        (
+            'data = ["public.jsonl"]',
+            "top_k = 255",
+            25,
+            "transfer.top_k = 255: must be less than or equal to 254",
+            "",
+        ),
         ("rank = 4", 'rank = "4"', 10, "edge.rank = '4': must be a whole number", ""),
         ("rank = 4", "rank = true", 10, "edge.rank = True: must be a whole number", ""),
         ("rank = 4", "alpha = nan", 10, "edge.alpha = nan: must be a finite number", ""),
