@@ -146,7 +146,7 @@ class Evaluate(Section):
 class Baselines(Section):
     """What the federation is compared with."""
 
-    alone: Flag = Field(True, description="every client trained on its own text only, with the same budget")
+    alone: Flag = Field(True, description="every client trained on its own text only, in the same steps")
     public: Flag = Field(False, description="the host trained on the transfer set's own text only")
     centralised: Flag = Field(False, description="the host trained on all private text in one place")
 
