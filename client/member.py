@@ -187,11 +187,12 @@ class Member:
         return _converged(learn(self.weights, start, lessons, how, self.step_reporter("private")))
 
     def _wants(self, request: LearnRequest, losses: np.ndarray) -> np.ndarray:
-        """Texts where the host is better, the largest gap first, as many as the budget can use."""
+        """Texts where the host is better, the largest gap first: as many as the budget bears with replay."""
         gaps = losses - request.host_losses
         order = sorted(np.flatnonzero(gaps > 0), key=lambda i: (-gaps[i], i))
         texts = encode_texts(self.weights, [self._public(request.texts[i]) for i in order])
-        affordable = np.cumsum([text.length for text in texts]) <= self.settings.transfer_tokens
+        budget = self.settings.transfer_tokens * (1 - self.settings.replay)
+        affordable = np.cumsum([text.length for text in texts]) <= budget
         return np.array(
             [request.texts[i] for i, fits in zip(order, affordable, strict=True) if fits], np.int32
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,6 +107,8 @@ class Host:
         record: dict[str, Any] = {
             "loss": [_finite(round(x, 4)) for x in learned.losses],
             "tokens": learned.tokens,
+            "texts": len(lessons),
+            "teachers": dict(sorted(Counter(lesson.teacher for lesson in lessons if lesson.teacher).items())),
         }
         record |= _alignment_record([t for t in targets if t is not None])
         if not learned.losses:
@@ -143,14 +147,20 @@ def _finite(value: float) -> float | None:
 
 
 def _set_apart(lessons: Sequence[Teaching]) -> tuple[list[Teaching], list[Example]]:
-    """Lessons to learn, and the texts of every `APART`th settled answer.
+    """Lessons to learn, and the texts of about one in `APART` settled answers.
 
-    Labelled validation text alone would call all that clients know and the public doesn't a loss.
+    The prompt decides, so that what was learned in one round does not judge the next. Labelled validation
+    text alone would call all that clients know and the public doesn't a loss.
     """
-    settled = [lesson for lesson in lessons if lesson.settled]
-    apart = settled[APART - 1 :: APART]
-    kept = [lesson for lesson in lessons if not any(lesson is other for other in apart)]
-    return kept, [lesson.text for lesson in apart]
+    kept: list[Teaching] = []
+    apart: list[Example] = []
+    for lesson in lessons:
+        draw = int(hashlib.sha256(lesson.text.prompt.encode()).hexdigest(), 16)
+        if lesson.settled and draw % APART == 0:
+            apart.append(lesson.text)
+        else:
+            kept.append(lesson)
+    return kept, apart
 
 
 def _aligned(

@@ -18,7 +18,7 @@ The five steps (docs/round.md):
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -250,11 +250,9 @@ def play(plan: Plan) -> Generator[Effect, Any, Outcome]:
     }
     record = books.record(learned, exchanged, judged, lessons, wants, settled)
     record |= {"merges": merges, "answers": _answers_record(questions, settled)}
-    teaching: dict[str, int] = defaultdict(int)
-    for lesson in lessons:
-        if lesson.teacher:
-            teaching[lesson.teacher] += 1
-    record["host"] = {**told.record, "texts": len(lessons), "teachers": dict(sorted(teaching.items()))}
+    teaching = Counter(lesson.teacher for lesson in lessons if lesson.teacher)
+    offered = {"texts": len(lessons), "teachers": dict(sorted(teaching.items()))}
+    record["host"] = {**offered, **told.record}  # the host says better what it learned of it
     return Outcome(adapters, adopted, participants, record)
 
 
@@ -340,7 +338,9 @@ def _checked_exchange(
 
 
 def _for_client(adapter: Adapter, who: Description) -> Adapter:
-    return truncate(adapter, who.rank, who.alpha).adapter
+    """The adapter on the layers that the client adapts, at its rank; in a cohort both may differ."""
+    own = {path: factors for path, factors in adapter.factors.items() if path in who.shapes}
+    return truncate(replace(adapter, factors=own), who.rank, who.alpha).adapter
 
 
 def _merge(

@@ -3,7 +3,7 @@
     rounds/0001/round.json       the round's record, who took part, what is adopted
     rounds/0001/host.adapter     the host's adapter after the round
     rounds/0001/<cohort>.adapter each cohort's adopted adapter
-    attempts                     how often each round was begun: the one file that is ever replaced
+    attempts.json                how often each round was begun: the one file that is ever replaced
 
 A round is written under a temporary name, flushed to the disk and renamed; a process killed at any instant
 leaves the rounds before whole. The folders are the journal: what they say is all there is to say.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -38,9 +39,9 @@ class RunFolder:
         """Hold the folder for one process, with the config written in it.
 
         Raises UsageError if another process runs here, if a run is here and `resume` is False, or if it was
-        begun with another config; RengaError if there is no room to write.
+        begun with another config or other texts; RengaError if there is no room to write.
         """
-        text = _toml(config)
+        text = f"# sha256 of the texts it was begun with: {_digest(config)}\n" + _toml(config)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = open(self.folder / ".lock", "w")  # noqa: SIM115 - closed by the `with` below
@@ -65,7 +66,7 @@ class RunFolder:
                     )
                 if written.read_text() != text:
                     raise UsageError(
-                        f"{self.folder} was begun with another config than this one",
+                        f"{self.folder} was begun with another config, or other texts, than these",
                         hint=f"compare it with {written}, or choose another --out",
                     )
             for folder in (self.folder, self._measured):
@@ -119,6 +120,15 @@ def write_whole(path: Path, text: str) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _digest(config: Config) -> str:
+    """sha256 over all files of text that the config names: a run goes on with those it began with, or not."""
+    paths = [path for client in config.clients for path in (client.data, client.held_out)]
+    digest = hashlib.sha256()
+    for path in (*paths, *config.transfer.data, *config.transfer.validation):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _toml(config: Config) -> str:

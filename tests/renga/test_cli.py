@@ -261,8 +261,15 @@ def test_models_list_knows_the_embedded_ones(renga: Renga) -> None:
 
 def test_interrupted_is_told_and_has_its_status() -> None:
     command = [sys.executable, "-m", "renga", "ask", "-"]  # waits for stdin
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(2)
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background may have had SIGINT ignored, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        time.sleep(3)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "renga: interrupted\n")
