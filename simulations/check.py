@@ -160,7 +160,7 @@ def _look_at_round(config: Config, data: Data, found: _Findings) -> None:
         )
     elif not transfer.validation:
         found.notes.append(
-            "transfer.validation is empty: an eighth of the labelled public text is set apart for the host's gate"
+            "transfer.validation is empty: some labelled public text is set apart for the host's gate"
         )
     if data.transfer and transfer.slice > len(data.transfer):
         found.notes.append(
