@@ -120,7 +120,11 @@ def test_more_clients_than_data(config: Path) -> None:
     ("old", "new", "note"),
     [
         ('"bo.jsonl"', '"ada.jsonl"', "2 clients learn from the same file: ada, bo"),
-        ('validation = ["validation.jsonl"]', "", "the host's gate has nothing to judge by"),
+        (
+            'validation = ["validation.jsonl"]',
+            "",
+            "some labelled public text is set apart for the host's gate",
+        ),
         ('data = ["public.jsonl"]', "", "no transfer set"),
         (
             '["public.jsonl"]',
