@@ -13,13 +13,9 @@ import numpy as np
 
 from renga.errors import RengaError
 from renga.models.adapter import Adapter
-from renga.models.carried import from_wire, to_wire
-from renga.protocol.adapter_codec import decode_adapter, encode_adapter
-from renga.protocol.packing import pack, unpack
+from renga.models.carried import from_bytes, to_bytes
 
 Turn = tuple[int, int]
-
-LIMIT_BYTES = 1 << 30
 
 
 class ClientState:
@@ -30,21 +26,12 @@ class ClientState:
 
     def save(self, turn: Turn, name: str, adapter: Adapter) -> None:
         """Write durably, whole or not at all. Raises RengaError when the disk is full or not writable."""
-        plain = to_wire(adapter)
-        encoded = encode_adapter(
-            plain.factors,
-            rank=plain.rank,
-            alpha=plain.alpha,
-            base=plain.base,
-            provenance=plain.provenance,
-            coding="float32",
-        )
         path = self._path(turn, name)
         temporary = path.with_suffix(".new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(temporary, "wb") as file:
-                file.write(pack(encoded.arrays, encoded.meta).tobytes())
+                file.write(to_bytes(adapter))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
@@ -66,8 +53,7 @@ class ClientState:
                 f"no adapter {name!r} of round {turn[0]} is kept here",
                 hint="the client's state was moved or deleted; let it join anew",
             ) from None
-        arrays, meta = unpack(blob, limit_bytes=LIMIT_BYTES)
-        return from_wire(decode_adapter(arrays, meta))
+        return from_bytes(blob)
 
     def has(self, turn: Turn, name: str) -> bool:
         return self._path(turn, name).exists()

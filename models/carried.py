@@ -1,9 +1,15 @@
-"""Adapters as they travel: between `models.Adapter` and the plain data of the protocol."""
+"""Adapters as they travel and as they are kept: the model's, the protocol's plain data, and bytes."""
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from renga.models.adapter import Adapter, Factors
-from renga.protocol.adapter_codec import DecodedAdapter
+from renga.protocol.adapter_codec import DecodedAdapter, decode_adapter, encode_adapter
+from renga.protocol.packing import pack, unpack
+
+LIMIT_BYTES = 1 << 32
 
 
 def to_wire(adapter: Adapter) -> DecodedAdapter:
@@ -18,3 +24,23 @@ def from_wire(arrays: DecodedAdapter) -> Adapter:
     return Adapter(
         factors=factors, alpha=arrays.alpha, rank=arrays.rank, base=arrays.base, provenance=arrays.provenance
     )
+
+
+def to_bytes(adapter: Adapter) -> bytes:
+    """The adapter as it is kept on disk: float32, nothing lost. Equal adapters give equal bytes."""
+    plain = to_wire(adapter)
+    encoded = encode_adapter(
+        plain.factors,
+        rank=plain.rank,
+        alpha=plain.alpha,
+        base=plain.base,
+        provenance=plain.provenance,
+        coding="float32",
+    )
+    return pack(encoded.arrays, encoded.meta).tobytes()
+
+
+def from_bytes(blob: NDArray[np.uint8]) -> Adapter:
+    """The adapter that `to_bytes` wrote. Raises RefusedPayload if the bytes are anything else."""
+    arrays, meta = unpack(blob, limit_bytes=LIMIT_BYTES)
+    return from_wire(decode_adapter(arrays, meta))

@@ -23,13 +23,9 @@ import numpy as np
 
 from renga.errors import RengaError
 from renga.models.adapter import Adapter
-from renga.models.carried import from_wire, to_wire
-from renga.protocol.adapter_codec import decode_adapter, encode_adapter
-from renga.protocol.packing import pack, unpack
+from renga.models.carried import from_bytes, to_bytes
 
 Turn = tuple[int, int]
-
-LIMIT_BYTES = 1 << 32
 _TURNS = ("adopted", "since", "holds")
 
 
@@ -86,9 +82,9 @@ class ServerState:
         try:
             temporary.mkdir()
             if standing.host is not None:
-                _write(temporary / "host.adapter", _bytes_of(standing.host))
+                _write(temporary / "host.adapter", to_bytes(standing.host))
             for cohort, adapter in standing.adapters.items():
-                _write(temporary / f"{cohort}.adapter", _bytes_of(adapter))
+                _write(temporary / f"{cohort}.adapter", to_bytes(adapter))
             turns = {key: getattr(standing, key) for key in _TURNS}
             about = {"round": standing.round, **{k: dict(v) for k, v in turns.items()}, "record": record}
             _write(temporary / "round.json", json.dumps(about, sort_keys=True).encode())
@@ -107,12 +103,14 @@ class ServerState:
         folder = rounds[-1]
         about = _read(folder)
         adapters = {
-            path.stem: _load(path) for path in sorted(folder.glob("*.adapter")) if path.stem != "host"
+            path.stem: from_bytes(np.fromfile(path, dtype=np.uint8))
+            for path in sorted(folder.glob("*.adapter"))
+            if path.stem != "host"
         }
         host = folder / "host.adapter"
         return Standing(
             round=int(about["round"]),
-            host=_load(host) if host.exists() else None,
+            host=from_bytes(np.fromfile(host, dtype=np.uint8)) if host.exists() else None,
             adapters=adapters,
             **{key: {k: (v[0], v[1]) for k, v in about[key].items()} for key in _TURNS},
         )
@@ -141,24 +139,6 @@ def _read(folder: Path) -> dict[str, Any]:
     except (OSError, TypeError, ValueError):
         pass
     raise RengaError(f"{path} is not what was written there", hint="restore it, or begin anew elsewhere")
-
-
-def _bytes_of(adapter: Adapter) -> bytes:
-    plain = to_wire(adapter)
-    encoded = encode_adapter(
-        plain.factors,
-        rank=plain.rank,
-        alpha=plain.alpha,
-        base=plain.base,
-        provenance=plain.provenance,
-        coding="float32",
-    )
-    return pack(encoded.arrays, encoded.meta).tobytes()
-
-
-def _load(path: Path) -> Adapter:
-    arrays, meta = unpack(np.fromfile(path, dtype=np.uint8), limit_bytes=LIMIT_BYTES)
-    return from_wire(decode_adapter(arrays, meta))
 
 
 def _write(path: Path, data: bytes) -> None:
