@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from renga.client.state import ClientState, Turn
+from renga.client.state import ClientState
 from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.models.adapter import Adapter, checked
 from renga.models.alignment import Crosswalk, align_many
@@ -288,11 +288,6 @@ def state_of(folder: Path, name: str) -> ClientState:
     except OSError as error:
         raise UsageError(f"can't write the state of {name} in {folder}: {error.strerror}") from error
     return ClientState(folder / name)
-
-
-def kept_adapter(state: ClientState, turn: Turn) -> Adapter:
-    """What a client went on with after `turn`."""
-    return state.load(turn, "kept")
 
 
 def _converged(learned: Learned) -> Learned:
