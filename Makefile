@@ -17,7 +17,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test check format docs install models clean
+.PHONY: demo test check format docs proto install models clean
 
 demo: $(MODELS)
 	$(BIN)/renga simulate examples/quickstart.toml --resume
@@ -37,6 +37,10 @@ format: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/python -m renga.reference docs
+
+# The Python side of protocol/link.proto, which is committed: users need no protoc.
+proto: $(INSTALLED)
+	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. renga/protocol/link.proto
 
 install: $(INSTALLED)
 models: $(MODELS)
