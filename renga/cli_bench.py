@@ -50,6 +50,10 @@ def learning(
             "--config", metavar="FILE", help="TOML with other budgets and models than the benchmark's own."
         ),
     ] = None,
+    labelled: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Share of public texts with a response; the others only ask."),
+    ] = 1.0,
     docs: Docs = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -64,7 +68,7 @@ def learning(
     from renga.simulations.bench_learning import bench as run
     from renga.simulations.bench_learning_sheets import sheets
 
-    result = run(data, out, seeds=seeds, file=config, tell=tell)
+    result = run(data, out, seeds=seeds, file=config, tell=tell, labelled=labelled)
     _give(result, sheets(result), "learning", out / "learning.json", docs, as_json)
 
 

@@ -44,7 +44,7 @@ from renga.protocol.messages import (
     sizes,
 )
 from renga.server.merging.average import average, truncate
-from renga.server.selection import Settled, best_teachers, settle
+from renga.server.selection import Settled, best_teachers, experts, settle
 
 # A claimed loss and the rows that carry it differ by the coding of log-probabilities only.
 CLAIM_TOLERANCE = 0.02  # share of the claim, plus as many bits per byte
@@ -194,9 +194,13 @@ def play(plan: Plan) -> Generator[Effect, Any, Outcome]:
     learned = books.heard(heard, lambda name, blob: LearnReply.decode(blob, texts=len(labelled)))
     books.need_quorum(learned, "trained")
 
-    settled = settle({name: reply.answers for name, reply in learned.items()}, plan.settings.agreement)
+    losses = {name: reply.losses for name, reply in learned.items()}
+    best = experts(losses, [plan.transfer[i].domain for i in labelled])
+    expert_of = {i: best[plan.transfer[i].domain] for i in questions if plan.transfer[i].domain in best}
+    answers = {name: reply.answers for name, reply in learned.items()}
+    settled = settle(answers, plan.settings.agreement, expert_of)
     settled = [s for s in settled if s.text in set(questions)]
-    teachers = best_teachers({name: reply.losses for name, reply in learned.items()}, host_losses)
+    teachers = best_teachers(losses, host_losses)
     asked: dict[str, list[int]] = defaultdict(list)
     for place, name in sorted(teachers.items()):
         asked[name].append(labelled[place])
@@ -240,8 +244,8 @@ def play(plan: Plan) -> Generator[Effect, Any, Outcome]:
     books.need_quorum(judged, "judged the merge")
     adapters, adopted = _gate(plan, merges, candidates, judged)
 
-    answers = {answer.text: answer for answer in settled}
-    lessons = _lessons(plan, labelled, answers, {name: rows for name, (_, rows, _) in exchanged.items()})
+    standing = {answer.text: answer for answer in settled}
+    lessons = _lessons(plan, labelled, standing, {name: rows for name, (_, rows, _) in exchanged.items()})
     told: HostLearned = yield TeachHost(lessons)
 
     participants = {

@@ -6,6 +6,7 @@ was stopped goes on, and one that is finished is only read.
 
 from __future__ import annotations
 
+import json
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from typing import Any
 
 from renga.config import Config, read_toml, validated
 from renga.errors import RengaError, UsageError
+from renga.models.data import read_jsonl
+from renga.models.example import Example
 from renga.simulations.bench_learning_summary import summarise
 from renga.simulations.bench_tables import Tell, conditions
 from renga.simulations.check import check
@@ -54,12 +57,14 @@ _SET = {"name", "faults"}
 _SET_IN_TRANSFER = {"data", "validation"}
 
 
-def bench(data: Path, out: Path, *, seeds: int, file: Path | None, tell: Tell) -> dict[str, Any]:
+def bench(
+    data: Path, out: Path, *, seeds: int, file: Path | None, tell: Tell, labelled: float = 1.0
+) -> dict[str, Any]:
     """Run, or read, one federation per seed under `out`, and say what they say together.
 
-    Raises UsageError for data or a config that can't be used, RengaError for what went wrong.
+    Of the public texts a share of `labelled` keeps its responses; the others become bare prompts. Raises UsageError for data or a config that can't be used, RengaError for what went wrong.
     """
-    configs = configs_of(data, seeds, file)
+    configs = configs_of(data, seeds, file, public=_public(data, out / "public", labelled))
     runs = run_all(configs, out, tell)
     first = configs[0].model_dump(mode="json")
     settings = {key: first[key] for key in ("rounds", "host", "edge", "transfer", "round", "evaluate")}
@@ -67,6 +72,7 @@ def bench(data: Path, out: Path, *, seeds: int, file: Path | None, tell: Tell) -
     return {
         "benchmark": "learning",
         "seeds": [config.seed for config in configs],
+        "labelled": labelled,
         "models": {"edge": configs[0].edge.model, "host": configs[0].host.model},
         "settings": settings,
         "conditions": conditions(),
@@ -74,11 +80,13 @@ def bench(data: Path, out: Path, *, seeds: int, file: Path | None, tell: Tell) -
     }
 
 
-def configs_of(data: Path, seeds: int, file: Path | None = None) -> list[Config]:
+def configs_of(
+    data: Path, seeds: int, file: Path | None = None, public: Sequence[Path] = ()
+) -> list[Config]:
     """A config per seed: a client for each domain in the folder `data`, the budgets of DEFAULTS or `file`.
 
-    Private text is a domain's train.jsonl, the transfer set all public.jsonl together, held out is
-    validation.jsonl. `file` may hold any key of docs/config.md but those, and a table `[clients.DOMAIN]` for
+    Private text is a domain's train.jsonl, the transfer set all public.jsonl together unless `public` names
+    other files, held out is validation.jsonl. `file` may hold any key of docs/config.md but those, and a table `[clients.DOMAIN]` for
     what holds for one client alone. Raises UsageError.
     """
     domains = _domains(data)
@@ -101,12 +109,34 @@ def configs_of(data: Path, seeds: int, file: Path | None = None) -> list[Config]
         )
     merged = _over(tomllib.loads(DEFAULTS), {k: v for k, v in written.items() if k != "clients"})
     if isinstance(merged.get("transfer", {}), Mapping):
-        public = [str(domain / "public.jsonl") for domain in domains]
-        merged["transfer"] = {**merged.get("transfer", {}), "data": public}
+        shared = [str(path) for path in public or [domain / "public.jsonl" for domain in domains]]
+        merged["transfer"] = {**merged.get("transfer", {}), "data": shared}
     merged["clients"] = [_client(domain, own.get(domain.name, {})) for domain in domains]
     merged["name"] = "bench-learning"
     base = validated(merged, path, text)
     return [base.model_copy(update={"seed": base.seed + n}) for n in range(seeds)]
+
+
+def _public(data: Path, folder: Path, labelled: float) -> list[Path]:
+    """The public texts as a federation gets them: the first of each domain with their responses."""
+    if labelled >= 1:
+        return []
+    files = []
+    for domain in _domains(data):
+        texts = read_jsonl(domain / "public.jsonl")
+        kept = round(labelled * len(texts))
+        lines = [_line(text, with_response=place < kept) for place, text in enumerate(texts)]
+        folder.mkdir(parents=True, exist_ok=True)
+        files.append((folder / f"{domain.name}.jsonl").resolve())
+        files[-1].write_text("".join(lines), encoding="utf-8")
+    return files
+
+
+def _line(text: Example, *, with_response: bool) -> str:
+    record: dict[str, Any] = {"domain": text.domain, "prompt": text.prompt}
+    if with_response:
+        record |= {"response": text.response} | ({"choices": list(text.choices)} if text.choices else {})
+    return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def run_all(configs: Sequence[Config], out: Path, tell: Tell) -> list[Metrics]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from renga.models.text import normalised
 from renga.protocol.messages import GivenAnswer
-from renga.server.selection import best_teachers, misfits, settle
+from renga.server.selection import best_teachers, experts, misfits, settle
 from tests.server.scripted import OTHER_BASE, Scripted
 
 NAMES = ("ada", "bo", "cy", "di")
@@ -98,3 +98,18 @@ def test_the_one_whose_layers_differ_from_those_of_its_cohort_is_named() -> None
     assert misfits(described) == {}
     fewer = replace(described["bo"], shapes={"layers.0.q": (8, 6)})  # a client may adapt fewer layers
     assert misfits({**described, "bo": fewer}) == {}
+
+
+def test_the_expert_of_a_domain_has_the_lowest_mean_loss_there() -> None:
+    said = {"ada": np.array([1.0, 9.0, 2.0], np.float32), "bo": np.array([2.0, 1.0, 2.0], np.float32)}
+    assert experts(said, ["bells", "stars", ""]) == {"bells": "ada", "stars": "bo"}
+    assert experts(said, ["bells", "bells", "bells"]) == {"bells": "bo"}
+    assert experts({}, ["bells"]) == {}
+
+
+def test_many_who_know_nothing_do_not_outvote_the_expert() -> None:
+    crowd = {name: [GivenAnswer(0, "a", 0.6)] for name in ("ada", "bo", "cy")}
+    said = {**crowd, "di": [GivenAnswer(0, "b", 0.9)]}
+    assert [s.answer for s in settle(said, 0.5)] == ["a"]
+    assert [(s.answer, s.by) for s in settle(said, 0.5, {0: "di"})] == [("b", "di")]
+    assert settle({**said, "di": [GivenAnswer(0, "b", 0.4)]}, 0.5, {0: "di"}) == []  # it is not sure itself
