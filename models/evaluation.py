@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from transformers import DynamicCache
 
 from renga.models.contract import Sampling
 from renga.models.example import Example
@@ -154,24 +153,8 @@ def _choice_log_likelihoods(model: LocalModel, examples: Sequence[Example], batc
         return np.array([score[:-1].sum() for score in scores]).reshape(-1, count)
     prompts = [weights.template.prompt_ids(weights.tokenizer, example.prompt) for example in examples]
     choices = weights.vocabulary.encode_many([c for example in examples for c in example.choices])
-    longest_prompt = max(map(len, prompts))
-    ids = torch.zeros((len(prompts), longest_prompt), dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        ids[row, longest_prompt - len(prompt) :] = torch.tensor(prompt)
-        mask[row, longest_prompt - len(prompt) :] = 1
-    cache = DynamicCache()
-    vocabulary = weights.vocabulary.size
-    with weights.meter.reading(int(mask.sum())):
-        output = weights.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-    first = output.logits[:, -1, :vocabulary].float().log_softmax(-1).repeat_interleave(count, 0)
+    read = weights.read(prompts, max(map(len, choices)))
+    first = read.logits.float().log_softmax(-1).repeat_interleave(count, 0)
 
     longest = max(map(len, choices))
     table = torch.zeros((len(choices), longest), dtype=torch.long)
@@ -181,7 +164,8 @@ def _choice_log_likelihoods(model: LocalModel, examples: Sequence[Example], batc
         real[row, : len(choice)] = 1
     picked = first.gather(1, table[:, :1])
     if longest > 1:
-        cache.batch_repeat_interleave(count)
+        read.cache.batch_repeat_interleave(count)
+        mask = read.mask
         lengths = mask.sum(1).repeat_interleave(count).unsqueeze(1)
         with weights.meter.reading(int(real.sum()) - len(choices)):
             later = weights.logits_at(
@@ -189,7 +173,7 @@ def _choice_log_likelihoods(model: LocalModel, examples: Sequence[Example], batc
                 input_ids=table[:, :-1],
                 attention_mask=torch.cat([mask.repeat_interleave(count, 0), real[:, :-1]], dim=1),
                 position_ids=lengths + torch.arange(longest - 1),
-                past_key_values=cache,
+                past_key_values=read.cache,
                 use_cache=True,
             )
             scores = picked.new_zeros(len(choices), longest - 1)

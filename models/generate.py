@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import DynamicCache
 
 from renga.models.contract import Full, LanguageModel, Piece, Prompt, Sampling
 from renga.models.local import LocalModel
@@ -75,6 +74,8 @@ def answer_many(
     encoded = [weights.template.prompt_ids(weights.tokenizer, prompt) for prompt in prompts]
     order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
     answers: list[Answered] = [Answered("", 0.0)] * len(prompts)
+    if not sampling.max_tokens:
+        return answers
     if not weights.keeps_keys:
         batch = 1  # a state would take padding for text
     for start in range(0, len(order), batch):
@@ -94,42 +95,53 @@ def _continue(
     """Ids after each prompt, without the end, and the natural log-probability of ids and end together."""
     weights = model.weights
     stops = torch.tensor(sorted(weights.vocabulary.specials | {weights.vocabulary.end}))
-    longest = max(map(len, prompts))
-    ids = torch.zeros((len(prompts), longest), dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        ids[row, longest - len(prompt) :] = torch.tensor(list(prompt))
-        mask[row, longest - len(prompt) :] = 1
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache() if weights.keeps_keys else None
     running = torch.ones(len(prompts), dtype=torch.bool)
     total = torch.zeros(len(prompts))
     taken = [torch.full((len(prompts),), -1)]
+    rows = _rows_after(prompts, model, sampling.max_tokens)
+    logits = next(rows)
     for step in range(sampling.max_tokens):
-        with weights.meter.reading(int(running.sum() if step and cache is not None else mask.sum())):
-            output = weights.model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=cache is not None,
-                logits_to_keep=1,
-            )
-        logp = output.logits[:, -1, : weights.vocabulary.size].float().log_softmax(-1)
+        logp = logits.float().log_softmax(-1)
         tokens = pick(logp, sampling, generator)
         total += torch.where(running, logp.gather(1, tokens.unsqueeze(1)).squeeze(1), 0.0)
         running &= ~torch.isin(tokens, stops)
         taken.append(torch.where(running, tokens, -1))
-        if not running.any():
+        if not running.any() or step + 1 == sampling.max_tokens:
             break
-        new = tokens.unsqueeze(1)
-        mask = torch.cat([mask, torch.ones_like(new)], dim=1)
-        place = positions[:, -1:] + 1
-        ids = new if cache is not None else torch.cat([ids, new], dim=1)
-        positions = place if cache is not None else torch.cat([positions, place], dim=1)
+        logits = rows.send(tokens)
     total[running] = -torch.inf
     table = torch.stack(taken, dim=1).tolist()
     return [
         ([token for token in row if token >= 0], logp)
         for row, logp in zip(table, total.tolist(), strict=True)
     ]
+
+
+def _rows_after(
+    prompts: Sequence[Sequence[int]], model: LocalModel, room: int
+) -> Generator[torch.Tensor, torch.Tensor, None]:
+    """Logits after each prompt, [prompts, vocabulary]; sent a token for each, those after it."""
+    weights = model.weights
+    if not weights.keeps_keys:
+        (prompt,) = prompts
+        ids = torch.tensor([list(prompt)])
+        while True:
+            with weights.meter.reading(ids.shape[1]):
+                output = weights.model(input_ids=ids, use_cache=False, logits_to_keep=1)
+            tokens = yield output.logits[:, -1, : weights.vocabulary.size]
+            ids = torch.cat([ids, tokens.unsqueeze(1)], dim=1)
+    read = weights.read(prompts, room)
+    mask, logits = read.mask, read.logits
+    while True:
+        tokens = yield logits
+        mask = torch.cat([mask, torch.ones_like(tokens).unsqueeze(1)], dim=1)
+        with weights.meter.reading(len(prompts)):
+            output = weights.model(
+                input_ids=tokens.unsqueeze(1),
+                attention_mask=mask,
+                position_ids=mask.sum(1, keepdim=True) - 1,
+                past_key_values=read.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        logits = output.logits[:, -1, : weights.vocabulary.size]

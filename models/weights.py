@@ -8,10 +8,12 @@ is already worn takes nothing.
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -52,6 +54,18 @@ KEYED = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
 WORTH_SHARING = 4
 
 _UNKNOWN = object()
+
+
+@dataclass(frozen=True)
+class Read:
+    """Prompts that were read together, with the logits of what follows each: [prompts, vocabulary].
+
+    `mask` says which places of the cache are a prompt's own, and not padding: [prompts, places], 1 or 0.
+    """
+
+    cache: DynamicCache
+    mask: torch.Tensor
+    logits: torch.Tensor
 
 
 class SharedWeights:
@@ -194,6 +208,40 @@ class SharedWeights:
             cache.batch_repeat_interleave(len(rest))
             return self.logits_at(wanted, input_ids=ids, past_key_values=cache, use_cache=True)
 
+    def read(self, prompts: Sequence[Sequence[int]], room: int) -> Read:
+        """Read prompts of any lengths in one batch, to go on after each by up to `room` ids (see `Read`).
+
+        For models that keep keys only. What all prompts begin with is read once; the rest is padded on its
+        left. Where a window is too narrow for all of it, padding in the middle would push the beginning out
+        of sight, so nothing is shared there.
+        """
+        shared = self._common_prefix(prompts, [1] * len(prompts))
+        if max(map(len, prompts)) + room > self._window:
+            shared = 0
+        rest = [prompt[shared:] for prompt in prompts]
+        longest = max(map(len, rest))
+        ids = torch.zeros((len(rest), longest), dtype=torch.long)
+        mask = torch.ones((len(rest), shared + longest), dtype=torch.long)
+        for row, prompt in enumerate(rest):
+            ids[row, longest - len(prompt) :] = torch.tensor(list(prompt))
+            mask[row, shared : shared + longest - len(prompt)] = 0
+        cache = DynamicCache()
+        positions = (mask.cumsum(1) - 1)[:, shared:]
+        with self.meter.reading(shared + sum(map(len, rest))):
+            if shared:
+                first = torch.tensor([list(prompts[0][:shared])])
+                self.model.get_decoder()(input_ids=first, past_key_values=cache, use_cache=True)
+                cache.batch_repeat_interleave(len(rest))
+            output = self.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions.clamp(min=0),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        return Read(cache, mask, output.logits[:, -1, : self.vocabulary.size])
+
     def logits_at(self, wanted: torch.Tensor, **inputs: Any) -> torch.Tensor:
         """Logits of the `wanted` places [batch, length] alone, stacked row by row: [wanted, vocabulary].
 
@@ -206,6 +254,13 @@ class SharedWeights:
         hidden = self.model.get_decoder()(**inputs).last_hidden_state
         rows: torch.Tensor = self.model.get_output_embeddings()(hidden[wanted])
         return rows[:, : self.vocabulary.size]
+
+    @cached_property
+    def _window(self) -> float:
+        """How many places the narrowest layer looks back."""
+        config = self.model.config.get_text_config()
+        widths = [getattr(config, key, None) for key in ("sliding_window", "attention_chunk_size")]
+        return min((width for width in widths if width), default=math.inf)
 
     @cached_property
     def _head_is_plain(self) -> bool:

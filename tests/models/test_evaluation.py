@@ -1,5 +1,9 @@
 """Bits per byte and accuracy are what docs/metrics.md says they are."""
 
+from __future__ import annotations
+
+from itertools import takewhile
+
 import numpy as np
 import pytest
 
@@ -149,6 +153,7 @@ def test_what_is_read_for_choices_is_counted_without_padding(models):
     before = model.meter.tokens
     evaluate(model, [example, Example("a much longer prompt than that", "no one", NAMES)])
     prompts = [example.prompt, "a much longer prompt than that"]
-    prompt_tokens = sum(len(w.template.prompt_ids(w.tokenizer, prompt)) for prompt in prompts)
+    read = [w.template.prompt_ids(w.tokenizer, prompt) for prompt in prompts]
+    prompt_tokens = sum(map(len, read)) - len(list(takewhile(lambda ids: len(set(ids)) == 1, zip(*read))))
     choice_tokens = 2 * sum(len(ids) - 1 for ids in w.vocabulary.encode_many(NAMES))
     assert model.meter.tokens - before == prompt_tokens + choice_tokens
