@@ -130,7 +130,10 @@ def _has_target(targets: Targets | None) -> bool:
 
 
 def _plan(lengths: Sequence[int], how: Learning) -> Iterator[list[int]]:
-    """Batches of indices, of like length, until `how.tokens` are spent; none if the first would overspend."""
+    """Batches of indices, of like length, until `how.tokens` are spent.
+
+    If not even the first batch can be paid for, as many of its texts as can be make a batch.
+    """
     if not lengths or how.tokens <= 0:
         return
     rng = np.random.default_rng(how.seed)
@@ -146,6 +149,9 @@ def _plan(lengths: Sequence[int], how: Learning) -> Iterator[list[int]]:
             batch = [int(i) for i in batches[index]]
             spent += sum(lengths[i] for i in batch)
             if spent > how.tokens:
+                affordable = np.cumsum([lengths[i] for i in batch]) <= how.tokens
+                if spent == sum(lengths[i] for i in batch) and affordable.any():
+                    yield [i for i, fits in zip(batch, affordable, strict=True) if fits]
                 return
             yield batch
 

@@ -62,7 +62,8 @@ def bench(
 ) -> dict[str, Any]:
     """Run, or read, one federation per seed under `out`, and say what they say together.
 
-    Of the public texts a share of `labelled` keeps its responses; the others become bare prompts. Raises UsageError for data or a config that can't be used, RengaError for what went wrong.
+    Of the public texts a share of `labelled` keeps its responses; the others become bare prompts. Raises
+    UsageError for data or a config that can't be used, RengaError for what went wrong.
     """
     configs = configs_of(data, seeds, file, public=_public(data, out / "public", labelled))
     runs = run_all(configs, out, tell)
@@ -80,14 +81,12 @@ def bench(
     }
 
 
-def configs_of(
-    data: Path, seeds: int, file: Path | None = None, public: Sequence[Path] = ()
-) -> list[Config]:
+def configs_of(data: Path, seeds: int, file: Path | None = None, public: Sequence[Path] = ()) -> list[Config]:
     """A config per seed: a client for each domain in the folder `data`, the budgets of DEFAULTS or `file`.
 
     Private text is a domain's train.jsonl, the transfer set all public.jsonl together unless `public` names
-    other files, held out is validation.jsonl. `file` may hold any key of docs/config.md but those, and a table `[clients.DOMAIN]` for
-    what holds for one client alone. Raises UsageError.
+    other files, held out is validation.jsonl. `file` may hold any key of docs/config.md but those, and a
+    table `[clients.DOMAIN]` for what holds for one client alone. Raises UsageError.
     """
     domains = _domains(data)
     text, written = read_toml(file) if file else ("", {})

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,7 +65,7 @@ class RunFolder:
                         f"{self.folder} already holds a run",
                         hint="go on with --resume, or choose another --out",
                     )
-                if written.read_text() != text:
+                if _essence(written.read_text()) != _essence(text):
                     raise UsageError(
                         f"{self.folder} was begun with another config, or other texts, than these",
                         hint=f"compare it with {written}, or choose another --out",
@@ -73,7 +74,8 @@ class RunFolder:
                 for leftover in folder.glob(".*.new"):  # of a process that was killed here
                     leftover.unlink()
             try:
-                write_whole(written, text)
+                if not written.exists():
+                    write_whole(written, text)
                 yield
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -129,6 +131,24 @@ def _digest(config: Config) -> str:
     for path in (*paths, *config.transfer.data, *config.transfer.validation):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _essence(text: str) -> tuple[str, Any]:
+    """What makes a run the same one: its config and its texts, not where the texts lie.
+
+    Paths are written as they were typed, and the same run may be gone on with from another folder.
+    """
+    digest, _, rest = text.partition("\n")
+    try:
+        config = tomllib.loads(rest)
+    except tomllib.TOMLDecodeError:
+        return digest, rest
+    for client in config.get("clients", []):
+        for key in ("data", "held_out"):
+            client.pop(key, None)
+    for key in ("data", "validation"):
+        config.get("transfer", {}).pop(key, None)
+    return digest, config
 
 
 def _toml(config: Config) -> str:

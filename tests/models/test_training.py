@@ -135,6 +135,12 @@ def test_every_text_comes_once_before_any_comes_twice(batch):
     assert np.mean(spread) < 10  # of like length
 
 
+def test_a_budget_below_the_first_batch_pays_for_a_part_of_it():
+    assert [len(c) for c in _plan([10] * 8, Learning(rate=1.0, tokens=35, batch=8))] == [3]
+    assert list(_plan([10] * 8, Learning(rate=1.0, tokens=9, batch=8))) == []
+    assert [len(c) for c in _plan([10] * 8, Learning(rate=1.0, tokens=75, batch=4))] == [4]
+
+
 def test_the_rate_rises_then_falls_to_a_tenth():
     rates = [_schedule(step, 50, 0.1) for step in range(50)]
     assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])

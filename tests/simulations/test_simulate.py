@@ -248,6 +248,13 @@ def test_a_run_does_not_go_on_with_another_config(config: Path, out: Path) -> No
     assert tree(out) == before
 
 
+def test_a_run_goes_on_from_whatever_folder(config: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tree(out)
+    monkeypatch.chdir(config.parent)
+    run(load(Path(config.name)), out, resume=True, display=False)
+    assert tree(out) == before
+
+
 def test_a_folder_in_use_is_left_alone(config: Path, out: Path) -> None:
     before = tree(out)
     with open(out / ".lock") as lock:
