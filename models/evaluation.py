@@ -48,22 +48,7 @@ def evaluate(
     tick: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Score `examples`, all with responses, in batches of `batch` texts."""
-    closed = [example for example in examples if example.choices] if accuracy else []
-    free = [example for example in examples if not example.choices] if accuracy else list(examples)
-    bits = 0.0
-    right = 0
-    size = sum(len((example.response or "").encode()) for example in examples)
-    progress = _Progress(tick, len(examples) + (len(free) if accuracy else 0))
-    if closed:
-        closed_bits, closed_right = _score_choices(model, closed, batch, progress.within())
-        bits, right = bits + closed_bits, right + closed_right
-    if free:
-        sizes = np.array([len((example.response or "").encode()) for example in free])
-        bits += float((bits_per_byte(model, free, batch=batch, tick=progress.within()) * sizes).sum())
-        if accuracy:
-            right += _free_answers_right(model, free, batch, progress.within())
-    share = right / len(examples) if accuracy and examples else None
-    return Scores(bits / max(1, size), share, len(examples))
+    return evaluate_domains(model, {"": examples}, batch=batch, accuracy=accuracy, tick=tick)[""]
 
 
 def evaluate_domains(
@@ -74,11 +59,37 @@ def evaluate_domains(
     accuracy: bool = True,
     tick: Callable[[int, int], None] | None = None,
 ) -> dict[str, Scores]:
-    """`evaluate` for each domain."""
-    return {
-        name: evaluate(model, examples, batch=batch, accuracy=accuracy, tick=tick)
-        for name, examples in domains.items()
-    }
+    """`evaluate` for each domain. Batches are made of all domains together: few small ones cost more."""
+    examples = [example for texts in domains.values() for example in texts]
+    bits, right = _measured(model, examples, batch, accuracy, tick)
+    scores, start = {}, 0
+    for name, texts in domains.items():
+        place = slice(start, start + len(texts))
+        size = sum(len((example.response or "").encode()) for example in texts)
+        share = float(right[place].mean()) if accuracy and texts else None
+        scores[name] = Scores(float(bits[place].sum()) / max(1, size), share, len(texts))
+        start += len(texts)
+    return scores
+
+
+def _measured(
+    model: LocalModel, examples: Sequence[Example], batch: int, accuracy: bool, tick: Tick | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each example the bits of its response, and whether the model gets it right (False if not asked)."""
+    bits, right = np.zeros(len(examples)), np.zeros(len(examples), bool)
+    closed = [i for i, example in enumerate(examples) if example.choices and accuracy]
+    free = [i for i, example in enumerate(examples) if not (example.choices and accuracy)]
+    progress = _Progress(tick, len(examples) + (len(free) if accuracy else 0))
+    if closed:
+        texts = [examples[i] for i in closed]
+        bits[closed], right[closed] = _score_choices(model, texts, batch, progress.within())
+    if free:
+        texts = [examples[i] for i in free]
+        sizes = np.array([len((example.response or "").encode()) for example in texts])
+        bits[free] = bits_per_byte(model, texts, batch=batch, tick=progress.within()) * sizes
+        if accuracy:
+            right[free] = _free_answers_right(model, texts, batch, progress.within())
+    return bits, right
 
 
 class _Progress:
@@ -100,19 +111,18 @@ class _Progress:
         return step
 
 
-def _free_answers_right(model: LocalModel, examples: Sequence[Example], batch: int, tick: Tick) -> int:
-    by_length: dict[int, list[Example]] = defaultdict(list)
-    for example in examples:
+def _free_answers_right(model: LocalModel, examples: Sequence[Example], batch: int, tick: Tick) -> np.ndarray:
+    """Whether the greedy answer to each example is its response: [examples] bool."""
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for place, example in enumerate(examples):
         tokens = len(model.vocabulary.encode(example.response or ""))
-        by_length[8 * math.ceil(tokens / 8)].append(example)
-    right, done = 0, 0
-    for tokens, group in by_length.items():
+        by_length[8 * math.ceil(tokens / 8)].append(place)
+    right, done = np.zeros(len(examples), bool), 0
+    for tokens, group in sorted(by_length.items()):
         sampling = Sampling(temperature=0.0, max_tokens=tokens + SPARE_TOKENS)
-        answers = answer_many(model, [example.prompt for example in group], sampling, batch=batch)
-        right += sum(
-            normalised(answer.text) == normalised(example.response or "")
-            for answer, example in zip(answers, group, strict=True)
-        )
+        answers = answer_many(model, [examples[i].prompt for i in group], sampling, batch=batch)
+        for place, answer in zip(group, answers, strict=True):
+            right[place] = normalised(answer.text) == normalised(examples[place].response or "")
         done += len(group)
         tick(done, len(examples))
     return right
@@ -121,24 +131,25 @@ def _free_answers_right(model: LocalModel, examples: Sequence[Example], batch: i
 @torch.inference_mode()
 def _score_choices(
     model: LocalModel, examples: Sequence[Example], batch: int, tick: Tick
-) -> tuple[float, int]:
-    """Bits of the right choices, and how many were picked. The prompt is read once for all its choices."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bits of each right choice, and whether it was picked. A prompt is read once for all its choices."""
     model.weights.wear(model.adapter)
-    by_count: dict[int, list[Example]] = defaultdict(list)
-    for example in examples:
-        by_count[len(example.choices)].append(example)
-    bits, right, done = 0.0, 0, 0
+    by_count: dict[int, list[int]] = defaultdict(list)
+    for place, example in enumerate(examples):
+        by_count[len(example.choices)].append(place)
+    bits, right, done = np.zeros(len(examples)), np.zeros(len(examples), bool), 0
     for count, group in sorted(by_count.items()):
-        group = sorted(group, key=lambda example: len(example.prompt))
+        group = sorted(group, key=lambda place: len(examples[place].prompt))
         step = max(1, batch * 4 // count)
         for start in range(0, len(group), step):
             part = group[start : start + step]
-            likelihood = _choice_log_likelihoods(model, part, batch)
-            for example, row in zip(part, likelihood, strict=True):
-                sizes = np.array([max(1, len(choice.encode())) for choice in example.choices])
-                gold = example.choices.index(example.response or "")
-                right += int(np.argmax(row / sizes) == gold)
-                bits -= float(row[gold]) / math.log(2)
+            likelihood = _choice_log_likelihoods(model, [examples[i] for i in part], batch)
+            for place, row in zip(part, likelihood, strict=True):
+                choices = examples[place].choices
+                sizes = np.array([max(1, len(choice.encode())) for choice in choices])
+                gold = choices.index(examples[place].response or "")
+                right[place] = int(np.argmax(row / sizes)) == gold
+                bits[place] = -float(row[gold]) / math.log(2)
             done += len(part)
             tick(done, len(examples))
     return bits, right
