@@ -187,11 +187,11 @@ def _choice_log_likelihoods(model: LocalModel, examples: Sequence[Example], batc
                 past_key_values=read.cache,
                 use_cache=True,
             )
-            scores = picked.new_zeros(len(choices), longest - 1)
+            more = picked.new_zeros(len(choices), longest - 1)
             gold = table[:, 1:][real[:, 1:].bool()]
-            scores[real[:, 1:].bool()] = -torch.nn.functional.cross_entropy(
+            more[real[:, 1:].bool()] = -torch.nn.functional.cross_entropy(
                 later.float(), gold, reduction="none"
             )
-        picked = torch.cat([picked, scores], dim=1)
+        picked = torch.cat([picked, more], dim=1)
     likelihood: np.ndarray = (picked * real).sum(1).view(len(examples), count).double().numpy()
     return likelihood

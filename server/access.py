@@ -1,0 +1,41 @@
+"""What each kind of peer may call; asked at every call, so that a revoked client is out at once."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import grpc
+
+from renga.errors import RefusedPayload
+from renga.protocol.certificates import Identity, Role, identity_of
+from renga.protocol.credentials import peer_certificate
+from renga.protocol.failure import one_line
+from renga.server.registry import Registry
+
+PEERS = frozenset({Role.CLIENT, Role.OPERATOR})
+
+
+async def identified(
+    context: grpc.aio.ServicerContext[object, object], registry: Registry, allowed: frozenset[Role] = PEERS
+) -> Identity:
+    """Who is calling. The call ends here if that is nobody, nobody any more, or somebody who may not."""
+    try:
+        certificate = peer_certificate(context.auth_context())  # type: ignore[arg-type]
+        who = identity_of(certificate)
+        if who.role is not Role.BOOTSTRAP:  # invitations are looked up where they are redeemed
+            registry.known(certificate)
+    except RefusedPayload as error:
+        await refuse(context, grpc.StatusCode.UNAUTHENTICATED, error.message)
+    if who.role not in allowed:
+        await refuse(
+            context, grpc.StatusCode.PERMISSION_DENIED, f"a {who.role.value} certificate may not do this"
+        )
+    return who
+
+
+async def refuse(
+    context: grpc.aio.ServicerContext[object, object], code: grpc.StatusCode, reason: str
+) -> NoReturn:
+    """End the call with one line that says why."""
+    await context.abort(code, one_line(reason))
+    raise AssertionError("abort raises")
