@@ -66,7 +66,7 @@ class BlobStore:
         return have
 
     def append(self, digest: str, part: bytes, at: int, size: int) -> int:
-        """Write a part where it belongs; the bytes here now. Raises RefusedPayload for one that doesn't fit."""
+        """Write a part where it belongs; the bytes here now. RefusedPayload for one that doesn't fit."""
         if len(part) > PART or at + len(part) > size:
             raise RefusedPayload("a part is longer than it may be")
         try:
@@ -79,7 +79,7 @@ class BlobStore:
         return at + len(part)
 
     def finish(self, digest: str) -> None:
-        """Check a blob whose last part has come. Raises RefusedPayload, and drops it, if it is another one."""
+        """Check a blob whose last part has come. RefusedPayload, and it is dropped, if it is another."""
         if self.has(digest):
             return
         partial = self._partial(digest)

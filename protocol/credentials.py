@@ -57,6 +57,8 @@ SERVER_OPTIONS: Options = (
     ("grpc.max_metadata_size", 8 << 10),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a lottery
 )
 

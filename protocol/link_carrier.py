@@ -1,8 +1,9 @@
 """The link carrier: Flower's Grid over the standing streams of attached clients.
 
-The strategy runs in a thread of its own and knows nothing of streams. What it pushes is written down as blobs
-and offered to whoever carries it (`Courier`, the server's side of the link); replies come back from there, and
-wake it at once. A message to a client that is away waits until the client is back or the message too old.
+The strategy runs in a thread of its own and knows nothing of streams. What it pushes is written down as
+blobs and offered to whoever carries it (`Courier`, the server's side of the link); replies come back from
+there, and wake it at once. A message to a client that is away waits until the client is back or the message
+too old.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from renga.protocol.names import node_id
 
 @dataclass(frozen=True)
 class Parcel:
-    """A message on its way to a client: where its bytes are, and how long (monotonic seconds) it is wanted."""
+    """A message to a client: where its bytes are, and until when (monotonic seconds) it is wanted."""
 
     id: str
     name: str

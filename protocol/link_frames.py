@@ -1,7 +1,8 @@
 """Flower messages as blobs: the objects of a message one after another, each under its sha256.
 
-`RENGAMSG`, the length of a JSON header (u32, little-endian), the header `{"id", "objects": [[sha256, bytes]]}`,
-the objects in that order. Every object is checked against its name before Flower sees it.
+`RENGAMSG`, the length of a JSON header (u32, little-endian), the header
+`{"id", "objects": [[sha256, bytes]]}`, the objects in that order. Every
+object is checked against its name before Flower sees it.
 """
 
 from __future__ import annotations

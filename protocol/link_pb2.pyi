@@ -83,16 +83,18 @@ class ServerFrame(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., request: _Optional[_Union[FlowerMessage, _Mapping]] = ..., lend: _Optional[_Union[LendRequest, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("protocol", "software", "models", "nonce")
+    __slots__ = ("protocol", "software", "models", "nonce", "base")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     NONCE_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     software: str
     models: _containers.RepeatedCompositeFieldContainer[Model]
     nonce: bytes
-    def __init__(self, protocol: _Optional[int] = ..., software: _Optional[str] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., nonce: _Optional[bytes] = ...) -> None: ...
+    base: str
+    def __init__(self, protocol: _Optional[int] = ..., software: _Optional[str] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., nonce: _Optional[bytes] = ..., base: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("protocol", "software", "federation", "session", "nonce", "signature", "last")
@@ -436,6 +438,18 @@ class Usage(_message.Message):
     plan: str
     left_out: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, passes: _Optional[int] = ..., tokens_read: _Optional[int] = ..., tokens_written: _Optional[int] = ..., seconds: _Optional[float] = ..., plan: _Optional[str] = ..., left_out: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class InviteRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class InviteReply(_message.Message):
+    __slots__ = ("line",)
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    line: str
+    def __init__(self, line: _Optional[str] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
     __slots__ = ()

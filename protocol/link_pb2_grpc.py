@@ -476,6 +476,11 @@ class OperatorStub:
                 request_serializer=renga_dot_protocol_dot_link__pb2.WatchRequest.SerializeToString,
                 response_deserializer=renga_dot_protocol_dot_link__pb2.WatchEvent.FromString,
                 _registered_method=True)
+        self.Invite = channel.unary_unary(
+                '/renga.link.v1.Operator/Invite',
+                request_serializer=renga_dot_protocol_dot_link__pb2.InviteRequest.SerializeToString,
+                response_deserializer=renga_dot_protocol_dot_link__pb2.InviteReply.FromString,
+                _registered_method=True)
 
 
 class OperatorServicer:
@@ -502,6 +507,13 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Invite(self, request, context):
+        """A single-use invitation for a client, as one line. Reveals: a secret, to the operator alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -519,6 +531,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=renga_dot_protocol_dot_link__pb2.WatchRequest.FromString,
                     response_serializer=renga_dot_protocol_dot_link__pb2.WatchEvent.SerializeToString,
+            ),
+            'Invite': grpc.unary_unary_rpc_method_handler(
+                    servicer.Invite,
+                    request_deserializer=renga_dot_protocol_dot_link__pb2.InviteRequest.FromString,
+                    response_serializer=renga_dot_protocol_dot_link__pb2.InviteReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -603,6 +620,33 @@ class Operator:
             '/renga.link.v1.Operator/Watch',
             renga_dot_protocol_dot_link__pb2.WatchRequest.SerializeToString,
             renga_dot_protocol_dot_link__pb2.WatchEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Invite(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/renga.link.v1.Operator/Invite',
+            renga_dot_protocol_dot_link__pb2.InviteRequest.SerializeToString,
+            renga_dot_protocol_dot_link__pb2.InviteReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -14,7 +14,6 @@ from renga.protocol.versions import speaks
 from renga.server.access import identified, refuse
 from renga.server.identity import ServerIdentity
 
-
 OVERLAP = 24 * 3600.0  # seconds for which a client's old certificate holds beside its new one
 
 Context = grpc.aio.ServicerContext[object, object]

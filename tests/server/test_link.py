@@ -1,0 +1,252 @@
+"""Real sockets, mutual TLS, real Flower messages; small apps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from renga.client.enrolment import bootstrap_credentials, enrol
+from renga.client.policy import Policy
+from renga.errors import RengaError, UsageError
+from renga.protocol import link_pb2 as wire
+from renga.protocol.certificates import new_key, request_for
+from renga.protocol.credentials import Credentials
+from renga.protocol.flower_internals import acting_as_server
+from renga.protocol.gather import gather
+from renga.protocol.invitations import read_ticket, write_ticket
+from renga.protocol.link_pb2_grpc import LinkStub
+from renga.protocol.names import node_id
+from renga.server import identity
+from tests.server.link_world import World, world
+
+SECRET = "/home/ana/private/letters.jsonl"
+
+
+def message(name: str, x: np.ndarray, kind: str = "train.learn") -> Message:
+    content = RecordDict({"arrays": ArrayRecord({"x": Array(x)})})
+    return Message(content, node_id(name), kind, ttl=60.0, group_id="1")
+
+
+def vector(reply: Message) -> np.ndarray:
+    return reply.content.array_records["arrays"]["x"].numpy()
+
+
+def doubling(calls: list[str] | None = None, gate: threading.Event | None = None) -> ClientApp:
+    app = ClientApp()
+
+    @app.train("learn")
+    def learn(asked: Message, context: Context) -> Message:
+        if calls is not None:
+            calls.append(str(context.node_config["name"]))
+        if gate is not None:
+            gate.wait(20)
+        doubled = ArrayRecord({"x": Array(2 * vector(asked))})
+        return Message(RecordDict({"arrays": doubled}), reply_to=asked)
+
+    @app.train("exchange")
+    def exchange(asked: Message, context: Context) -> Message:
+        raise FileNotFoundError(SECRET)
+
+    return app
+
+
+@pytest.fixture
+def here(tmp_path: Path):
+    with world(tmp_path) as made, acting_as_server(1):
+        yield made
+
+
+def ask(here: World, names: list[str], x: np.ndarray, kind: str = "train.learn", seconds: float = 20.0):
+    return gather(
+        here.post.grid, [message(name, x, kind) for name in names], deadline=seconds, quorum=len(names)
+    )
+
+
+def test_messages_go_out_and_replies_come_back(here: World) -> None:
+    for name in ("ada", "bo"):
+        here.attach(here.link(name, doubling()))
+    got = ask(here, ["ada", "bo"], np.arange(5.0))
+    assert not got.errors and not got.pending
+    assert [vector(reply).tolist() for reply in got.replies.values()] == [[0.0, 2.0, 4.0, 6.0, 8.0]] * 2
+    assert min(here.post.grid.traffic["ada"]) > 100
+    kept = list((here.folder / "server" / "blobs").iterdir())
+    assert kept == []  # nothing is left lying about
+    ledger = [json.loads(line) for line in (here.folder / "ada" / "ledger.jsonl").read_text().splitlines()]
+    assert [entry["kind"] for entry in ledger] == ["train.learn"]
+    assert ledger[0]["bytes"] == here.post.grid.traffic["ada"][1] and ledger[0]["round"] == 1
+
+
+def test_what_is_large_goes_in_parts(here: World) -> None:
+    here.attach(here.link("ada", doubling()))
+    x = np.random.default_rng(0).normal(size=1_000_003)
+    got = ask(here, ["ada"], x)
+    assert np.array_equal(vector(got.replies[node_id("ada")]), 2 * x)
+
+
+def test_a_failing_client_says_nothing_of_its_own(here: World) -> None:
+    here.attach(here.link("ada", doubling()))
+    got = ask(here, ["ada"], np.zeros(1), "train.exchange")
+    assert "failed" in got.errors[node_id("ada")] and SECRET not in got.errors[node_id("ada")]
+
+
+def test_what_the_policy_withholds_does_not_leave(here: World) -> None:
+    calls: list[str] = []
+    link = here.link("ada", doubling(calls), policy=Policy(learn=False))
+    here.attach(link)
+    got = ask(here, ["ada"], np.zeros(1))
+    assert "policy" in got.errors[node_id("ada")]
+    assert not (here.folder / "ada" / "ledger.jsonl").exists()
+    assert here.post.grid.traffic["ada"][1] == 0
+
+
+def test_a_server_that_went_away_gets_the_reply_and_the_work_is_done_once(here: World) -> None:
+    calls: list[str] = []
+    gate = threading.Event()
+    here.attach(here.link("ada", doubling(calls, gate)))
+    (id,) = here.post.grid.push_messages([message("ada", np.ones(3))])
+    here.wait_for(lambda: calls)
+    here.loop.do(_cut(here))  # every stream breaks; the server's state lives on
+    gate.set()
+    here.wait_for(lambda: "ada" in here.post.attached())
+    found: list[Message] = []
+    here.wait_for(lambda: found.extend(here.post.grid.pull_messages([id])) or found)
+    assert vector(found[0]).tolist() == [2.0, 2.0, 2.0]
+    assert calls == ["ada"]
+
+
+async def _cut(here: World) -> None:
+    from renga.server.service import LinkService, listen
+
+    await here.server.stop(0)
+    here.server, _ = await listen(here.who, LinkService(here.who, here.post), "localhost", here.port)
+
+
+def test_two_processes_under_one_name_are_not_both_here(here: World) -> None:
+    credentials = here.enrolled("ada")
+    here.attach(here.link("ada", doubling(), credentials))
+    states: list[str] = []
+    second = here.link("ada", doubling(), credentials)
+    second.on_state = states.append
+    future = here.loop.start(second.stay())
+    here.wait_for(lambda: any("attached already" in state for state in states))
+    future.cancel()
+    assert ask(here, ["ada"], np.ones(1)).replies
+
+
+def test_a_client_that_crashed_comes_back_at_once(here: World) -> None:
+    credentials = here.enrolled("ada")
+    here.attach(here.link("ada", doubling(), credentials))
+    here.detach("ada")
+    started = time.monotonic()
+    here.attach(here.link("ada", doubling(), credentials))
+    assert time.monotonic() - started < 5
+    assert ask(here, ["ada"], np.ones(1)).replies
+
+
+class TestWhoMayCome:
+    def test_an_invitation_is_good_once(self, here: World) -> None:
+        ticket = read_ticket(write_ticket(here.invite("ada")))
+        here.loop.do(enrol(ticket, here.folder / "ada"))
+        with pytest.raises(UsageError, match="used already"):
+            here.loop.do(enrol(ticket, here.folder / "thief"))
+
+    def test_an_enrolment_that_was_cut_is_gone_on_with(self, here: World, monkeypatch) -> None:
+        ticket = here.invite("ada")
+        monkeypatch.setattr("renga.client.enrolment.save_credentials", _crash)
+        with pytest.raises(RuntimeError):
+            here.loop.do(enrol(ticket, here.folder / "ada"))
+        monkeypatch.undo()
+        assert here.loop.do(enrol(ticket, here.folder / "ada")).identity.name == "ada"
+
+    def test_an_invitation_is_for_one_name(self, here: World) -> None:
+        from dataclasses import replace
+
+        with pytest.raises(UsageError, match="another client"):
+            here.loop.do(enrol(replace(here.invite("ada"), name="bo"), here.folder / "bo"))
+
+    def test_an_expired_one_is_refused_on_both_sides(self, here: World) -> None:
+        ticket = here.who.invite("ada", here.address, hours=-0.05)
+        with pytest.raises(UsageError, match="expired"):
+            here.loop.do(enrol(ticket, here.folder / "ada"))
+
+    def test_it_opens_enrol_and_nothing_else(self, here: World) -> None:
+        bootstrap = bootstrap_credentials(here.invite("ada"))
+        code = here.loop.do(_first_frame(bootstrap, here.address))
+        assert code == grpc.StatusCode.PERMISSION_DENIED
+
+    def test_a_name_that_is_taken_is_not_invited_again(self, here: World) -> None:
+        here.enrolled("ada")
+        with pytest.raises(UsageError, match="enrolled already"):
+            here.invite("ada")
+        here.who.registry.revoke("ada")
+        here.invite("ada")
+
+    def test_a_revoked_client_is_out_at_once(self, here: World) -> None:
+        credentials = here.enrolled("ada")
+        here.who.registry.revoke("ada")
+        assert here.loop.do(_first_frame(credentials, here.address)) == grpc.StatusCode.UNAUTHENTICATED
+        with pytest.raises(UsageError, match="revoked"):
+            here.loop.do(here.link("ada", doubling(), credentials).stay())
+
+    def test_a_certificate_of_another_federation_is_refused(self, here: World, tmp_path: Path) -> None:
+        other = identity.create(tmp_path / "other", "localhost:1", ["localhost"])
+        key = new_key()
+        stranger = Credentials(here.who.authority.certificate, other.certify(key.public_key(), "ada"), key)
+        assert here.loop.do(_first_frame(stranger, here.address)) == grpc.StatusCode.UNAVAILABLE
+
+    def test_a_server_of_another_federation_is_not_spoken_to(self, here: World, tmp_path: Path) -> None:
+        other = identity.create(tmp_path / "other", "localhost:1", ["localhost"])
+        with pytest.raises(RengaError, match="certificate|reached"):
+            here.loop.do(enrol(other.invite("ada", here.address), here.folder / "ada"))
+
+    def test_a_certificate_renewed_leaves_the_old_one_a_while(self, here: World) -> None:
+        old = here.enrolled("ada")
+        new = here.loop.do(_renewed(old, here.address))
+        assert new.certificate != old.certificate
+        for credentials in (old, new):
+            here.attach(here.link("ada", doubling(), credentials))
+            assert ask(here, ["ada"], np.ones(1)).replies
+            here.detach("ada")
+
+
+def _crash(*_: object) -> None:
+    raise RuntimeError
+
+
+async def _first_frame(credentials: Credentials, address: str) -> grpc.StatusCode:
+    async with credentials.channel(address) as channel:
+        call = LinkStub(channel).Attach()
+        try:
+            await call.write(wire.ClientFrame(hello=wire.Hello(protocol=1, nonce=bytes(16))))
+            await asyncio.wait_for(call.read(), 10)
+        except grpc.aio.AioRpcError as error:
+            return error.code()
+        return grpc.StatusCode.OK if not call.done() else await call.code()
+
+
+async def _renewed(old: Credentials, address: str) -> Credentials:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from renga.protocol.signing import ENROL
+
+    key, signing = new_key(), Ed25519PrivateKey.generate()
+    request = request_for(key, "ada")
+    async with old.channel(address) as channel:
+        reply = await LinkStub(channel).Renew(
+            wire.RenewRequest(
+                certificate_request=request,
+                signing_key=signing.public_key().public_bytes_raw(),
+                signing_proof=signing.sign(ENROL + request),
+            )
+        )
+    return Credentials(old.authority, x509.load_der_x509_certificate(reply.certificate), key, signing)
