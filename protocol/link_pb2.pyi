@@ -97,7 +97,7 @@ class Hello(_message.Message):
     def __init__(self, protocol: _Optional[int] = ..., software: _Optional[str] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., nonce: _Optional[bytes] = ..., base: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("protocol", "software", "federation", "session", "nonce", "signature", "last")
+    __slots__ = ("protocol", "software", "federation", "session", "nonce", "signature", "last", "transfer")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     FEDERATION_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +105,7 @@ class Welcome(_message.Message):
     NONCE_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     software: str
     federation: str
@@ -112,7 +113,8 @@ class Welcome(_message.Message):
     nonce: bytes
     signature: bytes
     last: Published
-    def __init__(self, protocol: _Optional[int] = ..., software: _Optional[str] = ..., federation: _Optional[str] = ..., session: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., last: _Optional[_Union[Published, _Mapping]] = ...) -> None: ...
+    transfer: bytes
+    def __init__(self, protocol: _Optional[int] = ..., software: _Optional[str] = ..., federation: _Optional[str] = ..., session: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., last: _Optional[_Union[Published, _Mapping]] = ..., transfer: _Optional[bytes] = ...) -> None: ...
 
 class FlowerMessage(_message.Message):
     __slots__ = ("id", "kind", "digest", "size", "deadline", "manifest", "signature", "error")
@@ -214,18 +216,22 @@ class DescribeRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class DescribeReply(_message.Message):
-    __slots__ = ("protocol", "software", "models", "plans", "limits")
+    __slots__ = ("protocol", "software", "models", "plans", "limits", "transfer", "transfer_size")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     PLANS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_SIZE_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     software: str
     models: _containers.RepeatedCompositeFieldContainer[Model]
     plans: _containers.RepeatedScalarFieldContainer[str]
     limits: Limits
-    def __init__(self, protocol: _Optional[int] = ..., software: _Optional[str] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., plans: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+    transfer: bytes
+    transfer_size: int
+    def __init__(self, protocol: _Optional[int] = ..., software: _Optional[str] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., plans: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., transfer: _Optional[bytes] = ..., transfer_size: _Optional[int] = ...) -> None: ...
 
 class Model(_message.Message):
     __slots__ = ("name", "reference", "base", "vocabulary", "vocabulary_size", "wants")

@@ -50,8 +50,11 @@ class Post:
     Everything but `attached`, `offer` and `withdraw` runs in the event loop it was made in.
     """
 
-    def __init__(self, who: ServerIdentity, blobs: BlobStore) -> None:
+    def __init__(self, who: ServerIdentity, blobs: BlobStore, transfer: str = "") -> None:
+        """`transfer`: sha256 of the blob with the public texts, which every client may fetch."""
         self.grid = LinkGrid(self, blobs)
+        self.transfer = transfer
+        self.transfer_size = blobs.size(transfer) if transfer else 0
         self._who = who
         self._blobs = blobs
         self._loop = asyncio.get_running_loop()
@@ -140,7 +143,8 @@ class Post:
     async def get(self, name: str, request: wire.GetRequest, context: Context) -> AsyncIterator[wire.GetPart]:
         """Give a client a blob that is on its way to it."""
         digest = request.digest.hex()
-        if digest not in {parcel.digest for parcel in self._waiting.get(name, {}).values()}:
+        mine = {parcel.digest for parcel in self._waiting.get(name, {}).values()} | {self.transfer}
+        if digest not in mine:
             await refuse(context, grpc.StatusCode.NOT_FOUND, "there is no such blob for this client")
         size = self._blobs.size(digest)
         start = int(getattr(request, "from"))
@@ -199,6 +203,7 @@ class Post:
                 session=attachment.session,
                 nonce=nonce,
                 signature=self._who.credentials.signing.sign(WELCOME + nonce + attachment.session),
+                transfer=bytes.fromhex(self.transfer),
             )
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
@@ -12,6 +12,7 @@ from renga.protocol import link_pb2 as wire
 from renga.protocol.certificates import Role
 from renga.protocol.credentials import SERVER_OPTIONS
 from renga.protocol.link_pb2_grpc import LinkServicer, add_LinkServicer_to_server
+from renga.protocol.versions import PROTOCOL, software
 from renga.server.access import identified
 from renga.server.enrolment import enrol, renew
 from renga.server.identity import ServerIdentity
@@ -25,15 +26,26 @@ CLIENTS = frozenset({Role.CLIENT})
 class LinkService(LinkServicer):  # type: ignore[misc]
     """`renga.link.v1.Link`."""
 
-    def __init__(self, who: ServerIdentity, post: Post) -> None:
+    def __init__(self, who: ServerIdentity, post: Post, models: Sequence[wire.Model] = ()) -> None:
         self._who = who
         self._post = post
+        self._models = models
 
     async def Enrol(self, request: wire.EnrolRequest, context: Context) -> wire.EnrolReply:
         return await enrol(self._who, request, context)
 
     async def Renew(self, request: wire.RenewRequest, context: Context) -> wire.EnrolReply:
         return await renew(self._who, request, context)
+
+    async def Describe(self, request: wire.DescribeRequest, context: Context) -> wire.DescribeReply:
+        await identified(context, self._who.registry)
+        return wire.DescribeReply(
+            protocol=PROTOCOL,
+            software=software(),
+            models=self._models,
+            transfer=bytes.fromhex(self._post.transfer),
+            transfer_size=self._post.transfer_size,
+        )
 
     async def Attach(
         self, frames: AsyncIterator[wire.ClientFrame], context: Context

@@ -67,14 +67,15 @@ class Told:
 class Federation(Strategy):
     """Clients and a host that learn from each other (see `server/round.py`).
 
-    clients: names to wait for. transfer: the public set, the same on all sides, with its fingerprint.
+    clients: names of those who should take part, asked before every round: who comes late joins the next.
+    transfer: the public set, the same on all sides, with its fingerprint.
     slice_size: texts per round, 0 for all. vocabulary_of: the vocabulary of a described client.
     """
 
     def __init__(
         self,
         *,
-        clients: Sequence[str],
+        clients: Callable[[], Sequence[str]],
         rounds: int,
         seed: int,
         transfer: Sequence[Example],
@@ -87,7 +88,8 @@ class Federation(Strategy):
         state: ServerState,
         listen: Callable[[Told], None] | None = None,
     ) -> None:
-        self._clients = sorted(clients)
+        self._clients = clients
+        self._described: dict[str, Description] = {}
         self._rounds = rounds
         self._seed = seed
         self._transfer = transfer
@@ -104,7 +106,7 @@ class Federation(Strategy):
     def summary(self) -> None:
         """Log what this federation is."""
         log.info(
-            "%d clients, %d rounds, %d public texts", len(self._clients), self._rounds, len(self._transfer)
+            "%d clients, %d rounds, %d public texts", len(self._clients()), self._rounds, len(self._transfer)
         )
 
     def start(
@@ -125,8 +127,8 @@ class Federation(Strategy):
         standing = self._state.standing()
         self._host.adapter = standing.host
         if standing.round < self._rounds:
-            described, silent = self._describe(grid)
             for round in range(standing.round + 1, self._rounds + 1):
+                described, silent = self._describe(grid)
                 self._listen(Told("round", round, {}))
                 plan = self._plan(round, standing, described)
                 outcome, host = self._play(grid, plan)
@@ -140,13 +142,54 @@ class Federation(Strategy):
         return Result()
 
     def _describe(self, grid: Grid) -> tuple[dict[str, Description], dict[str, str]]:
-        """Who is there; and who can't take part, with the reason."""
-        nodes = wait_for_nodes(grid, self._clients, timeout=self._timing.deadline)
+        """Who takes part in the next round; and who can't, with the reason.
+
+        Only those who have not said yet who they are are asked, so that a fixed set costs one question.
+        """
+        names = sorted(self._clients())
+        present = set(self._present(grid, names))
+        silent = {name: "is not here" for name in names if name not in present}
+        new = [name for name in names if name in present and name not in self._described]
+        if new:
+            silent |= self._ask_who(grid, new)
+        described = {name: who for name, who in self._described.items() if name in names}
+        for name, reason in misfits(described).items():
+            silent[name] = reason
+            del described[name]
+        for name, reason in silent.items():
+            log.info("%s can't take part: %s", name, reason)
+        described = {name: who for name, who in described.items() if name not in silent}
+        if len(described) < self._settings.quorum:
+            raise RengaError(
+                f"{len(described)} of {len(names)} clients can take part, "
+                f"{self._settings.quorum} are needed: "
+                + "; ".join(f"{name}: {reason}" for name, reason in silent.items())
+            )
+        return described, silent
+
+    def _present(self, grid: Grid, names: Sequence[str]) -> list[str]:
+        """Those of `names` that are connected: all, or once the deadline is over as many as the quorum."""
+        try:
+            wait_for_nodes(grid, names, timeout=self._timing.grace)
+        except RengaError:
+            wait_for_nodes(grid, min(self._settings.quorum, len(names)), timeout=self._timing.deadline)
+        there = set(grid.get_node_ids())
+        return [name for name in names if node_id(name) in there]
+
+    def _ask_who(self, grid: Grid, names: Sequence[str]) -> dict[str, str]:
+        """Ask clients who they are, and remember what they say; why others were not believed."""
         empty = np.zeros(0, np.uint8)
-        requests = [sealed("describe", empty, node, round=0, ttl=self._timing.deadline * 2) for node in nodes]
-        gathered = gather(grid, requests, deadline=self._timing.deadline, quorum=len(nodes))
-        described, silent = {}, {}
-        for name in self._clients:
+        ttl = self._timing.deadline * 2
+        requests = [sealed("describe", empty, node_id(name), round=0, ttl=ttl) for name in names]
+        gathered = gather(
+            grid,
+            requests,
+            deadline=self._timing.deadline,
+            quorum=min(self._settings.quorum, len(names)),
+            grace=self._timing.grace,
+        )
+        silent: dict[str, str] = {}
+        for name in names:
             node = node_id(name)
             if node not in gathered.replies:
                 silent[name] = gathered.errors.get(node, "did not say who it is in time")
@@ -159,21 +202,10 @@ class Federation(Strategy):
                     raise RefusedPayload("holds another transfer set than the server")
                 if self._vocabulary_of(who).fingerprint != who.vocabulary:
                     raise RefusedPayload(f"its vocabulary is not that of {who.model}")
-                described[name] = who
+                self._described[name] = who
             except RengaError as error:
                 silent[name] = error.message
-        for name, reason in misfits(described).items():
-            silent[name] = reason
-            del described[name]
-        for name, reason in silent.items():
-            log.info("%s can't take part: %s", name, reason)
-        if len(described) < self._settings.quorum:
-            raise RengaError(
-                f"{len(described)} of {len(self._clients)} clients can take part, "
-                f"{self._settings.quorum} are needed: "
-                + "; ".join(f"{name}: {reason}" for name, reason in silent.items())
-            )
-        return described, silent
+        return silent
 
     def _plan(self, round: int, standing: Standing, described: Mapping[str, Description]) -> Plan:
         return Plan(

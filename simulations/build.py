@@ -190,7 +190,7 @@ def build_federation(
     transfer, round = config.transfer, config.round
     names: Sequence[str] = [client.name for client in config.clients]
     return Federation(
-        clients=names,
+        clients=lambda: names,
         rounds=config.rounds,
         seed=config.seed,
         transfer=texts.transfer,

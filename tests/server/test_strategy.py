@@ -69,7 +69,7 @@ def test_who_can_not_take_part_is_told_by_name_with_a_reason(tmp_path: Path) -> 
         return cast(Member, members[str(context.node_config["name"])])
 
     federation = Federation(
-        clients=list(CLAIMS),
+        clients=lambda: list(CLAIMS),
         rounds=1,
         seed=1,
         transfer=TRANSFER,

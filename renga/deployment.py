@@ -1,0 +1,129 @@
+"""The configs of `renga serve` and `renga join`: TOML, environment variables over it, options over both.
+
+`RENGA_SERVER__LISTEN__PORT=9500` sets `port` in `[listen]` of a server; `RENGA_CLIENT__…` does the same for a
+client. `--print-config` shows what holds.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, ValidationError
+
+from renga.config import ConfigPath, Count, Edge, Host, Name, Reference, Round, Section, Transfer, read_toml
+from renga.errors import UsageError, did_you_mean
+
+Port = Annotated[int, Field(strict=True, ge=0, le=65535)]
+
+
+class Listen(Section):
+    """Where a server can be reached."""
+
+    host: Annotated[str, Field(strict=True, min_length=1)] = Field(
+        "0.0.0.0", description="address to listen on"
+    )
+    port: Port = Field(9443, description="port; 0: any free one")
+    names: tuple[str, ...] = Field(
+        (), description="names and addresses by which clients reach it; the first stands in invitations"
+    )
+
+
+class ServerConfig(Section):
+    """A coordinating server."""
+
+    seed: Count = Field(7, description="of slices and first adapters")
+    listen: Listen = Field(default_factory=Listen)
+    host: Host = Field(description="the host model, as in docs/config.md")
+    edge_models: tuple[Reference, ...] = Field(
+        ("SmolLM2-135M-Instruct", "gemma-3-270m"),
+        description="edge models that clients may bring: the server reads their tokenizers",
+    )
+    transfer: Transfer = Field(default_factory=Transfer, description="as in docs/config.md")
+    round: Round = Field(default_factory=Round, description="as in docs/config.md")
+    clients: tuple[Name, ...] = Field((), description="who takes part; empty: whoever is attached")
+
+
+class ClientConfig(Section):
+    """A client on an edge device."""
+
+    seed: Count = Field(7, description="of which private texts are set apart to judge by")
+    data: ConfigPath | None = Field(None, description="private training text, JSONL; none: it only asks")
+    weight: Annotated[float, Field(strict=True, ge=0)] = Field(
+        0.0, description="share in the merge; 0: its number of texts"
+    )
+    edge: Edge = Field(description="the edge model and what it spends, as in docs/config.md")
+
+
+Model = TypeVar("Model", ServerConfig, ClientConfig)
+
+
+def read_deployment(
+    kind: type[Model],
+    path: Path | None,
+    options: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+) -> Model:
+    """The config that holds: `path`, then the environment, then `options` ("listen.port" -> value or None).
+
+    Raises UsageError for what is wrong, naming the file, variable or key.
+    """
+    data: dict[str, Any] = read_toml(path)[1] if path else {}
+    prefix = "RENGA_SERVER__" if kind is ServerConfig else "RENGA_CLIENT__"
+    for name, text in sorted((os.environ if environment is None else environment).items()):
+        if name.startswith(prefix):
+            _set(data, name.removeprefix(prefix).lower().split("__"), _value(text))
+    for key, value in options.items():
+        if value is not None:
+            _set(data, key.split("."), value)
+    try:
+        folder = path.parent if path else Path()
+        return kind.model_validate(data, context={"folder": folder})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = [*kind.model_fields, *(f"{first['loc'][0]}.{k}" for k in _fields(kind, first["loc"][0]))]
+            raise UsageError(f"unknown key {where!r}", hint=did_you_mean(where, known)) from None
+        if first["type"] == "missing":
+            flag = {"host": "--model", "edge": "--model"}.get(where.split(".")[0], "")
+            raise UsageError(f"missing {where!r}", hint=f"give {flag} REF" if flag else "") from None
+        raise UsageError(f"{where} = {first['input']!r}: {first['msg'].lower()}") from None
+
+
+def shown(config: Section) -> str:
+    """A config as TOML, as it would be written to say the same."""
+    import tomli_w
+
+    return tomli_w.dumps(_without_none(config.model_dump(mode="json")))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(part) for key, part in value.items() if part is not None}
+    return value
+
+
+def _fields(kind: type[Section], section: int | str) -> list[str]:
+    field = kind.model_fields.get(str(section))
+    inner = field.annotation if field else None
+    return list(inner.model_fields) if isinstance(inner, type) and issubclass(inner, Section) else []
+
+
+def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
+    for part in path[:-1]:
+        data = data.setdefault(part, {})
+        if not isinstance(data, dict):
+            raise UsageError(f"{part!r} is no table")
+    data[path[-1]] = value
+
+
+def _value(text: str) -> Any:
+    """What a variable says: TOML where it is TOML (numbers, true, lists), else the text itself."""
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,250 @@
+"""`renga serve`: from a config and a state folder to a running server."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import ipaddress
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from renga.deployment import ServerConfig, shown
+from renga.errors import RefusedPayload, RengaError, UsageError
+from renga.models.data import read_jsonl, split
+from renga.models.example import Example
+from renga.models.references import load_tokenizer
+from renga.models.seeds import derived
+from renga.models.template import Template
+from renga.models.vocabulary import Vocabulary
+from renga.models.weights import SharedWeights
+from renga.protocol import link_pb2 as wire
+from renga.protocol import transfer_set
+from renga.protocol.blobs import BlobStore
+from renga.protocol.link_pb2_grpc import add_OperatorServicer_to_server
+from renga.protocol.messages import Description
+from renga.server import identity
+from renga.server.daemon import Coordinator, OperatorService, dismiss_revoked
+from renga.server.host import Host, HostSettings
+from renga.server.link import Post
+from renga.server.round import Settings
+from renga.server.service import LinkService, listen
+from renga.server.state import ServerState
+from renga.server.strategy import Federation, Timing, Told
+
+log = logging.getLogger("renga.server")
+
+VALIDATION_SHARE, VALIDATION_LIMIT = 0.125, 32
+FORMAT = 1
+DRAIN_SECONDS = 5.0
+
+
+def serve(config: ServerConfig, folder: Path, *, dev: bool, tell: Callable[[str], None]) -> None:
+    """Serve until told to stop (Ctrl-C, SIGTERM). Raises UsageError, RengaError."""
+    if dev and not _loopback(config.listen.host):
+        raise UsageError("--dev enrols whoever asks, so it listens on loopback only", hint="leave --host out")
+    with _held(folder):
+        asyncio.run(_serve(config, folder, dev=dev, tell=tell))
+
+
+def public_address(config: ServerConfig, port: int) -> str:
+    """Where clients find the server, as invitations say it."""
+    named = config.listen.names[0] if config.listen.names else ""
+    anywhere = config.listen.host in ("0.0.0.0", "::")
+    host = named or (socket.gethostname() if anywhere else config.listen.host)
+    return f"{host}:{port}"
+
+
+async def _serve(config: ServerConfig, folder: Path, *, dev: bool, tell: Callable[[str], None]) -> None:
+    transfer, validation = _public_texts(config)
+    hosts = [*config.listen.names, socket.gethostname(), "localhost", "127.0.0.1", "::1"]
+    if not identity.exists(folder):
+        identity.create(folder, public_address(config, config.listen.port), hosts)
+        tell(f"a new federation; its keys and the operator's token are in {folder}")
+    who = identity.load(folder)
+    tell(f"loading {config.host.model}")
+    weights = await asyncio.to_thread(SharedWeights.load, config.host.model)
+    blobs = BlobStore(folder / "blobs")
+    digest, _ = blobs.add([transfer_set.packed(_lines(transfer))])
+    post = Post(who, blobs, digest)
+    state = ServerState(folder)
+    host = _host(config, weights, validation)
+    host.adapter = state.standing().host
+    build = _build(config, transfer, host, state)
+    coordinator = Coordinator(who, post, state, build, config.clients)
+    server, port = await listen(
+        who, LinkService(who, post, [_described(weights)]), config.listen.host, config.listen.port
+    )
+    address = public_address(config, port)
+    add_OperatorServicer_to_server(OperatorService(who, coordinator, address), server)  # type: ignore[no-untyped-call]
+    watcher = asyncio.create_task(dismiss_revoked(who, post))
+    (folder / "address").write_text(f"{_reachable(config.listen.host)}:{port}\n")
+    if dev:
+        dev_token(port).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        dev_token(port).write_bytes((folder / "operator.token").read_bytes())
+        dev_token(port).chmod(0o600)
+    tell(f"serving {config.host.model} on {address}; federation {who.federation[:8]}")
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        await stop.wait()
+    finally:
+        watcher.cancel()
+        tell("stopping")
+        await post.close("the server stops", 5.0)
+        await server.stop(DRAIN_SECONDS)
+        if dev:
+            dev_token(port).unlink(missing_ok=True)
+
+
+def dev_token(port: int) -> Path:
+    """Where a server in `--dev` leaves the operator's token for clients of the same user."""
+    base = Path(os.environ.get("XDG_RUNTIME_DIR") or Path.home() / ".cache")
+    return base / "renga-dev" / f"{port}.token"
+
+
+def _public_texts(config: ServerConfig) -> tuple[list[Example], list[Example]]:
+    transfer = [example for path in config.transfer.data for example in read_jsonl(path)]
+    validation = [e for path in config.transfer.validation for e in read_jsonl(path) if e.response]
+    labelled = [example for example in transfer if example.response is not None]
+    if not validation and labelled:
+        share = min(VALIDATION_SHARE, VALIDATION_LIMIT / len(labelled))
+        _, validation = split(labelled, share, config.seed)
+        apart = {example.prompt for example in validation}
+        transfer = [example for example in transfer if example.prompt not in apart]
+    return transfer, validation
+
+
+def _lines(examples: Sequence[Example]) -> list[transfer_set.Line]:
+    return [(e.prompt, e.response, list(e.choices), e.domain) for e in examples]
+
+
+def _host(config: ServerConfig, weights: SharedWeights, validation: Sequence[Example]) -> Host:
+    host, transfer = config.host, config.transfer
+    return Host(
+        weights=weights,
+        settings=HostSettings(
+            rank=host.rank,
+            alpha=host.alpha,
+            modules=host.modules,
+            rate=host.learning_rate,
+            tokens=host.tokens,
+            batch=host.batch,
+            distillation=transfer.weight,
+            temperature=transfer.temperature,
+            tolerance=config.round.tolerance,
+            top_k=transfer.top_k,
+            floor=transfer.floor,
+        ),
+        validation=validation,
+        seed=derived(config.seed, "first", "host"),
+    )
+
+
+def _build(
+    config: ServerConfig, transfer: Sequence[Example], host: Host, state: ServerState
+) -> Callable[[Callable[[], Sequence[str]], int, Callable[[Told], None]], Federation]:
+    vocabularies = _Vocabularies(config.edge_models, host.weights)
+
+    def build(names: Callable[[], Sequence[str]], rounds: int, told: Callable[[Told], None]) -> Federation:
+        share, round = config.transfer, config.round
+        return Federation(
+            clients=names,
+            rounds=rounds,
+            seed=config.seed,
+            transfer=transfer,
+            transfer_fingerprint=transfer_set.fingerprint(_lines(transfer)),
+            slice_size=share.slice,
+            settings=Settings(
+                quorum=round.quorum or max(1, len(names()) - 1),
+                top_k=share.top_k,
+                floor=share.floor,
+                distillation=share.weight,
+                temperature=share.temperature,
+                agreement=share.agreement,
+                answer_tokens=share.answer_tokens,
+                rank=round.rank,
+                tolerance=round.tolerance,
+            ),
+            timing=Timing(round.deadline, round.grace),
+            host=host,
+            vocabulary_of=vocabularies.of,
+            state=state,
+            listen=told,
+        )
+
+    return build
+
+
+def _described(weights: SharedWeights) -> wire.Model:
+    return wire.Model(
+        name="host",
+        reference=weights.reference,
+        base=weights.fingerprint,
+        vocabulary=weights.vocabulary.fingerprint,
+        vocabulary_size=weights.vocabulary.size,
+    )
+
+
+class _Vocabularies:
+    """Vocabularies of the edge models that this server knows; a client's word loads nothing else."""
+
+    def __init__(self, references: Sequence[str], host: SharedWeights) -> None:
+        self._references = frozenset(references)
+        self._known = {host.reference: host.vocabulary}
+
+    def of(self, who: Description) -> Vocabulary:
+        if who.model not in self._known:
+            if who.model not in self._references:
+                raise RefusedPayload(f"brings {who.model!r}, which is not among the server's edge_models")
+            tokenizer = load_tokenizer(who.model)
+            self._known[who.model] = Vocabulary(tokenizer, Template.of_tokenizer(tokenizer).end)
+        return self._known[who.model]
+
+
+class _held:
+    """The state folder, held by one server at a time, and of a version this one can read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> None:
+        folder = self._folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = open(folder / ".lock", "w")
+        except OSError as error:
+            raise RengaError(f"can't write in {folder}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"{folder} is in use by another server", hint="choose another --state") from None
+        about = folder / "format.json"
+        if about.exists():
+            found = json.loads(about.read_text() or "{}").get("format")
+            if found != FORMAT:
+                raise UsageError(f"{folder} was written by another version of renga (format {found})")
+        else:
+            about.write_text(json.dumps({"format": FORMAT}))
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.close()
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
+
+
+__all__ = ["dev_token", "public_address", "serve", "shown"]
