@@ -31,9 +31,9 @@ DEFAULT_PORT = 9443
 def add_to(app: typer.Typer) -> None:
     """Put these commands into the `renga` command."""
     app.command(epilog="Example: renga serve --model gemma-3-270m --transfer public.jsonl")(serve)
-    app.command(epilog="Example: renga join localhost --dev --model SmolLM2-135M-Instruct --data a.jsonl")(
-        join
-    )
+    app.command(
+        epilog="Example: renga join grpcs://server:9443 --invite LINE --model REF --data private.jsonl"
+    )(join)
     app.command(epilog="Example: renga train --rounds 10")(train)
     app.command(epilog="Example: renga status --json")(status)
     app.command(epilog="Example: renga ledger --client-state client")(ledger)
@@ -57,7 +57,7 @@ def serve(
 ) -> None:
     """Start the coordinating server of a federation.
 
-    The first start makes a certificate authority, the server's keys and an operator's token in the state folder.
+    The first start makes a certificate authority, keys and an operator's token in the state folder.
     """
     from renga.deployment import ServerConfig, read_deployment, shown
 

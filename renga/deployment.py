@@ -58,7 +58,7 @@ class ClientConfig(Section):
     edge: Edge = Field(description="the edge model and what it spends, as in docs/config.md")
 
 
-Model = TypeVar("Model", ServerConfig, ClientConfig)
+Model = TypeVar("Model", bound=Section)
 
 
 def read_deployment(

@@ -173,7 +173,7 @@ class Coordinator:
         temporary.replace(self._goal)
 
 
-class OperatorService(OperatorServicer):  # type: ignore[misc]
+class OperatorService(OperatorServicer):
     """`renga.link.v1.Operator`. `address`: where invitations say the server is."""
 
     def __init__(self, who: ServerIdentity, coordinator: Coordinator, address: str) -> None:

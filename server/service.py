@@ -23,7 +23,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 CLIENTS = frozenset({Role.CLIENT})
 
 
-class LinkService(LinkServicer):  # type: ignore[misc]
+class LinkService(LinkServicer):
     """`renga.link.v1.Link`."""
 
     def __init__(self, who: ServerIdentity, post: Post, models: Sequence[wire.Model] = ()) -> None:

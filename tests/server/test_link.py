@@ -118,7 +118,12 @@ def test_a_server_that_went_away_gets_the_reply_and_the_work_is_done_once(here: 
     gate.set()
     here.wait_for(lambda: "ada" in here.post.attached())
     found: list[Message] = []
-    here.wait_for(lambda: found.extend(here.post.grid.pull_messages([id])) or found)
+
+    def pulled() -> bool:
+        found.extend(here.post.grid.pull_messages([id]))
+        return bool(found)
+
+    here.wait_for(pulled)
     assert vector(found[0]).tolist() == [2.0, 2.0, 2.0]
     assert calls == ["ada"]
 
