@@ -63,10 +63,10 @@ class Here:
         self.running: dict[str, subprocess.Popen[str]] = {}
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[str]:
-        log = open(self.folder / f"{name}.log", "a")  # noqa: SIM115 - the process holds it
-        process = subprocess.Popen(
-            [*RENGA, *arguments], cwd=self.folder, env=self.environment, stdout=log, stderr=log, text=True
-        )
+        with open(self.folder / f"{name}.log", "a") as log:
+            process = subprocess.Popen(
+                [*RENGA, *arguments], cwd=self.folder, env=self.environment, stdout=log, stderr=log, text=True
+            )
         self.running[name] = process
         return process
 
