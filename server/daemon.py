@@ -121,10 +121,11 @@ class Coordinator:
         run = self.run
         while run is not None:
             run.news.clear()
-            for number in range(after, len(run.events)):
-                yield number + 1, run.events[number]
-            after = max(after, len(run.events))
-            if run.over and after >= len(run.events):
+            over = run.over  # asked before the events: the last one comes before it
+            while after < len(run.events):
+                after += 1
+                yield after, run.events[after - 1]
+            if over:
                 return
             await run.news.wait()
 
