@@ -80,6 +80,8 @@ def refused(error: grpc.aio.AioRpcError, address: str) -> RengaError:
     match error.code():
         case grpc.StatusCode.PERMISSION_DENIED | grpc.StatusCode.UNAUTHENTICATED:
             return UsageError(f"{address} refuses: {details}", hint="ask the operator for a new invitation")
+        case grpc.StatusCode.FAILED_PRECONDITION:
+            return UsageError(f"{address}: {details}")
         case grpc.StatusCode.UNAVAILABLE if "certificate" in details.lower() or "ssl" in details.lower():
             return RengaError(
                 f"{address}: the certificates don't fit: {details}",

@@ -31,9 +31,9 @@ DEFAULT_PORT = 9443
 def add_to(app: typer.Typer) -> None:
     """Put these commands into the `renga` command."""
     app.command(epilog="Example: renga serve --model gemma-3-270m --transfer public.jsonl")(serve)
-    app.command(
-        epilog="Example: renga join grpcs://server:9443 --invite LINE --model REF --data a.jsonl"
-    )(join)
+    app.command(epilog="Example: renga join grpcs://server:9443 --invite LINE --model REF --data a.jsonl")(
+        join
+    )
     app.command(epilog="Example: renga train --rounds 10")(train)
     app.command(epilog="Example: renga status --json")(status)
     app.command(epilog="Example: renga ledger --client-state client")(ledger)

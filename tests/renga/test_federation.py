@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,8 +114,9 @@ class Here:
         assert done.returncode == status, done.stderr
         return done.stdout + done.stderr
 
-    def status(self) -> dict:
-        return json.loads(self.run("status", "--json"))
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.run("status", "--json"))
+        return found
 
 
 def wait_for(true: Callable[[], bool], seconds: float = 60.0) -> None:
