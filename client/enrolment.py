@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 import grpc
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -14,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from renga.errors import RengaError, UsageError
 from renga.protocol import link_pb2 as wire
 from renga.protocol.certificates import new_key, request_for
-from renga.protocol.credentials import Credentials, save_credentials
+from renga.protocol.credentials import Credentials, has_credentials, save_credentials
 from renga.protocol.failure import one_line
 from renga.protocol.invitations import Ticket
 from renga.protocol.key_files import key_pem, read_signing_key, read_tls_key, write_secret
@@ -23,6 +25,7 @@ from renga.protocol.signing import ENROL
 from renga.protocol.versions import PROTOCOL
 
 PATIENCE = 20.0  # seconds to wait for the server
+NEXT = "next"  # where renewed credentials wait until all of them are there
 
 
 def bootstrap_credentials(ticket: Ticket) -> Credentials:
@@ -62,16 +65,73 @@ async def enrol(ticket: Ticket, folder: Path, address: str = "") -> Credentials:
             )
         except grpc.aio.AioRpcError as error:
             raise refused(error, where) from None
-    credentials = Credentials(
-        x509.load_der_x509_certificate(reply.authority),
-        x509.load_der_x509_certificate(reply.certificate),
-        key,
-        signing,
-    )
+    credentials = _issued(reply, key, signing)
     write_secret(folder / "server-signing.key", reply.server_signing_key)
     save_credentials(folder, credentials)
     (folder / "request.der").unlink(missing_ok=True)
     return credentials
+
+
+def due(credentials: Credentials, now: float | None = None) -> bool:
+    """Whether less than a third of the certificate's life is left."""
+    begin = credentials.certificate.not_valid_before_utc.timestamp()
+    end = credentials.certificate.not_valid_after_utc.timestamp()
+    return (time.time() if now is None else now) > end - (end - begin) / 3
+
+
+async def renew(credentials: Credentials, folder: Path, address: str) -> Credentials:
+    """New keys and a certificate for them, asked for with the present ones, which they replace in `folder`.
+
+    Killed at any instant, the folder holds the old or the new, whole (see `settle`).
+    Raises RengaError if nobody is there or the server says no: the present ones hold on.
+    """
+    key, signing = new_key(), Ed25519PrivateKey.generate()
+    request = request_for(key, credentials.identity.name)
+    async with credentials.channel(address) as channel:
+        stub = LinkStub(channel)  # type: ignore[no-untyped-call]
+        try:
+            reply = await stub.Renew(
+                wire.RenewRequest(
+                    certificate_request=request,
+                    signing_key=signing.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw),
+                    signing_proof=signing.sign(ENROL + request),
+                ),
+                timeout=PATIENCE,
+            )
+        except grpc.aio.AioRpcError as error:
+            raise refused(error, address) from None
+    renewed = _issued(reply, key, signing)
+    if renewed.federation != credentials.federation or renewed.identity != credentials.identity:
+        raise RengaError(f"{address} gave a certificate for somebody else", hint="the present one is kept")
+    save_credentials(folder / NEXT, renewed)
+    settle(folder)
+    return renewed
+
+
+def settle(folder: Path) -> None:
+    """Put renewed credentials in place, if they are there whole; goes on where it was interrupted."""
+    waiting = folder / NEXT
+    if not has_credentials(waiting):
+        return
+    for name in ("ca.pem", "key.pem", "signing.pem", "certificate.pem"):  # last: the mark that all is there
+        if (waiting / name).exists():
+            os.replace(waiting / name, folder / name)
+
+
+def _issued(
+    reply: wire.EnrolReply, key: ec.EllipticCurvePrivateKey, signing: Ed25519PrivateKey
+) -> Credentials:
+    """Raises RengaError unless the reply holds a certificate for this very key."""
+    try:
+        authority = x509.load_der_x509_certificate(reply.authority)
+        certificate = x509.load_der_x509_certificate(reply.certificate)
+        fits = certificate.public_key() == key.public_key()
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        fits = False
+    if not fits:
+        raise RengaError("the server's certificate is not for this client's key")
+    return Credentials(authority, certificate, key, signing)
 
 
 def refused(error: grpc.aio.AioRpcError, address: str) -> RengaError:

@@ -57,9 +57,9 @@ def signed(key: Ed25519PrivateKey, manifest: Manifest) -> tuple[bytes, bytes]:
 
 def verified(key: Ed25519PublicKey, data: bytes, signature: bytes) -> Manifest:
     """What the holder of `key` stands for. Raises RefusedPayload for anything it did not sign so."""
-    check(key, MESSAGE, data, signature)
     if len(data) > LIMIT:
         raise RefusedPayload("the manifest is too long")
+    check(key, MESSAGE, data, signature)
     try:
         read = json.loads(data)
         manifest = Manifest(**read)

@@ -34,6 +34,7 @@ from renga.protocol.key_files import (
     read_tls_key,
     write_secret,
 )
+from renga.protocol.names import check_name
 from renga.server.registry import Registry
 
 INVITATION_HOURS = 24.0
@@ -53,7 +54,8 @@ class ServerIdentity:
         return self.authority.federation
 
     def invite(self, name: str, address: str, hours: float = INVITATION_HOURS) -> Ticket:
-        """A single-use invitation for a client. Raises UsageError if the name is taken."""
+        """A single-use invitation for a client. Raises UsageError if the name is taken, or won't do."""
+        check_name(name)
         key = new_key()
         certificate = issue(self.authority, key.public_key(), Identity(Role.BOOTSTRAP, name), days=hours / 24)
         self.registry.invite(name, certificate)

@@ -63,12 +63,16 @@ class Registry:
                 database.execute(statement)
 
     def invite(self, name: str, bootstrap: x509.Certificate) -> None:
-        """Note an invitation. Raises UsageError if the name is taken by a client that was not revoked."""
+        """Note an invitation; an earlier one for the same name is withdrawn.
+
+        Raises UsageError if the name is taken by a client that was not revoked.
+        """
         with self._open() as database:
             if self._current(database, name):
                 raise UsageError(
                     f"{name} is enrolled already", hint=f"renga keys revoke {name}, if it lost its keys"
                 )
+            database.execute("DELETE FROM invitations WHERE name = ? AND issued IS NULL", (name,))
             database.execute(
                 "INSERT INTO invitations (certificate, name, expires) VALUES (?, ?, ?)",
                 (fingerprint(bootstrap), name, bootstrap.not_valid_after_utc.timestamp()),
@@ -90,10 +94,12 @@ class Registry:
             invited, expires, used, issued = row
             if invited != name:
                 raise RefusedPayload("this invitation is for another client")
-            if used is not None and (used != digest or issued is None):
+            if used is not None and used != digest:
                 raise RefusedPayload("this invitation was used already")
             if expires < time.time():
                 raise RefusedPayload("this invitation has expired")
+            if issued is None and self._current(database, name):
+                raise RefusedPayload("a client of this name is enrolled already")
             database.execute(
                 "UPDATE invitations SET request = ? WHERE certificate = ?", (digest, fingerprint(bootstrap))
             )
@@ -135,7 +141,7 @@ class Registry:
         """Refuse a client from now on, and its open invitations; how many certificates that were."""
         now = time.time()
         with self._open() as database:
-            database.execute("DELETE FROM invitations WHERE name = ? AND request IS NULL", (name,))
+            database.execute("DELETE FROM invitations WHERE name = ? AND issued IS NULL", (name,))
             return database.execute(
                 "UPDATE certificates SET revoked = ? WHERE name = ? AND (revoked IS NULL OR revoked > ?)",
                 (now, name, now),
