@@ -50,7 +50,31 @@ class Scores:
     """Want the log-probability of each id fed, and nothing else."""
 
 
-Want = Full | TopK | Scores
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are picked. `temperature` 0 is greedy; `top_p` and `top_k` cut the distribution first."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_tokens: int = 128
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Want the ids that the model itself would emit, up to its first disagreement with the ids fed.
+
+    offset: bytes of the answer before the current place. silent: tokens without bytes that were emitted at
+    that offset. Both belong to the noise (see `renga.models.noise`), and count for nothing when greedy.
+    """
+
+    sampling: Sampling
+    offset: int = 0
+    silent: int = 0
+
+
+Want = Full | TopK | Scores | Verify
 
 
 @dataclass(frozen=True)
@@ -59,8 +83,10 @@ class Answer:
 
     Full: `logp` [places, vocabulary]. TopK: `logp` and `ids` [places, k], falling, with a k no larger than
     the vocabulary, and `tail` [places], the natural log of the mass of all other tokens. Scores: `scores`
-    [ids fed]. All natural logs, float32 (float64 for a float64 model). `places` is the
-    number of ids fed plus one: the current place, then the one after each id.
+    [ids fed]. Verify: `ids` [emitted], at least one: the drafts that the model agrees with, then its own
+    next token; the session has read the drafts before that token, and forgotten the rest. All natural logs,
+    float32 (float64 for a float64 model). `places` is the number of ids fed plus one: the current place,
+    then the one after each id.
     """
 
     logp: torch.Tensor | None = None
@@ -91,17 +117,6 @@ class LanguageModel(Protocol):
     def offers(self) -> frozenset[type[Want]]: ...
 
     def open(self, prompt: Prompt) -> Session: ...
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How tokens are picked. `temperature` 0 is greedy; `top_p` and `top_k` cut the distribution first."""
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    max_tokens: int = 128
-    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ import torch
 from transformers import DynamicCache
 
 from renga.models.adapter import Adapter
-from renga.models.contract import Answer, Full, Prompt, Scores, TopK, Want
+from renga.models.contract import Answer, Full, Prompt, Scores, TopK, Verify, Want
 from renga.models.meter import Meter
+from renga.models.noise import Place, verified
 from renga.models.vocabulary import Vocabulary
 from renga.models.weights import SharedWeights
 
@@ -21,7 +22,7 @@ from renga.models.weights import SharedWeights
 class LocalModel:
     """Shared base weights, worn with one adapter or none."""
 
-    offers: frozenset[type[Want]] = frozenset({Full, TopK, Scores})
+    offers: frozenset[type[Want]] = frozenset({Full, TopK, Scores, Verify})
 
     def __init__(self, weights: SharedWeights, adapter: Adapter | None = None) -> None:
         self.weights = weights
@@ -74,16 +75,11 @@ class LocalSession:
     def feed(self, ids: Sequence[int], want: Want = Full()) -> Answer:
         """Read `ids`; answer for the current place and the one after each id (see `contract.Answer`)."""
         rows = self._read(list(ids))
-        if isinstance(want, Full):
-            return Answer(logp=rows)
-        if isinstance(want, Scores):
-            return Answer(
-                scores=rows[:-1].gather(1, torch.tensor(ids, dtype=torch.long).unsqueeze(1)).squeeze(1)
-            )
-        logp, best = rows.topk(min(want.k, rows.shape[-1]), dim=-1)
-        # Summed, not 1 minus a sum: a tail below the last bits of 1 is small, but it is not nothing.
-        tail = rows.scatter(1, best, -torch.inf).logsumexp(-1)
-        return Answer(logp=logp, ids=best, tail=tail)
+        answer = answered(rows, ids, want, self._model.vocabulary)
+        if isinstance(want, Verify):
+            assert answer.ids is not None
+            self.rewind(self.length - len(ids) + len(answer.ids) - 1)
+        return answer
 
     def rewind(self, length: int) -> None:
         """Forget everything after the first `length` ids read since the session opened."""
@@ -128,6 +124,21 @@ class LocalSession:
         # transformers; in 5.x it is minus the number of tokens to drop.
         assert self._cache is not None
         self._cache.crop(-tokens)
+
+
+def answered(rows: torch.Tensor, ids: Sequence[int], want: Want, vocabulary: Vocabulary) -> Answer:
+    """What `want` asks of log-probabilities [len(ids) + 1, vocabulary], `ids` being those fed."""
+    if isinstance(want, Full):
+        return Answer(logp=rows)
+    if isinstance(want, Scores):
+        return Answer(scores=rows[:-1].gather(1, torch.tensor(ids, dtype=torch.long).unsqueeze(1)).squeeze(1))
+    if isinstance(want, Verify):
+        place = Place(want.offset, want.silent)
+        return Answer(ids=torch.tensor(verified(rows, list(ids), vocabulary, want.sampling, place)))
+    logp, best = rows.topk(min(want.k, rows.shape[-1]), dim=-1)
+    # Summed, not 1 minus a sum: a tail below the last bits of 1 is small, but it is not nothing.
+    tail = rows.scatter(1, best, -torch.inf).logsumexp(-1)
+    return Answer(logp=logp, ids=best, tail=tail)
 
 
 def _empty_cache() -> DynamicCache:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
 from threading import Lock
@@ -113,6 +113,11 @@ class Vocabulary:
     def lengths(self) -> NDArray[np.int32]:
         """Bytes per id, 0 for specials: int32 [size], not writable."""
         return self._lengths
+
+    @property
+    def special_names(self) -> Mapping[int, str]:
+        """The name of each special id; empty where an id has none."""
+        return self._names
 
     @cached_property
     def fingerprint(self) -> str:
