@@ -130,20 +130,34 @@ def ask(
         float, typer.Option(min=0.0, help="0 always takes the most probable token.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same answer.")] = 0,
+    public: Annotated[
+        bool, typer.Option("--public", help="Nothing in it is private: let the federation answer.")
+    ] = False,
+    state: Annotated[
+        Path, typer.Option("--state", metavar="DIR", help="With --public: the client's state folder.")
+    ] = Path("client"),
     debug: Debug = False,
 ) -> None:
     """Ask a model something; the answer streams to stdout.
 
-    PROMPT is the question; `-` reads it from stdin.
+    PROMPT is the question; `-` reads it from stdin. It stays on this machine, unless it is said to be public.
     """
     text = sys.stdin.read().strip() if prompt == "-" else prompt
     if not text.strip():
         raise typer.BadParameter("the prompt is empty")
-    loaded = _load(model, adapter)
-    from renga.models.contract import Sampling
-    from renga.models.generate import respond
+    from renga.models.contract import Clearance, Sampling
 
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
+    if public:
+        from renga.asking import ask as ask_federation
+
+        used = ask_federation(state, text, Clearance.PUBLIC, sampling, _say)
+        print()
+        tell(f"{used.tokens_written} tokens in {used.seconds:.1f} s by {used.plan}")
+        return
+    loaded = _load(model, adapter)
+    from renga.models.generate import respond
+
     for piece in respond(loaded, text, sampling):
         print(piece.text, end="", flush=True)
     print()
@@ -271,6 +285,10 @@ def _load(reference: str, adapter: Path | None) -> LocalModel:
     if not worn.base:  # made elsewhere: that its layers fit is all that can be known
         worn = replace(worn, base=weights.fingerprint)
     return LocalModel(weights, checked(worn, weights.linear_shapes, weights.fingerprint, max_rank=worn.rank))
+
+
+def _say(piece: str) -> None:
+    print(piece, end="", flush=True)
 
 
 def _said(value: object) -> str:

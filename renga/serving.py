@@ -28,6 +28,7 @@ from renga.protocol.blobs import BlobStore
 from renga.protocol.link_pb2_grpc import add_OperatorServicer_to_server
 from renga.protocol.messages import Description
 from renga.server import identity
+from renga.server.answering import Answering
 from renga.server.daemon import Coordinator, OperatorService, dismiss_revoked
 from renga.server.host import Host, HostSettings
 from renga.server.link import Post
@@ -77,7 +78,10 @@ async def _serve(config: ServerConfig, folder: Path, *, dev: bool, tell: Callabl
     build = _build(config, transfer, host, state)
     coordinator = Coordinator(who, post, state, build, config.clients)
     server, port = await listen(
-        who, LinkService(who, post, [_described(weights)]), config.listen.host, config.listen.port
+        who,
+        LinkService(who, post, [_described(weights)], Answering(host)),
+        config.listen.host,
+        config.listen.port,
     )
     address = public_address(config, port)
     add_OperatorServicer_to_server(OperatorService(who, coordinator, address), server)  # type: ignore[no-untyped-call]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -49,7 +50,8 @@ class HostSettings:
 class Host:
     """The server's model and the adapter it has learned so far (None: untouched).
 
-    `validation` are public texts that it never learns from; what makes them worse is not adopted.
+    `validation` are public texts that it never learns from; what makes them worse is not adopted. Who uses
+    the weights holds `turn`: a server answers and learns in different threads.
     """
 
     weights: SharedWeights
@@ -58,6 +60,7 @@ class Host:
     seed: int
     on_progress: OnProgress | None = None
     adapter: Adapter | None = field(default=None)
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def model(self) -> LocalModel:
@@ -65,13 +68,14 @@ class Host:
 
     def losses(self, texts: Sequence[Example]) -> np.ndarray:
         """Bits per byte of each text: [texts] float32."""
-        return bits_per_byte(self.model, texts, tick=self._tick()).astype(np.float32)
+        with self.turn:
+            return bits_per_byte(self.model, texts, tick=self._tick()).astype(np.float32)
 
     def rows(self, texts: Sequence[Example]) -> list[Rows]:
         """What the host says about each text."""
-        return rows_of(
-            self.model, texts, top_k=self.settings.top_k, floor=self.settings.floor, tick=self._tick()
-        )
+        settings = self.settings
+        with self.turn:
+            return rows_of(self.model, texts, top_k=settings.top_k, floor=settings.floor, tick=self._tick())
 
     def learn(
         self, lessons: Sequence[Teaching], crosswalk_of: Callable[[str], Crosswalk], seed: int
@@ -81,6 +85,12 @@ class Host:
         `crosswalk_of` leads from a teacher's tokens to the host's own, by the teacher's name. Some settled
         answers are not learned: with the validation texts they say what learning the others is worth.
         """
+        with self.turn:
+            return self._learn(lessons, crosswalk_of, seed)
+
+    def _learn(
+        self, lessons: Sequence[Teaching], crosswalk_of: Callable[[str], Crosswalk], seed: int
+    ) -> tuple[Adapter | None, dict[str, Any]]:
         settings = self.settings
         lessons, apart = _set_apart(lessons)
         texts = encode_texts(self.weights, [lesson.text for lesson in lessons])

@@ -13,7 +13,8 @@ from renga.protocol.certificates import Role
 from renga.protocol.credentials import SERVER_OPTIONS
 from renga.protocol.link_pb2_grpc import LinkServicer, add_LinkServicer_to_server
 from renga.protocol.versions import PROTOCOL, software
-from renga.server.access import identified
+from renga.server.access import identified, refuse
+from renga.server.answering import PLAN, Answering
 from renga.server.enrolment import enrol, renew
 from renga.server.identity import ServerIdentity
 from renga.server.link import Post
@@ -26,10 +27,17 @@ CLIENTS = frozenset({Role.CLIENT})
 class LinkService(LinkServicer):
     """`renga.link.v1.Link`."""
 
-    def __init__(self, who: ServerIdentity, post: Post, models: Sequence[wire.Model] = ()) -> None:
+    def __init__(
+        self,
+        who: ServerIdentity,
+        post: Post,
+        models: Sequence[wire.Model] = (),
+        answering: Answering | None = None,
+    ) -> None:
         self._who = who
         self._post = post
         self._models = models
+        self._answering = answering
 
     async def Enrol(self, request: wire.EnrolRequest, context: Context) -> wire.EnrolReply:
         return await enrol(self._who, request, context)
@@ -43,9 +51,20 @@ class LinkService(LinkServicer):
             protocol=PROTOCOL,
             software=software(),
             models=self._models,
+            plans=[PLAN] if self._answering else [],
+            limits=self._answering.described() if self._answering else None,
             transfer=bytes.fromhex(self._post.transfer),
             transfer_size=self._post.transfer_size,
         )
+
+    async def Respond(
+        self, request: wire.RespondRequest, context: Context
+    ) -> AsyncIterator[wire.RespondReply]:
+        who = await identified(context, self._who.registry, CLIENTS)
+        if self._answering is None:
+            await refuse(context, grpc.StatusCode.UNIMPLEMENTED, "this server does not answer")
+        async for reply in self._answering.respond(who.name, request, context):
+            yield reply
 
     async def Attach(
         self, frames: AsyncIterator[wire.ClientFrame], context: Context

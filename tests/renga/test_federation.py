@@ -156,7 +156,10 @@ def test_enrol_join_train_kill_resume_revoke(here: Here) -> None:
     assert [(c["name"], c["here"]) for c in status["clients"]] == [("ada", True), ("bo", True)]
     assert status["round"] == 1 and status["last"]["clients"]["ada"]["status"] == "ok"
 
+    said = here.run("ask", "Who is all 1?", "--public", "--state", "client-ada", "--max-tokens", "3")
+    assert "3 tokens" in said or "2 tokens" in said or "1 tokens" in said
     ledger = json.loads(here.run("ledger", "--state", "client-ada", "--json"))
+    assert ledger.pop()["kind"] == "prompt"
     assert [entry["kind"] for entry in ledger] == [
         "query.describe", "train.learn", "train.exchange", "evaluate.judge",
     ]  # fmt: skip
@@ -204,6 +207,7 @@ class TestWhatCantBe:
         assert "can't read state/operator.token" in here.run("status", status=2)
         assert "not the state of a server" in here.run("keys", "invite", "ada", status=2)
         assert "no client state" in here.run("ledger", status=2)
+        assert "not the state of a client" in here.run("ask", "What?", "--public", status=2)
         unreachable = here.run(
             "join", "localhost:1", "--invite", "renga-invite:e30", "--model", "x", status=2
         )
