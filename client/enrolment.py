@@ -72,13 +72,6 @@ async def enrol(ticket: Ticket, folder: Path, address: str = "") -> Credentials:
     return credentials
 
 
-def due(credentials: Credentials, now: float | None = None) -> bool:
-    """Whether less than a third of the certificate's life is left."""
-    begin = credentials.certificate.not_valid_before_utc.timestamp()
-    end = credentials.certificate.not_valid_after_utc.timestamp()
-    return (time.time() if now is None else now) > end - (end - begin) / 3
-
-
 async def renew(credentials: Credentials, folder: Path, address: str) -> Credentials:
     """New keys and a certificate for them, asked for with the present ones, which they replace in `folder`.
 

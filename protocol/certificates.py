@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -119,6 +120,16 @@ def issue(
         )
         .sign(authority.key, hashes.SHA256())
     )
+
+
+def due(certificate: x509.Certificate, now: float | None = None) -> bool:
+    """Whether less than a third of a certificate's life is left: time to ask for the next one.
+
+    `now`: Unix seconds, if another moment is meant.
+    """
+    begin = certificate.not_valid_before_utc.timestamp()
+    end = certificate.not_valid_after_utc.timestamp()
+    return (time.time() if now is None else now) > end - (end - begin) / 3
 
 
 def request_for(key: ec.EllipticCurvePrivateKey, name: str) -> bytes:

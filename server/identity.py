@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography import x509
@@ -19,12 +19,14 @@ from renga.protocol.certificates import (
     Authority,
     Identity,
     Role,
+    due,
+    fingerprint,
     issue,
     new_authority,
     new_key,
 )
 from renga.protocol.credentials import Credentials, has_credentials, load_credentials, save_credentials
-from renga.protocol.invitations import OPERATOR, Ticket, write_ticket
+from renga.protocol.invitations import OPERATOR, Ticket, read_ticket, write_ticket
 from renga.protocol.key_files import (
     certificate_pem,
     key_pem,
@@ -109,7 +111,10 @@ def create(folder: Path, address: str, hosts: Sequence[str]) -> ServerIdentity:
 
 
 def load(folder: Path) -> ServerIdentity:
-    """Raises UsageError if no server has begun here, or its keys can't be read."""
+    """The identity in a state folder; a server's certificate that is due is made anew.
+
+    Raises UsageError if no server has begun here, or its keys can't be read.
+    """
     place = folder / "identity"
     if not exists(folder):
         raise UsageError(f"{folder} is not the state of a server", hint="renga serve makes one")
@@ -119,7 +124,30 @@ def load(folder: Path) -> ServerIdentity:
     credentials = load_credentials(place)
     if credentials.authority != authority.certificate:
         raise UsageError(f"{place} mixes the keys of two federations", hint="restore it from a backup")
+    if due(credentials.certificate):
+        credentials = replace(credentials, certificate=_again(authority, credentials))
+        save_credentials(place, credentials)
     return ServerIdentity(folder, authority, credentials, Registry(place / "registry.sqlite"))
+
+
+def _again(authority: Authority, credentials: Credentials) -> x509.Certificate:
+    """The server's certificate once more, for the same key and hosts."""
+    names = credentials.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    hosts = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+    key = credentials.key.public_key()
+    return issue(authority, key, credentials.identity, days=SERVER_DAYS, hosts=hosts)
+
+
+def rotate_operator(who: ServerIdentity) -> None:
+    """A new operator's token in the state folder; the old one is refused from now on, without a restart."""
+    address = read_ticket(operator_token(who.folder), OPERATOR).address
+    key = new_key()
+    token = issue(who.authority, key.public_key(), Identity(Role.OPERATOR, "operator"), days=OPERATOR_DAYS)
+    who.registry.enrol(token, b"")
+    until = token.not_valid_after_utc.timestamp()
+    ticket = who._ticket(address, "operator", certificate_pem(token), key, until)
+    write_secret(who.folder / "operator.token", (write_ticket(ticket, OPERATOR) + "\n").encode())
+    who.registry.rotate("operator", fingerprint(token), 0.0, Role.OPERATOR)
 
 
 def operator_token(folder: Path) -> str:

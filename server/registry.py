@@ -128,13 +128,13 @@ class Registry:
                     (certificate.public_bytes(Encoding.DER), fingerprint(bootstrap)),
                 )
 
-    def rotate(self, name: str, keep: str, overlap: float) -> None:
-        """After `overlap` seconds refuse all certificates of a client but the one called `keep`."""
+    def rotate(self, name: str, keep: str, overlap: float, role: Role = Role.CLIENT) -> None:
+        """After `overlap` seconds refuse all certificates of a holder but the one called `keep`."""
         with self._open() as database:
             database.execute(
-                "UPDATE certificates SET revoked = ? WHERE name = ? AND role = 'client' AND certificate != ?"
+                "UPDATE certificates SET revoked = ? WHERE name = ? AND role = ? AND certificate != ?"
                 " AND (revoked IS NULL OR revoked > ?)",
-                (time.time() + overlap, name, keep, time.time() + overlap),
+                (time.time() + overlap, name, role.value, keep, time.time() + overlap),
             )
 
     def revoke(self, name: str) -> int:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from renga.client.enrolment import due, renew, settle
+from renga.client.enrolment import renew, settle
 from renga.errors import RengaError, UsageError
+from renga.protocol.certificates import due
 from renga.protocol.credentials import load_credentials
 from tests.server.link_world import World, world
 
@@ -69,6 +70,6 @@ def test_nobody_there_and_the_old_one_holds(here: World) -> None:
 
 
 def test_it_is_due_in_the_last_third(here: World) -> None:
-    own = here.enrolled("ada")
-    end = own.certificate.not_valid_after_utc.timestamp()
+    own = here.enrolled("ada").certificate
+    end = own.not_valid_after_utc.timestamp()
     assert not due(own) and not due(own, end - 31 * 86400) and due(own, end - 29 * 86400)
