@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -79,6 +80,8 @@ class SharedWeights:
         self.template = Template.of(loaded)
         self.vocabulary = Vocabulary(loaded.tokenizer, end_id(loaded))
         self.meter = Meter()
+        # Held while learning, and by whoever answers from another thread: one adapter is worn at a time.
+        self.lock = threading.RLock()
         self._worn: object = None  # the adapter, None for the bare base, _UNKNOWN when it is neither
         self._slots: dict[tuple[int, tuple[str, ...]], str] = {}
         self._slot: str | None = None
@@ -162,7 +165,11 @@ class SharedWeights:
 
     @contextmanager
     def learning(self, adapter: Adapter) -> Iterator[list[nn.Parameter]]:
-        """Wear `adapter` with its factors open to change; read the result with `taken_off`."""
+        """Wear `adapter` with its factors open to change; read the result with `taken_off`, inside."""
+        with self.lock:
+            yield from self._learning(adapter)
+
+    def _learning(self, adapter: Adapter) -> Iterator[list[nn.Parameter]]:
         self.wear(adapter)
         self._worn = _UNKNOWN  # what is worn from here on is no longer what was put on
         parameters = [p for pair in self._factors().values() for p in pair]
