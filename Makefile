@@ -1,4 +1,5 @@
 # make demo    set everything up, then run a small federation of real models on real text (or go on with it)
+# make demo-link   the same models, one round, as a server and two clients on this machine, over the link
 # make test    set everything up, then run every test
 # make check   lint, format, types, import rules
 # make clean   remove the environment and what tests left (results in runs/ stay)
@@ -17,10 +18,13 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test check format docs proto install models clean
+.PHONY: demo demo-link test check format docs proto install models clean
 
 demo: $(MODELS)
 	$(BIN)/renga simulate examples/quickstart.toml --resume
+
+demo-link: $(MODELS)
+	RENGA=$(BIN)/renga sh examples/demo_link.sh
 
 test: $(MODELS)
 	$(BIN)/python -m pytest
