@@ -84,6 +84,8 @@ class Link:
                     if error.code() in FINAL:
                         raise problem from None
                     said = problem.message
+                except TimeoutError:
+                    said = "the server does not answer"
                 except RefusedPayload as error:
                     raise UsageError(f"{self.address}: {error.message}") from None
                 if asyncio.get_running_loop().time() - started > LONGEST_PAUSE:
@@ -187,7 +189,13 @@ class Link:
                     self._requests.put_nowait(request)
                     await self._here.wait()
                     continue
-                log.info("a reply is not wanted any more: %s", error)
+                log.info("a reply was not taken: %s", error)
+                code = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
+                self._refuse(request.id, f"its reply was not taken: {code}")
+            except Exception as error:
+                # Nobody watches this task: were it to end, the client would stay attached and mute.
+                log.exception("a request could not be worked on")
+                self._refuse(request.id, f"failed: {type(error).__name__}")
             self._working.discard(request.id)
 
     async def _answer(self, request: wire.FlowerMessage) -> None:
@@ -276,7 +284,14 @@ class Link:
                     call.cancel()
                     return
             except grpc.aio.AioRpcError as error:
-                busy = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
+                # INVALID_ARGUMENT: there is no room now, or an upload that broke off is still being closed.
+                # INTERNAL: what gRPC says of writing to a call that was refused that moment.
+                busy = {
+                    grpc.StatusCode.UNAVAILABLE,
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    grpc.StatusCode.INTERNAL,
+                }
                 if error.code() not in busy or not self._here.is_set() or attempt + 1 == ATTEMPTS:
                     raise
                 await asyncio.sleep(0.2 * 2**attempt)
