@@ -49,6 +49,10 @@ from renga.server.selection import Settled, best_teachers, experts, settle
 # A claimed loss and the rows that carry it differ by the coding of log-probabilities only.
 CLAIM_TOLERANCE = 0.02  # share of the claim, plus as many bits per byte
 
+# Nobody checks how many texts a client says it has: it counts at most so many times as much as the middle
+# one of its cohort, in the merge and in the vote on it.
+MOST_OF_MIDDLE = 10.0
+
 Blob = NDArray[np.uint8]
 Turn = tuple[int, int]  # (round, attempt)
 
@@ -357,7 +361,7 @@ def _merge(
     merges, candidates = {}, {}
     for cohort, names in sorted(by_cohort.items()):
         members = [plan.participants[name].description for name in names]
-        weights = np.array([who.weight or who.texts for who in members], float)
+        weights = _within_reason([who.weight or who.texts for who in members])
         rank = plan.settings.rank or max(who.rank for who in members)
         alpha = max(who.alpha * rank / who.rank for who in members)
         merged = average([adapters[name] for name in names], list(weights), rank, alpha)
@@ -371,6 +375,14 @@ def _merge(
     return merges, candidates
 
 
+def _within_reason(claims: Sequence[float]) -> NDArray[np.float64]:
+    """What clients say they weigh, as far as it is believed; of two, the lesser is the middle one."""
+    said = np.array(claims, float)
+    middle = float(np.sort(said)[(len(said) - 1) // 2])
+    believed: NDArray[np.float64] = np.minimum(said, MOST_OF_MIDDLE * middle)
+    return believed
+
+
 def _gate(
     plan: Plan,
     merges: dict[str, dict[str, Any]],
@@ -381,10 +393,10 @@ def _gate(
     adapters, adopted = dict(plan.adapters), dict(plan.adopted)
     for cohort, candidate in candidates.items():
         votes = [judged[name] for name in merges[cohort]["clients"] if name in judged]
-        texts = np.array([max(1, vote.texts) for vote in votes], float)
         if not votes:
             merges[cohort] |= {"adopted": False, "reason": "nobody judged it"}
             continue
+        texts = _within_reason([max(1, vote.texts) for vote in votes])
         before = float(np.average([vote.before for vote in votes], weights=texts))
         after = float(np.average([vote.after for vote in votes], weights=texts))
         better = after <= before + plan.settings.tolerance

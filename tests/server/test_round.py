@@ -14,7 +14,7 @@ import pytest
 from renga.models.adapter import Adapter, distance
 from renga.models.carried import to_wire
 from renga.models.knowledge import Rows
-from renga.protocol.messages import GivenAnswer
+from renga.protocol.messages import GivenAnswer, JudgeReply
 from renga.server.merging.average import average
 from renga.server.round import Outcome, RoundAbandoned, Settings
 from tests.server.scripted import BASE, OTHER_BASE, TRANSFER, Played, Scripted, adapter, plan_of, played
@@ -248,6 +248,20 @@ def test_the_gate_weighs_clients_by_their_held_out_text_and_bears_a_tolerance() 
         plan = plan_of(clients, settings=Settings(quorum=1, tolerance=tolerance))
         [merge] = played(plan, clients).outcome.record["merges"].values()
         assert merge["adopted"] is adopted
+
+
+def test_nobody_outweighs_its_cohort_by_saying_so() -> None:
+    def boasts(reply: Any) -> Any:
+        return replace(reply, texts=10**9) if isinstance(reply, JudgeReply) else reply
+
+    clients = [
+        Scripted("ada", before=2.0, after=2.1),
+        Scripted("bo", before=2.0, after=2.1),
+        Scripted("boaster", texts=10**9, before=2.0, after=1.9, spoil=boasts),
+    ]
+    merge = played(plan_of(clients), clients, HOST).outcome.record["merges"][BASE]
+    assert merge["weights"] == pytest.approx([1 / 12, 1 / 12, 10 / 12])
+    assert merge["after"] == pytest.approx((2.1 + 2.1 + 10 * 1.9) / 12)
 
 
 def test_cohorts_merge_apart_and_each_has_a_gate() -> None:

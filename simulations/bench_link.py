@@ -1,0 +1,265 @@
+"""What the link costs by itself: idle streams, a round without work, and payloads that are large.
+
+The server runs in a process of its own, over TLS on loopback, so that its memory and time are not mixed with
+those of the clients. The streams of the load are bare (a hello, then silence); the clients of the rounds are
+whole ones, with a ClientApp that gives back what it was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from renga.client.ledger import Ledger
+from renga.client.link import Link
+from renga.client.outbox import Outbox
+from renga.client.policy import Policy
+from renga.client.work import Work
+from renga.protocol import link_pb2 as wire
+from renga.protocol.blobs import BlobStore
+from renga.protocol.certificates import new_key
+from renga.protocol.credentials import Credentials
+from renga.protocol.flower_internals import acting_as_server
+from renga.protocol.gather import gather
+from renga.protocol.link_pb2_grpc import LinkStub
+from renga.protocol.names import node_id
+from renga.protocol.versions import PROTOCOL, software
+from renga.server import identity
+from renga.server.daemon import dismiss_revoked
+from renga.server.identity import ServerIdentity
+from renga.server.link import Post
+from renga.server.service import LinkService, listen
+from renga.simulations.units import size
+
+CLIENTS = ("ada", "bo")  # of the rounds
+STEPS = ("train.learn", "train.exchange", "evaluate.judge")
+FIXED_AT_MOST = 0.2  # seconds of a round without work
+STREAMS = 1000  # that one server must hold
+ATTACHING = 50  # streams that shake hands at once
+PATIENCE = 120.0  # seconds, for all of them to be there
+OWN_POOL = (("grpc.use_local_subchannel_pool", 1),)
+
+
+def measure(
+    *, streams: int, rounds: int, seconds: float, payload: int, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    """`streams` idle for `seconds`, then `rounds` without work and one with `payload` bytes a client."""
+    with tempfile.TemporaryDirectory(prefix="renga-bench-") as work:
+        folder = Path(work)
+        who = identity.create(folder / "server", "localhost:0", ["localhost"])
+        tell(f"making keys for {streams} clients")
+        idle = [_credentials(who, f"idle{n:05d}") for n in range(streams)]
+        own = {name: _credentials(who, name) for name in CLIENTS}
+        here, there = multiprocessing.Pipe()
+        server = multiprocessing.get_context("spawn").Process(target=_serve, args=(folder / "server", there))
+        server.start()
+        there.close()  # so that its death is heard here
+        try:
+            return {
+                "benchmark": "link",
+                "streams": streams,
+                **asyncio.run(_drive(folder, here, who, idle, own, rounds, seconds, payload, tell)),
+            }
+        finally:
+            with suppress(OSError):
+                here.send(("end",))
+            server.join(20)
+            if server.is_alive():
+                server.kill()
+
+
+def targets(result: Mapping[str, Any]) -> list[tuple[str, bool, str]]:
+    """Each target, whether it is met, and what was measured."""
+    idle, fixed = result["idle"], result["round_seconds"]
+    each = size(idle["bytes_per_stream"])
+    held = f"{idle['held']} held: {each} each, {100 * idle['cpu_share']:.1f}% of one core"
+    return [
+        (f"{result['streams']} idle streams are held", idle["held"] == result["streams"], held),
+        (
+            f"a round without work takes under {FIXED_AT_MOST} s",
+            fixed["median"] < FIXED_AT_MOST,
+            f"{fixed['median']:.3f} s, alone; {result['crowded_round_seconds']['median']:.3f} s beside them",
+        ),
+    ]
+
+
+def _credentials(who: ServerIdentity, name: str) -> Credentials:
+    key, signing = new_key(), Ed25519PrivateKey.generate()
+    certificate = who.certify(key.public_key(), name)
+    who.registry.enrol(certificate, signing.public_key().public_bytes_raw())
+    return Credentials(who.authority.certificate, certificate, key, signing)
+
+
+async def _drive(
+    folder: Path,
+    server: Connection,
+    who: ServerIdentity,
+    idle: Sequence[Credentials],
+    own: Mapping[str, Credentials],
+    rounds: int,
+    seconds: float,
+    payload: int,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    async def ask(*what: Any) -> Any:
+        server.send(what)
+        return await asyncio.to_thread(server.recv)
+
+    address = f"localhost:{await asyncio.to_thread(server.recv)}"
+    links = [asyncio.create_task(_link(folder, name, one, who, address).stay()) for name, one in own.items()]
+    async with asyncio.timeout(PATIENCE):
+        while (await ask("state"))["attached"] < len(own):
+            await asyncio.sleep(0.05)
+    tell(f"{rounds} rounds without work")
+    alone = await ask("rounds", rounds, 8)
+    before = await ask("state")
+
+    tell(f"attaching {len(idle)} streams")
+    started, gate = time.perf_counter(), asyncio.Semaphore(ATTACHING)
+    async with asyncio.timeout(PATIENCE):
+        calls = await asyncio.gather(*(_attach(one, address, gate) for one in idle))
+    attaching = time.perf_counter() - started
+    await asyncio.sleep(2.0)
+    first = await ask("state")
+    tell(f"{first['attached'] - len(own)} are there; idle for {seconds:g} s")
+    await asyncio.sleep(seconds)
+    last = await ask("state")
+    crowded = await ask("rounds", rounds, 8)
+    for call, channel in calls:
+        call.cancel()
+        await channel.close()
+
+    tell(f"one round with {size(payload)} to and from each of {len(own)} clients")
+    large = await ask("rounds", 1, payload) if payload else None
+    after = await ask("state")
+    for link in links:
+        link.cancel()
+    await asyncio.gather(*links, return_exceptions=True)
+    return {
+        "round_seconds": _spread(alone),
+        "crowded_round_seconds": _spread(crowded),
+        "idle": {
+            "held": last["attached"] - len(own),
+            "attach_seconds": attaching,
+            "bytes_per_stream": (last["resident"] - before["resident"]) / max(1, len(idle)),
+            "server_bytes": last["resident"],
+            "cpu_share": (last["cpu"] - first["cpu"]) / (last["at"] - first["at"]),
+        },
+        "large": {
+            "payload_bytes": payload,
+            "seconds": large[0] if large else None,
+            "server_peak_bytes": after["peak"],
+        },
+    }
+
+
+def _link(folder: Path, name: str, one: Credentials, who: ServerIdentity, address: str) -> Link:
+    keys = folder / name
+    assert who.credentials.signing is not None
+    return Link(
+        credentials=one,
+        address=address,
+        server_key=who.credentials.signing.public_key(),
+        work=Work.of(name, _echo()),
+        blobs=BlobStore(keys / "blobs"),
+        outbox=Outbox(address, Policy(), Ledger(keys / "ledger.jsonl")),
+        base="b" * 64,
+    )
+
+
+async def _attach(one: Credentials, address: str, gate: asyncio.Semaphore) -> tuple[Any, Any]:
+    """A stream that says who it is, and then nothing; a connection of its own, as from another device."""
+    async with gate:
+        channel = one.channel(address, OWN_POOL)
+        call = LinkStub(channel).Attach()  # type: ignore[no-untyped-call]
+        hello = wire.Hello(protocol=PROTOCOL, software=software(), nonce=os.urandom(16), base="b" * 64)
+        await call.write(wire.ClientFrame(hello=hello))
+        await call.read()
+        return call, channel
+
+
+def _echo() -> ClientApp:
+    app = ClientApp()
+
+    def same(asked: Message, context: Context) -> Message:
+        return Message(asked.content, reply_to=asked)
+
+    for step in ("learn", "exchange"):
+        app.train(step)(same)
+    app.evaluate("judge")(same)
+    return app
+
+
+def _serve(folder: Path, orders: Connection) -> None:
+    """The server's process: does what it is told until the end."""
+    asyncio.run(_served(folder, orders))
+
+
+async def _served(folder: Path, orders: Connection) -> None:
+    who = identity.load(folder)
+    post = Post(who, BlobStore(folder / "blobs"))
+    server, port = await listen(who, LinkService(who, post), "localhost", 0)
+    watch = asyncio.create_task(dismiss_revoked(who, post))  # as `renga serve` does
+    orders.send(port)
+    while (order := await asyncio.to_thread(orders.recv))[0] != "end":
+        if order[0] == "state":
+            orders.send({**_usage(), "attached": len(list(post.attached()))})
+        else:
+            orders.send(await asyncio.to_thread(_rounds, post, *order[1:]))
+    watch.cancel()
+    await server.stop(0)
+
+
+def _rounds(post: Post, rounds: int, payload: int) -> list[float]:
+    """Seconds of each round: the three exchanges of a real one, of arrays of `payload` bytes."""
+    x = np.zeros(max(1, payload // 4), np.float32)
+    found = []
+    with acting_as_server(1):
+        for number in range(1, rounds + 1):
+            started = time.perf_counter()
+            for step in STEPS if rounds > 1 else STEPS[:1]:
+                asked = [
+                    Message(
+                        RecordDict({"arrays": ArrayRecord({"x": Array(x)})}),
+                        node_id(name),
+                        step,
+                        ttl=600.0,
+                        group_id=str(number),
+                    )
+                    for name in CLIENTS
+                ]
+                got = gather(post.grid, asked, deadline=300.0, quorum=len(asked))
+                assert len(got.replies) == len(asked), (got.errors, got.pending)
+            found.append(time.perf_counter() - started)
+    return found
+
+
+def _usage() -> dict[str, float]:
+    with open("/proc/self/statm") as file:
+        resident = int(file.read().split()[1]) * resource.getpagesize()
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "resident": resident,
+        "peak": used.ru_maxrss * 1024,
+        "cpu": used.ru_utime + used.ru_stime,
+        "at": time.monotonic(),
+    }
+
+
+def _spread(seconds: Sequence[float]) -> dict[str, float]:
+    return {"median": median(seconds), "least": min(seconds), "most": max(seconds), "rounds": len(seconds)}
