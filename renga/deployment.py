@@ -51,7 +51,7 @@ class ClientConfig(Section):
     """A client on an edge device."""
 
     seed: Count = Field(7, description="of which private texts are set apart to judge by")
-    data: ConfigPath | None = Field(None, description="private training text, JSONL; none: it only asks")
+    data: ConfigPath | None = Field(None, description="private training text, JSONL; needed to join")
     weight: Annotated[float, Field(strict=True, ge=0)] = Field(
         0.0, description="share in the merge; 0: its number of texts"
     )

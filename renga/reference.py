@@ -16,6 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from renga.config import Client, Config, Section, sections
+from renga.deployment import ClientConfig, Listen, ServerConfig
 
 EXAMPLE = """\
 name = "small"
@@ -69,6 +70,17 @@ Results go to stdout, everything else to stderr. Exit status: 0 it worked, 1 it 
 wrongly, 130 it was interrupted. An error is one line, and one on what to do; `--debug` adds the traceback.
 """
 
+_DEPLOYMENT_INTRODUCTION = """\
+# The configs of `renga serve` and `renga join`
+
+<!-- Made from renga/deployment.py by `make docs`; don't edit it here. -->
+
+TOML, given with `--config`; [deploy.md](deploy.md) has an example of each. `[host]`, `[edge]`, `[transfer]`
+and `[round]` hold the keys that [config.md](config.md) lists. Environment variables hold over the file, options
+over both: `RENGA_SERVER__LISTEN__PORT` is `port` in `[listen]` of a server, `RENGA_CLIENT__EDGE__RANK` is
+`rank` in `[edge]` of a client. `--print-config` shows what holds.
+"""
+
 _WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path"}
 
 
@@ -85,6 +97,22 @@ def config_page() -> str:
         heading = f"`[[{name}]]`, one table for each" if several else f"`[{name}]`"
         skip = {"edge"} if section is Client else set()
         parts += [f"## {heading}\n", f"{section.__doc__}\n", _table(section, skip)]
+    return "\n".join(parts)
+
+
+def deployment_page() -> str:
+    """docs/deployment.md: the keys of a server and a client that a simulation doesn't have."""
+    shared = {"host", "edge", "transfer", "round", "listen"}
+    parts = [
+        _DEPLOYMENT_INTRODUCTION,
+        "## Server, top level\n",
+        _table(ServerConfig, skip=shared),
+        "## Server, `[listen]`\n",
+        f"{Listen.__doc__}\n",
+        _table(Listen, skip=set()),
+        "## Client, top level\n",
+        _table(ClientConfig, skip=shared),
+    ]
     return "\n".join(parts)
 
 
@@ -112,7 +140,7 @@ def cli_page() -> str:
     return "\n".join(parts)
 
 
-PAGES = {"config.md": config_page, "cli.md": cli_page}
+PAGES = {"config.md": config_page, "cli.md": cli_page, "deployment.md": deployment_page}
 
 
 def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
@@ -144,10 +172,10 @@ def _kind(field: FieldInfo) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(f'`"{choice}"`' for choice in get_args(annotation))
     if get_origin(annotation) is tuple:
-        return "list of paths"
+        return "list of paths" if _bare(get_args(annotation)[0]) is Path else "list of texts"
     low = next((one for one in field.metadata if isinstance(one, Ge | Gt)), None)
     high = next((one for one in field.metadata if isinstance(one, Le | Lt)), None)
-    word = _WORDS[annotation]
+    word = _WORDS[_bare(annotation)]
     if low is None:
         return word
     if high is not None and isinstance(low, Ge):
@@ -155,10 +183,21 @@ def _kind(field: FieldInfo) -> str:
     return f"{word} > {low.gt}" if isinstance(low, Gt) else f"{word} ≥ {low.ge}"
 
 
+def _bare(annotation: Any) -> Any:
+    """The plain type inside Annotated and Optional."""
+    while get_args(annotation):
+        annotation = get_args(annotation)[0]
+    return annotation
+
+
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.default
+    if value is None:
+        return "none"
+    if isinstance(value, tuple) and value:
+        return f"`{list(value)}`".replace("'", '"')
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, tuple):
