@@ -68,10 +68,22 @@ def _host(runs: Sequence[Metrics]) -> dict[str, Any]:
         stage: {m: estimate(values[m]) for m in MEASURES} for stage, values in found.items()
     }
     stages["closed"] = {
-        m: estimate(closed(found["public"][m], found["federated"][m], found["centralised"][m], m))
-        for m in MEASURES
+        m: _closed(found["public"][m], found["federated"][m], found["centralised"][m], m) for m in MEASURES
     }
     return stages
+
+
+def _closed(public: Series, federated: Series, centralised: Series, measure: str) -> Estimate | None:
+    """The share of the way, run by run; where a run has no way to go, that of the means over all runs.
+
+    A share of means has no interval: a run whose way is short would else count for more than all others.
+    """
+    each = estimate(closed(public, federated, centralised, measure))
+    if each is not None:
+        return each
+    means = [estimate(series) for series in (public, federated, centralised)]
+    start, here, best = ([None] if mean is None else [mean.mean] for mean in means)
+    return estimate(closed(start, here, best, measure))
 
 
 def closed(public: Series, federated: Series, centralised: Series, measure: str) -> Series:

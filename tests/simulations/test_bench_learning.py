@@ -12,7 +12,7 @@ import pytest
 from renga.errors import UsageError
 from renga.simulations.bench_learning import bench, configs_of
 from renga.simulations.bench_learning_sheets import sheets
-from renga.simulations.bench_learning_summary import closed, summarise
+from renga.simulations.bench_learning_summary import _closed, closed, summarise
 from renga.simulations.bench_tables import markdown
 from renga.simulations.metrics import Metrics, metrics_of
 from tests.models.tiny_models import chat_tokenizer, llama, save_folder
@@ -173,3 +173,10 @@ class TestWhatCantBeUsed:
         assert [client.edge.rank for client in config.clients] == [5, 3]
         assert config.baselines.public and not config.baselines.centralised
         assert [path.parent.name for path in config.transfer.data] == ["ada", "bo"]
+
+
+def test_a_run_without_a_way_to_go_leaves_the_share_of_the_means() -> None:
+    found = _closed([2.0, 1.0], [1.5, 1.0], [1.0, 1.0], "bits_per_byte")
+    assert found is not None and found.mean == pytest.approx(0.5) and found.low is None
+    assert _closed([1.0, 1.0], [1.0, 1.0], [1.0, 1.0], "bits_per_byte") is None
+    assert _closed([2.0, None], [1.5, 1.0], [1.0, 1.0], "bits_per_byte") is None
