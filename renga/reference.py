@@ -76,9 +76,9 @@ _DEPLOYMENT_INTRODUCTION = """\
 <!-- Made from renga/deployment.py by `make docs`; don't edit it here. -->
 
 TOML, given with `--config`; [deploy.md](deploy.md) has an example of each. `[host]`, `[edge]`, `[transfer]`
-and `[round]` hold the keys that [config.md](config.md) lists. Environment variables hold over the file, options
-over both: `RENGA_SERVER__LISTEN__PORT` is `port` in `[listen]` of a server, `RENGA_CLIENT__EDGE__RANK` is
-`rank` in `[edge]` of a client. `--print-config` shows what holds.
+and `[round]` hold the keys that [config.md](config.md) lists. Environment variables hold over the file,
+options over both: `RENGA_SERVER__LISTEN__PORT` is `port` in `[listen]` of a server,
+`RENGA_CLIENT__EDGE__RANK` is `rank` in `[edge]` of a client. `--print-config` shows what holds.
 """
 
 _WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path"}
