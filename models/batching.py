@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import DynamicCache
@@ -26,6 +26,14 @@ from renga.models.vocabulary import Vocabulary
 from renga.models.weights import SharedWeights
 
 CHUNK = 64  # ids of one session in one step
+
+
+class LockLike(Protocol):
+    """What `threading.Lock` and `RLock` have in common."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
+
+    def release(self) -> None: ...
 
 
 class Overloaded(RengaError):
@@ -45,7 +53,7 @@ class _Feed:
     rows: list[torch.Tensor] = field(default_factory=list)
 
 
-class _Rows(DynamicCache):
+class _Rows(DynamicCache):  # type: ignore[misc]
     """Keys and values of all sessions, [sessions, heads, places, width] per layer."""
 
     def __init__(self, sessions: int) -> None:
@@ -91,7 +99,7 @@ class BatchedModel:
 
     At most `sessions` sessions of `tokens` ids each, prompt included: the bound of the cache is their
     product. Learning on the same weights excludes reading by `weights.lock`; a feed that has waited for it
-    for `patience` seconds ends in Overloaded.
+    for `patience` seconds ends in Overloaded. `lock`: another lock that all users of the weights hold.
     """
 
     offers: frozenset[type[Want]] = frozenset({Full, TopK, Scores, Verify})
@@ -104,6 +112,7 @@ class BatchedModel:
         sessions: int = 16,
         tokens: int = 2048,
         patience: float = 20.0,
+        lock: LockLike | None = None,
     ) -> None:
         if not weights.keeps_keys:
             raise RengaError(
@@ -114,6 +123,7 @@ class BatchedModel:
         self.tokens = tokens
         self.steps = 0
         self._patience = patience
+        self._lock = lock or weights.lock
         self._free = list(range(sessions))
         self._guard = threading.Lock()
         self._cache = _Rows(sessions)
@@ -161,12 +171,12 @@ class BatchedModel:
                     feed.future.set_exception(RengaError("the model is closed"))
                 return
             try:
-                if not self.weights.lock.acquire(timeout=self._patience):
+                if not self._lock.acquire(timeout=self._patience):
                     raise Overloaded("the model is learning")
                 try:
                     self._step(waiting)
                 finally:
-                    self.weights.lock.release()
+                    self._lock.release()
             except Exception as error:  # noqa: BLE001 whatever it is belongs to those who wait
                 for feed in waiting:
                     feed.future.set_exception(error)
@@ -210,7 +220,7 @@ class BatchedModel:
             logits = weights.logits_at(wanted, attention_mask=self._masks(columns, cache.width), **inputs)
         logp = torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), -1)
         self.steps += 1
-        for feed, chunk, rows in zip(feeds, chunks, logp.split(wanted.sum(1).tolist()), strict=True):
+        for feed, chunk, rows in zip(feeds, chunks, torch.split(logp, wanted.sum(1).tolist()), strict=True):
             feed.rows.append(rows)
             feed.session.cached += len(chunk)
             del feed.unread[: len(chunk)]

@@ -334,12 +334,14 @@ class Scores(_message.Message):
     def __init__(self) -> None: ...
 
 class Verify(_message.Message):
-    __slots__ = ("sampling", "offset")
+    __slots__ = ("sampling", "offset", "silent")
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SILENT_FIELD_NUMBER: _ClassVar[int]
     sampling: Sampling
     offset: int
-    def __init__(self, sampling: _Optional[_Union[Sampling, _Mapping]] = ..., offset: _Optional[int] = ...) -> None: ...
+    silent: int
+    def __init__(self, sampling: _Optional[_Union[Sampling, _Mapping]] = ..., offset: _Optional[int] = ..., silent: _Optional[int] = ...) -> None: ...
 
 class Sampling(_message.Message):
     __slots__ = ("temperature", "top_p", "top_k", "max_tokens", "seed")

@@ -1,0 +1,134 @@
+"""A remote model answers as the local one, over a real socket, and through broken connections."""
+
+import grpc
+import pytest
+import torch
+
+from renga.errors import RefusedPayload, RengaError, UsageError
+from renga.models.batching import BatchedModel
+from renga.models.contract import Clearance, Prompt, Sampling, Scores, TopK, Verify
+from renga.models.local import LocalModel
+from renga.models.remote import ConnectionLost, RemoteModel
+from renga.models.session_codec import read_answer, read_ids, read_want
+from renga.protocol import link_pb2 as wire
+from renga.protocol.link_pb2_grpc import LinkServicer, add_LinkServicer_to_server
+from renga.protocol.session_stream import SessionStream
+from renga.server.sessions import SessionLimits, Sessions
+from tests.models.tiny_weights import some_ids, tiny
+from tests.server.link_world import Loop
+
+PUBLIC = Prompt("Who counts?", Clearance.PUBLIC)
+
+
+class Service(LinkServicer):
+    def __init__(self, answering):
+        self.answering = answering
+
+    async def Session(self, moves, context):
+        async for reply in self.answering.session("someone", moves, context):
+            yield reply
+
+
+class Breaking:
+    """A channel that breaks now and then, before or after the other end has read it."""
+
+    asked = 0
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def ask(self, request):
+        Breaking.asked += 1
+        if Breaking.asked % 22 == 0:
+            raise ConnectionLost("before")
+        reply = self.inner.ask(request)
+        if Breaking.asked % 22 == 11:
+            raise ConnectionLost("after")
+        return reply
+
+    def close(self):
+        self.inner.close()
+
+
+@pytest.fixture(scope="module")
+def world():
+    weights = tiny("llama")
+    batched = BatchedModel(weights, sessions=8, tokens=240)
+    loop = Loop()
+
+    async def start():
+        server = grpc.aio.server()
+        add_LinkServicer_to_server(Service(Sessions(batched, SessionLimits(sessions=3))), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        return server, grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+
+    server, channel = loop.do(start())
+
+    def dial():
+        return SessionStream(loop.loop, channel, ConnectionLost)
+
+    yield weights, dial
+    loop.do(channel.close())
+    loop.do(server.stop(0))
+    loop.stop()
+    batched.close()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_same_answers_as_locally(world, broken):
+    weights, dial = world
+    remote = RemoteModel((lambda: Breaking(dial())) if broken else dial, "host", weights.vocabulary, chunk=16)
+    here, there = LocalModel(weights).open(PUBLIC), remote.open(PUBLIC)
+    for turn in range(5):
+        ids = some_ids(weights, turn * 2, seed=turn)
+        for want in (Scores(), TopK(7), Verify(Sampling(temperature=1.0, seed=turn), 4, 1)):
+            mine, theirs = here.feed(ids, want), there.feed(ids, want)
+            for name in ("logp", "ids", "tail", "scores"):
+                a, b = getattr(mine, name), getattr(theirs, name)
+                assert (a is None) == (b is None)
+                assert a is None or torch.allclose(a, b, rtol=0, atol=1e-4), (want, name)
+            assert here.length == there.length
+        assert torch.allclose(here.feed(ids).logp, there.feed(ids).logp, rtol=0, atol=1e-4)
+        here.rewind(here.length - len(ids))
+        there.rewind(there.length - len(ids))
+    there.close()
+
+
+def test_a_feed_whose_rows_fill_several_replies(world, monkeypatch):
+    weights, dial = world
+    monkeypatch.setattr("renga.models.remote.ANSWER_BYTES", 4 * weights.vocabulary.size * 4)
+    session = RemoteModel(dial, "host", weights.vocabulary).open(PUBLIC)
+    ids = some_ids(weights, 11)
+    assert torch.allclose(session.feed(ids).logp, LocalModel(weights).open(PUBLIC).feed(ids).logp, atol=1e-4)
+    session.close()
+
+
+def test_what_is_refused(world):
+    weights, dial = world
+    with pytest.raises(UsageError, match="raw"):
+        RemoteModel(dial, "host", weights.vocabulary).open(Prompt("mine"))
+    with pytest.raises(RengaError, match="no model"):
+        RemoteModel(dial, "guest", weights.vocabulary).open(PUBLIC)
+    with pytest.raises(RengaError, match="vocabulary"):
+        RemoteModel(dial, "host", tiny("gemma3").vocabulary).open(PUBLIC)
+    with pytest.raises(RengaError, match="bytes"):
+        RemoteModel(dial, "host", weights.vocabulary).open(Prompt("x" * 20_000, Clearance.PUBLIC))
+    open_ones = [RemoteModel(dial, "host", weights.vocabulary).open(PUBLIC) for _ in range(3)]
+    with pytest.raises(RengaError, match="too many"):
+        RemoteModel(dial, "host", weights.vocabulary).open(PUBLIC)
+    for session in open_ones:
+        session.close()
+
+
+def test_what_comes_off_the_wire_is_checked():
+    for data in (b"abc", b"\0" * 12, b"\xff" * 4):
+        with pytest.raises(RefusedPayload):
+            read_ids(data, 100, 2)
+    for message in (wire.Want(), wire.Want(topk=wire.TopK(k=101)), wire.Want(verify=wire.Verify())):
+        with pytest.raises(RefusedPayload):
+            read_want(message, 100)
+    nan = torch.full((3,), torch.nan).numpy().tobytes()
+    for fed in (wire.Fed(logp=b"1234"), wire.Fed(logp=nan)):
+        with pytest.raises(RefusedPayload):
+            read_answer(fed, Scores(), 3, 100)
