@@ -209,8 +209,6 @@ def invite(
     from renga.protocol.invitations import write_ticket
     from renga.server.identity import load
 
-    if not name.replace("-", "").replace("_", "").isalnum() or name != name.lower() or len(name) > 64:
-        raise UsageError(f"{name!r}: only lower-case letters, digits, _ and -")
     found = load(state)
     reachable = address or operator_address(state)
     print(write_ticket(found.invite(name, reachable, hours)))
@@ -248,6 +246,15 @@ def revoke(
     if not load(state).registry.revoke(name):
         raise UsageError(f"no certificate of {name!r} is in force", hint="renga keys list")
     tell(f"{name} is shut out")
+
+
+@keys.command(epilog="Example: renga keys rotate")
+def rotate(state: State = DEFAULT_STATE, debug: Debug = False) -> None:
+    """Give the operator a new token; the old one is refused at once."""
+    from renga.server.identity import load, rotate_operator
+
+    rotate_operator(load(state))
+    tell(f"the operator has a new token: {state / 'operator.token'}")
 
 
 def where(address: str, *, dev: bool = False) -> str:

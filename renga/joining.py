@@ -15,7 +15,7 @@ from pathlib import Path
 import grpc
 
 from renga.client.app import client_app
-from renga.client.enrolment import bootstrap_credentials, enrol, refused
+from renga.client.enrolment import bootstrap_credentials, enrol, refused, renew, settle
 from renga.client.ledger import Ledger
 from renga.client.link import Link
 from renga.client.member import Member, MemberSettings, state_of
@@ -34,6 +34,7 @@ from renga.models.weights import SharedWeights
 from renga.protocol import link_pb2 as wire
 from renga.protocol import transfer_set
 from renga.protocol.blobs import BlobStore
+from renga.protocol.certificates import due
 from renga.protocol.credentials import Credentials, has_credentials, load_credentials
 from renga.protocol.invitations import OPERATOR, Ticket, read_ticket
 from renga.protocol.link_pb2_grpc import LinkStub, OperatorStub
@@ -43,6 +44,7 @@ log = logging.getLogger("renga.client")
 
 VALIDATION_SHARE, VALIDATION_LIMIT = 0.1, 24
 PATIENCE = 20.0
+DAY = 24 * 3600.0
 DEV_PATIENCE = 120.0  # a server in --dev may still be loading its model
 FIRST_PAUSE = 1.0
 
@@ -75,6 +77,7 @@ async def _join(
     tell: Callable[[str], None],
 ) -> None:
     keys = folder / "keys"
+    settle(keys)
     if has_credentials(keys):
         credentials = load_credentials(keys)
         if invite is not None and bootstrap_credentials(invite).federation != credentials.federation:
@@ -95,6 +98,7 @@ async def _join(
     if not address:
         raise UsageError("where is the server?", hint="renga join grpcs://HOST:PORT")
     saved.write_text(json.dumps({"address": address}))
+    credentials = await _renewed(credentials, keys, address, tell)
     name = credentials.identity.name
     transfer, host = await _fetched(credentials, address, folder, tell)
     tell(f"loading {config.edge.model}")
@@ -113,11 +117,35 @@ async def _join(
         on_state=lambda state: tell(f"{name}: {state}"),
     )
     staying = asyncio.ensure_future(link.stay())
+    renewing = asyncio.ensure_future(_keep_renewed(link, keys, address, tell))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, staying.cancel)
     with contextlib.suppress(asyncio.CancelledError):
-        await staying
+        try:
+            await staying
+        finally:
+            renewing.cancel()
     tell("stopped")
+
+
+async def _keep_renewed(link: Link, keys: Path, address: str, tell: Callable[[str], None]) -> None:
+    """Once a day: a client that runs for months must not be locked out by its own certificate."""
+    while True:
+        await asyncio.sleep(DAY)
+        link.credentials = await _renewed(link.credentials, keys, address, tell)
+
+
+async def _renewed(
+    credentials: Credentials, keys: Path, address: str, tell: Callable[[str], None]
+) -> Credentials:
+    """The credentials, with a new certificate if the old one runs out soon; the old ones if that fails."""
+    if not due(credentials.certificate):
+        return credentials
+    try:
+        return await renew(credentials, keys, address)
+    except RengaError as error:
+        tell(f"the certificate runs out soon, and can't be renewed now: {error.message}")
+        return credentials
 
 
 async def _fetched(

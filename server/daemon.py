@@ -217,7 +217,14 @@ async def dismiss_revoked(who: ServerIdentity, post: Post, every: float = 2.0) -
     """End the streams of clients that were revoked while they were attached."""
     while True:
         await asyncio.sleep(every)
-        for name in post.attached():
-            if not who.registry.signing_keys(name):
+        here = list(post.attached())
+        now = time.time()
+        good = {
+            known.name
+            for known in (who.registry.everybody() if here else ())
+            if known.role is Role.CLIENT and (known.revoked is None or known.revoked > now)
+        }
+        for name in here:
+            if name not in good:
                 log.warning("%s was revoked", name)
                 post.dismiss(name)

@@ -82,7 +82,7 @@ def _closed(public: Series, federated: Series, centralised: Series, measure: str
     if each is not None:
         return each
     means = [estimate(series) for series in (public, federated, centralised)]
-    start, here, best = ([None] if mean is None else [mean.mean] for mean in means)
+    start, here, best = ([mean.mean if mean else None] for mean in means)
     return estimate(closed(start, here, best, measure))
 
 
