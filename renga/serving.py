@@ -34,6 +34,7 @@ from renga.server.host import Host, HostSettings
 from renga.server.link import Post
 from renga.server.round import Settings
 from renga.server.service import LinkService, listen
+from renga.server.sessions import HostSessions
 from renga.server.state import ServerState
 from renga.server.strategy import Federation, Timing, Told
 
@@ -79,7 +80,7 @@ async def _serve(config: ServerConfig, folder: Path, *, dev: bool, tell: Callabl
     coordinator = Coordinator(who, post, state, build, config.clients)
     server, port = await listen(
         who,
-        LinkService(who, post, [_described(weights)], Answering(host)),
+        LinkService(who, post, [_described(weights)], Answering(host), HostSessions(host)),
         config.listen.host,
         config.listen.port,
     )

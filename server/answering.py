@@ -1,7 +1,7 @@
 """Answers for clients: text in, pieces out, on the host model with what it has learned so far.
 
-One thread at a time uses the host's weights (`Host.turn`): while it learns, a caller is told when to come back
-instead of being kept waiting.
+One thread at a time uses the host's weights (`Host.turn`): while it learns, a caller is told when to come
+back instead of being kept waiting.
 """
 
 from __future__ import annotations

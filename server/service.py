@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -18,6 +18,7 @@ from renga.server.answering import PLAN, Answering
 from renga.server.enrolment import enrol, renew
 from renga.server.identity import ServerIdentity
 from renga.server.link import Post
+from renga.server.sessions import Sessions
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -33,11 +34,13 @@ class LinkService(LinkServicer):
         post: Post,
         models: Sequence[wire.Model] = (),
         answering: Answering | None = None,
+        sessions: Callable[[], Sessions] | None = None,
     ) -> None:
         self._who = who
         self._post = post
         self._models = models
         self._answering = answering
+        self._sessions = sessions
 
     async def Enrol(self, request: wire.EnrolRequest, context: Context) -> wire.EnrolReply:
         return await enrol(self._who, request, context)
@@ -64,6 +67,15 @@ class LinkService(LinkServicer):
         if self._answering is None:
             await refuse(context, grpc.StatusCode.UNIMPLEMENTED, "this server does not answer")
         async for reply in self._answering.respond(who.name, request, context):
+            yield reply
+
+    async def Session(
+        self, moves: AsyncIterator[wire.SessionRequest], context: Context
+    ) -> AsyncIterator[wire.SessionReply]:
+        who = await identified(context, self._who.registry, CLIENTS)
+        if self._sessions is None:
+            await refuse(context, grpc.StatusCode.UNIMPLEMENTED, "this server opens no sessions")
+        async for reply in self._sessions().session(who.name, moves, context):
             yield reply
 
     async def Attach(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -12,11 +13,13 @@ from typing import Any
 import grpc
 
 from renga.errors import RefusedPayload, RengaError
+from renga.models.adapter import Adapter
 from renga.models.batching import BatchedModel, BatchedSession, Overloaded
 from renga.models.contract import Clearance, Full, Prompt, TopK
 from renga.models.session_codec import NAMES, packed_answer, read_ids, read_want
 from renga.protocol import link_pb2 as wire
 from renga.server.access import refuse
+from renga.server.host import Host
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -36,6 +39,26 @@ class SessionLimits:
     ids_per_feed: int = 512
     top_k: int = 256
     idle_seconds: int = 120
+
+
+class HostSessions:
+    """Sessions on what the host has learned so far: an adapter that was adopted serves those opened after it,
+    and the sessions of the one before are closed, since what they have read was read by another model."""
+
+    def __init__(self, host: Host, limits: SessionLimits = SessionLimits()) -> None:
+        self._host = host
+        self._limits = limits
+        self._now: tuple[Adapter | None, BatchedModel, Sessions] | None = None
+
+    def __call__(self) -> Sessions:
+        if self._now is None or self._now[0] is not self._host.adapter:
+            if self._now is not None:
+                # Its last step may wait for the host to finish learning; callers need not.
+                threading.Thread(target=self._now[1].close, daemon=True).start()
+            adapter = self._host.adapter
+            model = BatchedModel(self._host.weights, adapter, lock=self._host.turn)
+            self._now = adapter, model, Sessions(model, self._limits)
+        return self._now[2]
 
 
 class Sessions:

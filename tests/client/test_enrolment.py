@@ -34,7 +34,8 @@ def test_keys_and_certificate_are_new_and_good(here: World) -> None:
 @pytest.mark.parametrize("moves", range(4))
 def test_killed_while_files_change_places(here: World, monkeypatch, moves: int) -> None:
     old, folder = here.enrolled("ada"), here.folder / "ada"
-    done, replace = [], os.replace
+    done: list[object] = []
+    replace = os.replace
 
     def until(source: Path, target: Path) -> None:
         if Path(source).parent.name == "next" and not Path(source).name.startswith("."):

@@ -68,8 +68,9 @@ def test_noise_shared_by_two_tokens_would_bend_the_law():
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1.0, seed=5)])
 def test_the_text_depends_on_the_target_alone(model, sampling):
     def text(drafts):
-        session, place, out = model.open_ids([2, 3, 4]), Place(), []
-        pending = []
+        session, place = model.open_ids([2, 3, 4]), Place()
+        out: list[int] = []
+        pending: list[int] = []
         while len(out) < 24:
             drafted = drafts(out)
             got = session.feed(pending + drafted, Verify(sampling, place.offset, place.silent)).ids.tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -45,7 +46,8 @@ def test_one_flipped_bit_is_noticed(place: int, bit: int) -> None:
 def test_every_field_is_bound(field: str) -> None:
     _, signature = signed(KEY, MANIFEST)
     value = getattr(MANIFEST, field)
-    other = replace(MANIFEST, **{field: value + 1 if isinstance(value, int) else value + "x"})
+    changed: dict[str, Any] = {field: value + 1 if isinstance(value, int) else value + "x"}
+    other = replace(MANIFEST, **changed)
     with pytest.raises(RefusedPayload, match="signature"):
         verified(KEY.public_key(), canonical(asdict(other)), signature)
 

@@ -24,7 +24,10 @@ from tests.tiny_federation import texts, write_federation, write_texts
 
 HEAVY = ("torch", "transformers", "flwr", "peft", "numpy", "pydantic", "safetensors")
 BENCHES = ["bench learning", "bench wire", "bench memory", "bench transfer"]
-COMMANDS = ["simulate", "check", "ask", "eval", *BENCHES, "models list", "models fetch", "models show"]
+KEYS = [f"keys {verb}" for verb in ("invite", "list", "revoke", "rotate")]
+BETWEEN_MACHINES = ["serve", "join", "train", "status", "ledger", *KEYS]  # at work: test_federation.py
+MODELS = ["models list", "models fetch", "models show"]
+COMMANDS = ["simulate", "check", "ask", "eval", *BENCHES, *MODELS, *BETWEEN_MACHINES]
 
 
 class Said(NamedTuple):

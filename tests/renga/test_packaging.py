@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+DATA = {"renga/py.typed", "renga/protocol/link.proto", "renga/protocol/link_pb2.pyi"}
 FOLDERS = ("client", "models", "protocol", "server", "simulations")
 
 
@@ -53,13 +54,13 @@ def names_in_wheel(wheel: Path) -> set[str]:
 
 
 def test_wheel_holds_every_module_and_nothing_else(checkout: Path) -> None:
-    assert names_in_wheel(build(checkout, "wheel")) == modules() | {"renga/py.typed"}
+    assert names_in_wheel(build(checkout, "wheel")) == modules() | DATA
 
 
 def test_wheel_does_not_need_the_links(checkout: Path) -> None:
     for folder in FOLDERS:
         (checkout / "renga" / folder).unlink()
-    assert names_in_wheel(build(checkout, "wheel")) == modules() | {"renga/py.typed"}
+    assert names_in_wheel(build(checkout, "wheel")) == modules() | DATA
 
 
 def test_sdist_holds_real_files(checkout: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from renga.server import identity
 from renga.server.identity import ServerIdentity
 from renga.server.link import Post
 from renga.server.service import LinkService, listen
+from renga.server.sessions import Sessions
 
 
 class Loop:
@@ -57,8 +58,9 @@ class Loop:
 class World:
     """A server on a free port, and what is needed to attach clients to it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sessions: Callable[[], Sessions] | None = None) -> None:
         self.folder = folder
+        self.sessions = sessions
         self.loop = Loop()
         self.who: ServerIdentity = (
             identity.load(folder / "server")
@@ -78,7 +80,7 @@ class World:
         async def start() -> None:
             self.post = Post(self.who, BlobStore(self.folder / "server" / "blobs"))
             self.server, self.port = await listen(
-                self.who, LinkService(self.who, self.post), "localhost", self.port
+                self.who, LinkService(self.who, self.post, sessions=self.sessions), "localhost", self.port
             )
 
         self.loop.do(start())
@@ -135,8 +137,8 @@ class World:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
-    made = World(folder)
+def world(folder: Path, sessions: Callable[[], Sessions] | None = None) -> Iterator[World]:
+    made = World(folder, sessions)
     try:
         yield made
     finally:

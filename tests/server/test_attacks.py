@@ -45,7 +45,7 @@ class Hand:
         """Attach, take one request, bring a blob, and say of it what `forge` makes of the honest manifest."""
         assert self.credentials.signing is not None
         async with self.credentials.channel(self.here.address) as channel:
-            stub = LinkStub(channel)  # type: ignore[no-untyped-call]
+            stub = LinkStub(channel)
             call = stub.Attach()
             await call.write(wire.ClientFrame(hello=wire.Hello(protocol=1, nonce=bytes(16), base="b")))
             await call.read()
