@@ -2,7 +2,7 @@
 
 A folder of credentials holds `ca.pem` (the federation's authority), `certificate.pem`, `key.pem` and
 `signing.pem`. TLS below 1.2 and weak ciphers are not offered; gRPC's own defaults for the rest are documented
-in docs/link.md.
+in docs/deploy.md.
 """
 
 from __future__ import annotations

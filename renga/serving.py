@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from renga.deployment import ServerConfig, shown
+from renga.deployment import ServerConfig
 from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.models.data import read_jsonl, split
 from renga.models.example import Example
@@ -250,6 +250,3 @@ def _loopback(host: str) -> bool:
 
 def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
-
-
-__all__ = ["dev_token", "public_address", "serve", "shown"]
