@@ -284,7 +284,10 @@ class BatchedSession:
         answer = answered(logp, ids, want, self._model.vocabulary)
         if isinstance(want, Verify):
             assert answer.ids is not None
-            self.rewind(self.length - len(ids) + len(answer.ids) - 1)
+            agreed = len(answer.ids) - 1
+            self._ids = self._ids[: len(self._ids) - len(ids) + agreed]
+            self.cached = min(self.cached, len(self._ids))
+            self._boundary = logp[agreed : agreed + 1].clone()  # what was emitted from it stands
         return answer
 
     def rewind(self, length: int) -> None:

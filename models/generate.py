@@ -6,27 +6,90 @@ import codecs
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
-from renga.models.contract import Full, LanguageModel, Piece, Prompt, Sampling
+from renga.models.contract import Full, LanguageModel, Piece, Prompt, Sampling, Scores, Session, Verify
 from renga.models.local import LocalModel
+from renga.models.noise import Place, chosen
 from renga.models.sampling import pick
 
 
+class Emitting(Protocol):
+    """A session that says several tokens at once, cheaper than one by one; see `emitted`."""
+
+    def emit(self, pending: list[int], sampling: Sampling, place: Place, room: int) -> list[int]:
+        """What the model says after `pending` (emitted, not read yet, and standing at `place`), at least one
+        id, and no drafts beyond `room` of them."""
+        ...
+
+
 def generate(model: LanguageModel, prompt: Prompt, sampling: Sampling) -> Iterator[int]:
-    """Ids of the answer, one at a time; the end token is not among them."""
-    generator = torch.Generator().manual_seed(sampling.seed)
+    """Ids of the answer, one at a time; the end token is not among them.
+
+    Sampled by shared noise (`renga.models.noise`): the text is a matter of model, prompt and seed,
+    and the same wherever the model runs.
+    """
     session = model.open(prompt)
-    read: list[int] = []
-    for _ in range(sampling.max_tokens):
-        row = session.feed(read, Full()).logp
+    try:
+        pending: list[int] = []
+        place, left = Place(), sampling.max_tokens
+        while left > 0:
+            new = emitted(model, session, pending, sampling, place, left)
+            for id in pending + new[:-1]:
+                place = place.after(model.vocabulary, id)
+            for id in new[:left]:
+                if id == model.vocabulary.end or id in model.vocabulary.specials:
+                    return
+                yield id
+            left -= len(new)
+            pending = new[-1:]
+    finally:
+        if (close := getattr(session, "close", None)) is not None:
+            close()
+
+
+def emitted(
+    model: LanguageModel,
+    session: Session,
+    pending: list[int],
+    sampling: Sampling,
+    place: Place,
+    room: int = 1,
+) -> list[int]:
+    """What `model` says next, at least one id; `session` has then read `pending` and all of it but the last.
+
+    pending: what was emitted and not read yet, the first of it at `place`.
+    """
+    emit = getattr(session, "emit", None)
+    if emit is not None:
+        return list(emit(pending, sampling, place, room))
+    behind = place
+    for id in pending:
+        behind = behind.after(model.vocabulary, id)
+    if Verify not in model.offers:
+        row = session.feed(pending, Full()).logp
         assert row is not None
-        token = int(pick(row[-1:], sampling, generator))
-        if token == model.vocabulary.end or token in model.vocabulary.specials:
-            return
-        yield token
-        read = [token]
+        return [chosen(row[-1], model.vocabulary, sampling, behind)]
+    return agreed(session, pending, [], sampling, place, behind)
+
+
+def agreed(
+    session: Session, pending: list[int], drafts: list[int], sampling: Sampling, place: Place, behind: Place
+) -> list[int]:
+    """What a session that offers Verify says after `pending`: as much of `drafts` as it would have said
+    itself, and one more. `place`: of the first pending id; `behind`: of the first draft."""
+    ids = session.feed(pending + drafts, Verify(sampling, place.offset, place.silent)).ids
+    assert ids is not None
+    said: list[int] = ids.tolist()
+    if said[: len(pending)] == pending and len(said) > len(pending):
+        return said[len(pending) :]
+    # Asked again it would say otherwise, by the last bits of another kernel; what was said stands.
+    session.feed(pending[len(said) - 1 :], Scores())
+    again = session.feed(drafts, Verify(sampling, behind.offset, behind.silent)).ids
+    assert again is not None
+    return list(again.tolist())
 
 
 def respond(model: LanguageModel, prompt: Prompt | str, sampling: Sampling) -> Iterator[Piece]:

@@ -78,18 +78,23 @@ class LocalSession:
         answer = answered(rows, ids, want, self._model.vocabulary)
         if isinstance(want, Verify):
             assert answer.ids is not None
-            self.rewind(self.length - len(ids) + len(answer.ids) - 1)
+            agreed = len(answer.ids) - 1
+            # The row is kept, so that what was emitted from it is what it says when it is asked again.
+            self._cut_to(self.length - len(ids) + agreed, rows[agreed : agreed + 1].clone())
         return answer
 
     def rewind(self, length: int) -> None:
         """Forget everything after the first `length` ids read since the session opened."""
         if not 0 <= length <= self.length:
             raise ValueError(f"can't rewind to {length}: {self.length} ids were read")
-        if length == self.length:
-            return
+        if length < self.length:
+            self._cut_to(length, None)
+
+    def _cut_to(self, length: int, boundary: torch.Tensor | None) -> None:
+        """boundary: the row behind what is kept, [1, vocabulary]; None: the last id is to be read again."""
         self._ids = self._ids[: self._start + length]
-        self._boundary = None
-        surplus = self._cached() - (len(self._ids) - 1)
+        self._boundary = boundary
+        surplus = self._cached() - len(self._ids) + (boundary is None)
         if surplus > 0:
             self._cut(surplus)
 
@@ -103,8 +108,8 @@ class LocalSession:
         parts = [] if self._boundary is None else [self._boundary]
         if wanted:
             weights = self._model.weights
-            weights.wear(self._model.adapter)
-            with weights.meter.reading(len(unread)):
+            with weights.lock, weights.meter.reading(len(unread)):  # one adapter is worn at a time
+                weights.wear(self._model.adapter)
                 output = weights.model(
                     input_ids=torch.tensor([unread]),
                     past_key_values=self._cache,

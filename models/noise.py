@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -81,7 +82,15 @@ def chosen(row: torch.Tensor, vocabulary: Vocabulary, sampling: Sampling, place:
     if sampling.temperature <= 0:
         return int(row.numpy().argmax())
     law = restricted(row, sampling).double().numpy()
-    return int((law + gumbel(token_keys(vocabulary), sampling.seed, place)).argmax())
+    return int((law + noise_at(vocabulary, sampling.seed, place)).argmax())
+
+
+@lru_cache(maxsize=8)
+def noise_at(vocabulary: Vocabulary, seed: int, place: Place) -> NDArray[np.float64]:
+    """`gumbel` for all ids. Kept for a while: drafter and target ask for the same, one after the other."""
+    noise = gumbel(token_keys(vocabulary), seed, place)
+    noise.flags.writeable = False
+    return noise
 
 
 def verified(
