@@ -1,0 +1,1 @@
+"""Models that work together on one answer: they draft, steer, guide, compress, check and retrieve."""

@@ -1,0 +1,115 @@
+"""Queries by grammar always parse, name what the question names, and are mended once."""
+
+import sqlite3
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from renga.models.cooperation.database import Limits, QueryFailed, Result, SqliteDatabase
+from renga.models.cooperation.sql import Query, linked, written
+from renga.models.cooperation.sql_source import SqlSource
+from renga.models.local import LocalModel
+from tests.models.cooperation.test_database import SCHEMA
+from tests.models.tiny_weights import tiny
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sql") / "towns.db"
+    db = sqlite3.connect(path)
+    db.executescript(";".join(SCHEMA))
+    db.close()
+    return SqliteDatabase(path, Limits())
+
+
+@pytest.mark.parametrize(
+    ("question", "rows"),
+    [
+        ("How many cities are there?", ((3,),)),
+        ("What is the population of Lund?", ((4100,),)),
+        ("What is the average population of the cities?", ((2500.0,),)),
+        ("How many ferries were built after 1970?", ((1,),)),
+        ("Which city has the highest population?", (("Lund",),)),
+        ("When was the ferry Swan built?", ((1961.0,),)),
+        ("What is the population of O'Hara?", ((None,),)),
+    ],
+)
+def test_by_linking_alone(database, question, rows):
+    sql, found = SqlSource(database, None).query(question)
+    assert found.rows == rows, sql
+
+
+@settings(max_examples=25, deadline=None)
+@given(question=st.text(max_size=60), seed=st.integers(0, 1000))
+def test_whatever_is_chosen_is_a_query_that_runs(database, question, seed):
+    schema = database.schema()
+    link = linked(schema, question + " Lund 900")
+    query, steps = Query(), 0
+    while choices := query.choices(schema, link):
+        query = choices[(seed * 7919 + steps * 104729) % len(choices)]
+        steps += 1
+        assert steps < 20
+    assert isinstance(database.run(query.sql), Result)
+
+
+def test_values_in_the_question_are_quoted_not_run(database):
+    link = linked(database.schema(), "What is the population of Lund; DROP TABLE city?")
+    assert [(str(field), value) for field, value in link.values] == [("city.name", "Lund")]
+    for query, _ in written(None, database.schema(), "cities '; DROP TABLE city; --"):
+        assert "DROP" not in query.sql
+
+
+def test_a_model_picks_among_the_grammar(database):
+    model = LocalModel(tiny("llama"))
+    ranked = written(model, database.schema(), "What is the population of Lund?")
+    assert ranked and ranked == sorted(ranked, key=lambda found: -found[1])
+    for query, _ in ranked:
+        database.run(query.sql)
+    assert written(model, database.schema(), "What is the population of Lund?") == ranked
+
+
+class Refusing:
+    """A database that refuses the first query."""
+
+    name = "refusing"
+
+    def __init__(self, database, result):
+        self._database, self._result, self.seen = database, result, []
+
+    def schema(self):
+        return self._database.schema()
+
+    def run(self, sql):
+        self.seen.append(sql)
+        if len(self.seen) == 1 and self._result is None:
+            raise QueryFailed("no such column: x")
+        return self._result if len(self.seen) == 1 else self._database.run(sql)
+
+
+@pytest.mark.parametrize("first", [None, Result(("a",), ())])
+def test_one_repair_round(database, first):
+    refusing = Refusing(database, first)
+    sql, found = SqlSource(refusing, None).query("What is the population of Lund?")
+    assert len(refusing.seen) == 2 and refusing.seen[0] != refusing.seen[1] == sql
+    assert found.rows
+
+
+def test_not_two(database):
+    class Always(Refusing):
+        def run(self, sql):
+            self.seen.append(sql)
+            raise QueryFailed("no")
+
+    refusing = Always(database, None)
+    with pytest.raises(QueryFailed, match="no query worked"):
+        SqlSource(refusing, None).query("How many cities?")
+    assert len(refusing.seen) == 2
+
+
+def test_a_finding_cites_its_query(database):
+    (finding,) = SqlSource(database, None).find("What is the population of Lund?", 4)
+    assert finding.text == "population: 4100."
+    assert str(finding.citation).startswith(
+        "towns.db, SELECT city.population FROM city WHERE city.name = 'Lund'"
+    )
