@@ -20,6 +20,7 @@ from transformers import DynamicCache
 
 from renga.errors import RengaError
 from renga.models.adapter import Adapter
+from renga.models.caching import handed
 from renga.models.contract import Answer, Full, Prompt, Scores, TopK, Verify, Want
 from renga.models.local import answered
 from renga.models.vocabulary import Vocabulary
@@ -215,7 +216,12 @@ class BatchedModel:
         left = torch.tensor([len(feed.unread) for feed in feeds])
         keep = torch.tensor([feed.keep for feed in feeds])
         wanted = (place >= (left - keep)[:, None]) & (place < counts[:, None])
-        inputs = {"input_ids": ids, "position_ids": columns, "past_key_values": cache, "use_cache": True}
+        inputs = {
+            "input_ids": ids,
+            "position_ids": columns,
+            "use_cache": True,
+            **handed(cache, weights.model),
+        }
         with weights.meter.reading(int(counts.sum())):
             logits = weights.logits_at(wanted, attention_mask=self._masks(columns, cache.width), **inputs)
         logp = torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), -1)

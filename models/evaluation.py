@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from renga.models.caching import handed
 from renga.models.contract import Sampling
 from renga.models.example import Example
 from renga.models.generate import answer_many
@@ -184,7 +185,7 @@ def _choice_log_likelihoods(model: LocalModel, examples: Sequence[Example], batc
                 input_ids=table[:, :-1],
                 attention_mask=torch.cat([mask.repeat_interleave(count, 0), real[:, :-1]], dim=1),
                 position_ids=lengths + torch.arange(longest - 1),
-                past_key_values=read.cache,
+                **handed(read.cache, weights.model),
                 use_cache=True,
             )
             more = picked.new_zeros(len(choices), longest - 1)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import torch
 
+from renga.models.caching import handed
 from renga.models.contract import Full, LanguageModel, Piece, Prompt, Sampling, Scores, Session, Verify
 from renga.models.local import LocalModel
 from renga.models.noise import Place, chosen
@@ -203,7 +204,7 @@ def _rows_after(
                 input_ids=tokens.unsqueeze(1),
                 attention_mask=mask,
                 position_ids=mask.sum(1, keepdim=True) - 1,
-                past_key_values=read.cache,
+                **handed(read.cache, weights.model),
                 use_cache=True,
                 logits_to_keep=1,
             )

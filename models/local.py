@@ -12,6 +12,7 @@ import torch
 from transformers import DynamicCache
 
 from renga.models.adapter import Adapter
+from renga.models.caching import handed
 from renga.models.contract import Answer, Full, Prompt, Scores, TopK, Verify, Want
 from renga.models.meter import Meter
 from renga.models.noise import Place, verified
@@ -112,7 +113,7 @@ class LocalSession:
                 weights.wear(self._model.adapter)
                 output = weights.model(
                     input_ids=torch.tensor([unread]),
-                    past_key_values=self._cache,
+                    **handed(self._cache, weights.model),
                     use_cache=self._cache is not None,
                     logits_to_keep=wanted,
                 )

@@ -25,6 +25,7 @@ from transformers import DynamicCache
 
 from renga.errors import RengaError, UsageError
 from renga.models.adapter import Adapter, Factors
+from renga.models.caching import handed
 from renga.models.meter import Meter
 from renga.models.references import Loaded, end_id, load
 from renga.models.template import Template
@@ -211,9 +212,9 @@ class SharedWeights:
                 return self.logits_at(wanted, input_ids=ids, use_cache=False)
             cache = DynamicCache()
             first = torch.tensor([sequences[0][:shared]])
-            self.model.get_decoder()(input_ids=first, past_key_values=cache, use_cache=True)
+            self.model.get_decoder()(input_ids=first, **handed(cache, self.model), use_cache=True)
             cache.batch_repeat_interleave(len(rest))
-            return self.logits_at(wanted, input_ids=ids, past_key_values=cache, use_cache=True)
+            return self.logits_at(wanted, input_ids=ids, **handed(cache, self.model), use_cache=True)
 
     def read(self, prompts: Sequence[Sequence[int]], room: int) -> Read:
         """Read prompts of any lengths in one batch, to go on after each by up to `room` ids (see `Read`).
@@ -237,13 +238,13 @@ class SharedWeights:
         with self.meter.reading(shared + sum(map(len, rest))):
             if shared:
                 first = torch.tensor([list(prompts[0][:shared])])
-                self.model.get_decoder()(input_ids=first, past_key_values=cache, use_cache=True)
+                self.model.get_decoder()(input_ids=first, **handed(cache, self.model), use_cache=True)
                 cache.batch_repeat_interleave(len(rest))
             output = self.model(
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=positions.clamp(min=0),
-                past_key_values=cache,
+                **handed(cache, self.model),
                 use_cache=True,
                 logits_to_keep=1,
             )
