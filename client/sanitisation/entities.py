@@ -128,7 +128,11 @@ def find(
                 hint="`renga doctor` checks detectors; one that keeps failing can be left out of the config",
             ) from None
     limit.check()
-    return with_subjects(settled(found, text), known)
+    from renga.client.sanitisation.propagation import spread  # it builds on this module
+
+    final = spread(text, settled(found, text), known)
+    limit.check()
+    return final
 
 
 def settled(found: Sequence[Entity], text: str) -> list[Entity]:
@@ -173,12 +177,3 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
     while start < end and not text[end - 1].isalnum():
         end -= 1
     return start, end
-
-
-def with_subjects(entities: Sequence[Entity], known: Sequence[Known]) -> list[Entity]:
-    """Every span with a subject: a known one where kind and value are known, else one of its own."""
-    names = {(k.kind, value): k.subject for k in known for value in k.values}
-    return [
-        e if e.subject else replace(e, subject=names.get((e.kind, e.value), f"{e.kind}:{e.value}"))
-        for e in entities
-    ]

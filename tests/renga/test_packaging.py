@@ -15,7 +15,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = {"renga/py.typed", "renga/protocol/link.proto", "renga/protocol/link_pb2.pyi"}
+DATA = {
+    "renga/py.typed",
+    "renga/protocol/link.proto",
+    "renga/protocol/link_pb2.pyi",
+    *(f"renga/client/sanitisation/{name}.txt" for name in ("names", "public", "words")),
+}
 FOLDERS = ("client", "models", "protocol", "server", "simulations")
 
 

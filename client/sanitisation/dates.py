@@ -1,0 +1,59 @@
+"""Dates of birth: a date, in any of the usual ways of writing one, that its sentence or label says is one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from renga.client.sanitisation.entities import Kind
+from renga.client.sanitisation.found import Found
+
+_MONTH = (
+    r"(?:jan(?:uary|\.)?|feb(?:ruary|\.)?|mar(?:ch|\.)?|apr(?:il|\.)?|may|june?\.?|july?\.?|aug(?:ust|\.)?|sept?(?:ember|\.)?|oct(?:ober|\.)?"
+    r"|nov(?:ember|\.)?|dec(?:ember|\.)?|januar|februar|märz|mai|juni|juli|oktober|dezember|janvier|février|fevrier|mars|avril|juin|juillet|août|aout"
+    r"|septembre|octobre|novembre|décembre|decembre|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre)"
+)
+_ERA = r"(?:明治|大正|昭和|平成|令和|[MTSHR](?=[ .]?[0-9]))"
+_N = r"(?:[0-9]{1,2}|[〇一二三四五六七八九十元]{1,3})"
+_DATE = re.compile(
+    r"(?<![0-9A-Za-z])(?:"
+    rf"{_ERA}[ .]?{_N}(?:[ ]?年[ ]?|[./\-]){_N}(?:[ ]?月[ ]?|[./\-]){_N}(?:[ ]?日)?"
+    r"|(?:[0-9]{4}|[〇一二三四五六七八九]{4})[ ]?年[ ]?(?:[0-9]{1,2}|[一二三四五六七八九十]{1,2})[ ]?月[ ]?(?:[0-9]{1,2}|[一二三四五六七八九十]{1,3})[ ]?日"
+    r"|[0-9]{4}[\-./ ][0-9]{1,2}[\-./ ][0-9]{1,2}(?=[^0-9]|$)"
+    r"|[0-9]{1,2}[\-./ ][0-9]{1,2}[\-./ ](?:[0-9]{4}|'?[0-9]{2})(?![0-9])"
+    rf"|{_MONTH}\s{{1,2}}[0-9]{{1,2}}(?:st|nd|rd|th)?(?:,?\s{{1,2}}'?[0-9]{{2,4}})?(?![0-9])"
+    rf"|[0-9]{{1,2}}(?:st|nd|rd|th|\.)?[\s\-]{{1,2}}(?:of |de )?{_MONTH}(?:,?[\s\-]{{1,2}}(?:de )?[0-9]{{4}}|[\s\-]'?[0-9]{{2}})?(?![0-9])"
+    r"|(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:[0-2][0-9]|3[01])(?![0-9])"
+    r"|[0-9]{1,2}[ ]?月[ ]?[0-9]{1,2}[ ]?日"
+    r")(?![A-Za-z0-9])",
+    re.I,
+)
+_BEFORE = re.compile(
+    r"(?<![a-z])(?:d\.?o\.?b\.?|(?:date|day)[ _\-]?of[ _\-]?birth|birth[ _\-]?(?:date|day)|bday|b-day|born|dateofbirth|geb(?:oren|urtsdatum|urtstag|\.)"
+    r"|n[ée]+e? le|date de naissance|naissance|fecha de nacimiento|nacid[oa]|nacimiento|cumplea[ñn]os|data di nascita)(?![a-z])"
+    r"|生年月日|誕生日|生まれ|出生|バースデー|せいねんがっぴ",
+    re.I,
+)
+_AFTER = re.compile(
+    r"[\s(（,)）]{0,3}(?:生まれ|生(?![成産徒活命物])|産まれ|誕生|\(?(?:date of birth|dob|birthday)|is my birthday)",
+    re.I,
+)
+_NO_BIRTH = re.compile(r"(?:company|founded|設立|創業|発売|開催|締切|deadline)", re.I)
+
+
+def births(text: str) -> Iterator[Found]:
+    """Dates that are said to be of a birth."""
+    for word in _BEFORE.finditer(text):
+        limit = min(len(text), word.end() + 60)
+        match = _DATE.search(text, word.end(), limit)
+        if (
+            match
+            and "\n\n" not in text[word.end() : match.start()]
+            and not _NO_BIRTH.search(text, word.end(), match.start())
+        ):
+            # A cut-off window can cut a date: match it again in the whole text.
+            whole = _DATE.match(text, match.start()) or match
+            yield Found(*whole.span(), Kind.DOB, 0.94)
+    for match in _DATE.finditer(text):
+        if _AFTER.match(text, match.end()):
+            yield Found(*match.span(), Kind.DOB, 0.94)

@@ -1,0 +1,37 @@
+"""What recognisers yield: spans in a shadow, and how near the words stand that give a number its meaning."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from renga.client.sanitisation.entities import Kind
+
+WINDOW = 48
+"""How many characters before a value its label may stand; after it, half of that."""
+
+
+class Found(NamedTuple):
+    """A span of a shadow's text; `certainty` as in Entity."""
+
+    start: int
+    end: int
+    kind: Kind
+    certainty: float = 0.9
+
+
+def near(words: re.Pattern[str], text: str, start: int, end: int, before: int = WINDOW) -> bool:
+    """Does one of `words` stand shortly before the span (or, less far, after it)?"""
+    return words.search(text, max(0, start - before), start) is not None or (
+        words.search(text, end, min(len(text), end + before // 2)) is not None
+    )
+
+
+def before(words: re.Pattern[str], text: str, start: int, reach: int = WINDOW) -> bool:
+    """Does one of `words` stand shortly before `start`?"""
+    return words.search(text, max(0, start - reach), start) is not None
+
+
+def digits_of(text: str) -> str:
+    """The ASCII digits of a text."""
+    return "".join(c for c in text if "0" <= c <= "9")

@@ -1,0 +1,158 @@
+"""Values that only their label makes private: passport, licence, insurance, account and member numbers, user names.
+
+One grammar for all: a label, a little filler (`number`, `is`, `は`, `":`), and a value of the shape the label allows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from renga.client.sanitisation.entities import Kind
+from renga.client.sanitisation.found import Found
+
+_FILLER = (
+    r"(?:[\"'`*\]]{0,3}[ \t_\-.の]{0,2}(?:number|numbers|num|no|nr|n°|nº|№|id|code|card|番号|ナンバー|コード|証|ＩＤ|ID|nummer|numéro|numero|número|#|\([^()\n]{1,24}\)|（[^（）\n]{1,16}）)\.?){0,3}"
+    r"[\"'`*\]]{0,3}[ \t]{0,3}(?:(?:is|was|are|of|for|ist|lautet|est|es|=>|==?|:|：|は|が|＝|を|→|->|\||,|、)[ \t]{0,3}){0,2}(?:\r?\n[ \t>]{0,4})?[\"'`*「『（(\[]{0,3}[#第]?"
+)  # fmt: skip
+_END = r"(?![A-Za-z0-9])"
+_ID = r"[A-Za-z0-9](?:[A-Za-z0-9]|[\-_/.·](?=[A-Za-z0-9])|[ ](?=[0-9])){3,27}"
+_DIGITS = r"[0-9](?:[ \-]?[0-9]){3,19}"
+
+
+def _label(
+    words: str, value: str, kind: Kind, certainty: float = 0.92
+) -> tuple[re.Pattern[str], Kind, float]:
+    return re.compile(rf"(?<![A-Za-z])(?:{words}){_FILLER}({value}){_END}", re.I), kind, certainty
+
+
+_LABELS = (
+    _label(
+        r"passport|パスポート|旅券|reisepass\w*|pass-?nr|passeport|pasaporte|passaporto",
+        r"[A-Za-z]{0,3}[ \-]?[0-9](?:[ ]?[0-9A-Za-z]){4,9}|[A-Za-z][0-9A-Za-z]{7,9}",
+        Kind.PASSPORT,
+    ),
+    _label(
+        r"driv(?:er'?s?|ing|ers)['’]?s?[ _\-]?licen[cs]e|driver_?licen[cs]e|\bdln?\b|licen[cs]e (?=(?:no|number|num|#))|運転免許証?|免許証?|führerschein\w*|fuehrerschein\w*"
+        r"|permis(?: de conduire)?|(?:permiso|licencia|carn[ée]t?) de conduci[rt]|patente",
+        r"[A-Za-z0-9](?:[A-Za-z0-9]|[\- ](?=[A-Za-z]?[0-9])){4,19}",
+        Kind.DRIVER_LICENSE,
+    ),
+    _label(
+        r"health (?:insurance|card|plan)(?: (?:card|member|policy))?|insurance (?:card|member|policy|id)|medicare(?: beneficiary)?|medicaid|\bmbi\b|\bnhs\b|\bmrn\b|\bohip\b|medical (?:record|id)|patient[ _]?(?:id|number|no|#)"
+        r"|hospital (?:number|id)|chart (?:no|number)|健康保険証?|保険証|被保険者証?|保険者|診察券|カルテ|患者|資格確認書|医療証|介護保険|記号・?番号|記号|krankenversicher\w*|versichertennummer|kvnr|carte vitale|s[ée]curit[ée] sociale|tarjeta sanitaria|num[ée]ro de s[ée]cu\w*|seguridad social",
+        rf"[A-Za-z]{{0,4}}[\- ]?{_DIGITS}|[0-9][A-Za-z][A-Za-z0-9][0-9][ \-]?[A-Za-z][A-Za-z0-9][0-9][ \-]?[A-Za-z]{{2}}[0-9]{{2}}|[A-Za-z]{{1,4}}[\-]?{_ID}",
+        Kind.HEALTH_ID,
+    ),
+    _label(
+        r"(?:bank |checking |savings |deposit )?(?:account|acct|a/c)(?:[ _\-]?(?:number|no|num|nr|#))|(?:bank|checking|savings|deposit|chequing)[ _\-]?(?:account|acct)|routing|\baba\b|sort[ _\-]?code|\bbsb\b|beneficiary account"
+        r"|口座|普通(?:預金)?|当座(?:預金)?|(?:普通|当座)口座|貯蓄預金|konto(?:nummer|nr)?|\bblz\b|bankleitzahl|(?:num[ée]ro de )?compte(?: bancaire)?|\brib\b|cuenta(?: bancaria)?|(?:n[úu]mero de )?cuenta|\bccc\b|transit",
+        rf"{_DIGITS}",
+        Kind.BANK_ACCOUNT,
+    ),
+    _label(r"(?:swift|bic)(?:[ /]?(?:bic|code))?", r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?", Kind.BANK_ACCOUNT, 0.7),
+    _label(r"ゆうちょ(?:銀行)?|記号番号", r"[0-9]{5}[ \-]{1,3}[0-9]{1,8}", Kind.BANK_ACCOUNT),
+    _label(
+        r"(?:customer|client|member(?:ship)?|account|acct|subscriber|employee|staff|personnel|student|user|patron|loyalty|rewards?|frequent[ -]flyer|mileage|policy|contract|tenant|subscription|profile|guest|vendor|merchant|donor|badge|worker|player|case worker"
+        r"|aws account|billing account|library card|skymiles|enrollment|matriculation|registration|credential|device|installation|party|cust|emp|mem|uid)[ _\-]{0,2}(?:id|no|number|num|nr|ref(?:erence)?|code|#|key)|(?:customerid|userid|accountid|memberid|clientid|employeeid|studentid|customer_id|user_id|account_id|member_id|client_id|employee_id|student_id)"
+        r"|会員(?:番号|ID|No\.?)?|お客様(?:番号|ID|コード)?|顧客(?:番号|ID|コード)?|契約(?:番号|者番号|ID)?|社員(?:番号|ID|証)?|従業員(?:番号|ID)?|職員(?:番号|ID)?|学籍番号|学生(?:番号|証番号|証)?|受験番号|証券番号|保険証券(?:番号)?|アカウント(?:番号|ID)|ユーザー(?:番号)|利用者(?:番号|ID)|加入者番号|マイレージ(?:番号)?|ポイントカード(?:番号)?|会員カード|基礎年金番号|年金番号|雇用保険(?:被保険者)?番号"
+        r"|kunden(?:nummer|nr|-nr)|mitglieds(?:nummer|nr)|vertrags(?:nummer|nr)|matrikel(?:nummer|nr)|personal(?:nummer|nr)|num[ée]ro (?:de )?(?:client|adh[ée]rent|contrat)|(?:n[úu]mero|id) de (?:cliente|socio|empleado)",
+        r"(?=[A-Za-z\-_#]{0,16}[0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\-_./:](?=[A-Za-z0-9])|[ ](?=[0-9]{2,})){2,35}",
+        Kind.ACCOUNT_ID,
+    ),
+    _label(
+        r"(?:tax(?:payer)?|national|identity|identification|resident|citizen|social insurance|personal)[ _\-]?(?:id|identification|card|number|no)(?: (?:number|no))?|personalausweis\w*|ausweis\w*|carte d'identit[ée]|\bcni\b|\bdni\b|\bnie\b|\bcpf\b|在留カード|身分証(?:明書)?|国民年金|住民票コード|n(?:ational )?i(?:nsurance)?[ _]?(?:no|number)|\bnino\b|voter id|\bcurp\b",
+        r"(?=[A-Za-z]{0,4}[ \-]?[0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\-./ ](?=[A-Za-z]?[0-9])){5,21}",
+        Kind.NATIONAL_ID,
+        0.9,
+    ),
+)  # fmt: skip
+
+_HANDLE = r"@?[A-Za-z0-9_À-ɏ](?:[A-Za-z0-9_À-ɏ]|[.\-](?=[A-Za-z0-9_])){2,38}(?:#[0-9]{4})?"
+_USER_LABEL = re.compile(
+    r"(?<![A-Za-z])(?:user[ _\-]?names?|login(?:[ _\-]?(?:name|id|user))?|user[ _\-]?id|screen[ _\-]?name|nick(?:name)?|handle|gamer[ _\-]?tag|psn(?: id)?|steam(?: id)?|account[ _\-]?name|logged in as|login as|signed in as|\buid\b|auth(?:enticated)? (?:as|user)|owner|author|committer|assignee|created_by|updated_by|reporter|requester|usr|benutzername|nutzername|nom d'utilisateur|identifiant|nombre de usuario|usuario"
+    r"|(?:my |her |his |their |our )?(?:github|gitlab|twitter|instagram|insta|telegram|discord|slack|tiktok|reddit|skype|steam|twitch|snapchat|mastodon|bluesky|linkedin|wechat|kakao|line|xbox|facebook|fb|ig|x)(?:[ _\-]?(?:user(?:name)?|handle|account|id|profile|name))|db_user|postgres_user|mysql_user|database_user|smtp_user|ftp_user|ssh_user|\buser"
+    r"|ユーザー?(?:名|ID|ネーム)|ログイン(?:名|ID)|アカウント(?:名)?|ハンドルネーム|ハンドル|ニックネーム|(?:LINE|ライン|Twitter|X|インスタ|Instagram|Discord|Skype|Steam)の?(?:ID|アカウント|ユーザー名))"
+    rf"{_FILLER}({_HANDLE}){_END}",
+    re.I,
+)  # fmt: skip
+_AT_HANDLE = re.compile(
+    r"(?<![A-Za-z0-9_.@/+\-])@([A-Za-z][A-Za-z0-9_](?:[A-Za-z0-9_]|[.\-](?=[A-Za-z0-9])){1,36})(?![A-Za-z0-9_/@])(?!\.[A-Za-z]{2})(?!\()"
+)
+_HOME = re.compile(
+    r"(?:/home/|/Users/|[A-Za-z]:\\{1,2}Users\\{1,2}|/var/spool/mail/|/mnt/c/Users/|~(?=[a-z][a-z0-9._\-]+/))([A-Za-z0-9À-ɏ][A-Za-z0-9._\-À-ɏ]{1,31}?)(?=[/\\\s\"':;,)]|$)"
+)
+_SSH = re.compile(
+    r"(?:\bssh|\bscp|\brsync|\bsftp|mosh|ssh-copy-id)\b[^\n|;]{0,80}?\s([a-z_][a-z0-9._\-]{1,31})@(?=[A-Za-z0-9.\-]+)"
+)
+_LOG_USER = re.compile(
+    r"(?:for (?:invalid )?user|Failed password for|Accepted \w+ for|session opened for user|sudo:\s{1,3}|su: |from user|by user|user=|USER=|uid=\d+\()\s?([A-Za-z][A-Za-z0-9._\-]{2,31})(?![A-Za-z0-9@])"
+)
+_DISCORD = re.compile(r"(?<![A-Za-z0-9#])([A-Za-z0-9_.]{2,32}#[0-9]{4})(?![0-9A-Za-z])")
+_PROMPT_LINE = re.compile(
+    r"^([a-z_][a-z0-9._\-]{1,31})@[A-Za-z0-9][A-Za-z0-9.\-]{1,62}:[~/][^\n$#]{0,120}[$#] ", re.M
+)
+_GENERIC_USERS = frozenset(
+    ["user", "username", "users", "root", "admin", "administrator", "guest", "test", "tester", "testuser", "public", "default", "ubuntu", "ec2-user", "centos", "debian", "pi", "vagrant", "www-data", "nobody", "daemon", "postgres", "mysql", "git", "github", "gitlab", "runner", "jenkins", "docker", "node", "app", "appuser", "service", "system", "sysadmin", "me", "you", "myself", "none", "null", "true", "false", "string", "name", "here", "everyone", "channel", "all", "team", "bot", "media", "import", "charset", "keyframes", "property", "override", "deprecated", "param", "return", "returns", "author", "see", "since", "throws", "test", "data", "field", "input", "required", "unknown", "anonymous", "shared", "work", "dev", "developer", "deploy", "ftp", "oracle", "sa", "sudo", "invalid", "is", "was", "the", "and", "not", "for", "with", "your", "my", "our", "account", "email", "id", "ids", "in", "on", "or", "to", "by", "of", "a", "an", "page", "list", "model", "class", "type", "role", "roles", "group", "session", "object", "auth", "field", "table", "can", "should", "will", "must", "has", "have", "input", "output", "story", "experience", "interface", "agent", "journey", "research", "admin1", "foo", "bar", "demo", "example", "staticmethod", "classmethod", "property", "dataclass", "decorator", "pytest", "app", "router", "click", "functools", "abstractmethod", "cached_property", "component", "injectable", "override", "autowired", "bean", "entity", "id", "test", "before", "after", "mixin", "include", "apply", "layer", "tailwind", "types", "angular", "babel", "next", "vue", "react", "nestjs"]
+)  # fmt: skip
+
+
+def labelled(text: str) -> Iterator[Found]:
+    """Numbers and codes behind a label that makes them somebody's."""
+    for pattern, kind, certainty in _LABELS:
+        for match in pattern.finditer(text):
+            value = match[1]
+            digits = sum(c.isdigit() for c in value)
+            if digits < 2 or (kind is Kind.ACCOUNT_ID and digits < 3 and not re.search(r"[A-Z]", value)):
+                continue
+            if re.fullmatch(
+                r"(?:19|20)[0-9]{2}[\-/.](?:0?[1-9]|1[0-2])[\-/.][0-9]{1,2}|(?:19|20)[0-9]{2}", value
+            ):
+                continue
+            if re.search(r"YOUR|xxxx|XXXX", value) or len(set(value)) < 3:
+                continue
+            yield Found(*match.span(1), kind, certainty)
+
+
+def usernames(text: str) -> Iterator[Found]:
+    """User names by label, @handle, home folder, remote login or log line."""
+    for match in _USER_LABEL.finditer(text):
+        value = match[1]
+        label = text[match.start() : match.start(1)]
+        strong = re.search(r"[:=：は\"'「]|\bis\b|as\s*$|#$", label[2:]) is not None
+        plain = value.isalpha() and value.islower() and not re.search(r"[:=：は「]|\bis\b", label)
+        if strong and not plain and is_handle(value, certain=bool(re.search(r"[:=：「\"']|は", label))):
+            yield Found(*match.span(1), Kind.USERNAME, 0.87)
+    for match in _AT_HANDLE.finditer(text):
+        if is_handle(match[1]) and not _is_code_mark(text, match):
+            yield Found(match.start(), match.end(1), Kind.USERNAME, 0.84)
+    for pattern in (_HOME, _SSH, _LOG_USER, _PROMPT_LINE):
+        for match in pattern.finditer(text):
+            if is_handle(match[1]):
+                yield Found(*match.span(1), Kind.USERNAME, 0.86)
+    for match in _DISCORD.finditer(text):
+        if is_handle(match[1].split("#")[0]):
+            yield Found(*match.span(1), Kind.USERNAME, 0.86)
+
+
+def is_handle(value: str, certain: bool = True) -> bool:
+    """Can this be one person's user name?"""
+    name = value.lstrip("@").lower()
+    if name in _GENERIC_USERS or name.isdigit() or re.search(r"your|<|xxx", name):
+        return False
+    return certain or any(not c.isalpha() for c in name) or not name.isascii() or len(name) > 3
+
+
+def _is_code_mark(text: str, match: re.Match[str]) -> bool:
+    """Is this @word a decorator, a CSS rule, a package scope?"""
+    line_start = text.rfind("\n", 0, match.start()) + 1
+    lead = text[line_start : match.start()]
+    follow = text[match.end() : match.end() + 200]
+    if not lead.strip() and re.match(
+        r"[^\n]{0,80}\n\s*(?:def |class |async |public |private |@|export |function )", follow
+    ):
+        return True
+    return (
+        re.search(r"(?:import|from|require|npm|yarn|install|add|i)\s[^\n]{0,60}$", lead) is not None
+        and "/" in follow[:1]
+    )

@@ -1,0 +1,32 @@
+"""The layer that finds persons: both scripts, over the plain and the decoded reading."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from renga.client.sanitisation.entities import Deadline, Entity, Kind, Known
+from renga.client.sanitisation.names_ja import japanese_names
+from renga.client.sanitisation.names_latin import latin_names, together
+from renga.client.sanitisation.normal import normal
+from renga.client.sanitisation.shadow import decoded, shadow
+
+
+class Names:
+    """Detector of persons. Needs the extra `sanitise`; without it, DetectionFailed says so."""
+
+    name = "names"
+
+    def detect(self, text: str, known: Sequence[Known], deadline: Deadline) -> list[Entity]:
+        entities: dict[tuple[int, int], Entity] = {}
+        view = shadow(text)
+        for reading in (view, decoded(view)):
+            if reading is None:
+                continue
+            latin = list(latin_names(reading.text))
+            for found in (*japanese_names(reading.text, deadline), *latin, *together(reading.text, latin)):
+                start, end = reading.span(found.start, found.end)
+                value = normal(Kind.PERSON, reading.text[found.start : found.end])
+                entity = Entity(start, end, found.kind, value, certainty=found.certainty)
+                if (start, end) not in entities or entities[start, end].certainty < found.certainty:
+                    entities[start, end] = entity
+        return list(entities.values())

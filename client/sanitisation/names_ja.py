@@ -1,0 +1,673 @@
+"""Names of persons in Japanese: MeCab's conditional random field (IPADIC), name lists, and what is said around.
+
+The tagger says which words of a sentence are surnames and given names; honorifics, roles and labels say it
+again; lists with readings join kanji, kana and romaji. The tagger is a statistical model that pip installs and
+that reads a million characters in some two seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from renga.client.sanitisation.entities import Deadline, DetectionFailed, Kind
+from renga.client.sanitisation.found import Found
+from renga.client.sanitisation.lexicon import japanese, public_figures
+
+_JAPANESE = re.compile(r"[一-龥ぁ-んァ-ヶ々]")
+_CHUNK = 2000
+_HONORIFIC = re.compile(
+    r"[ 　]?(?:さん|様|さま|氏|くん|君(?!が代|主|臨)|ちゃん|先生|殿|先輩|後輩|部長|課長|係長|社長|専務|常務|主任|教授|准教授|医師|看護師|弁護士|税理士|店長|支店長|室長|次長|本部長|会長|校長|園長|院長|議員|選手|容疑者|被告|夫妻|夫人|師長|マネージャー|リーダー|ディレクター|チーフ|代表|講師|研究員|博士|工場長|所長|局長|コーチ|監督|班長|担当|嬢|女史|両氏|家の|宅|宛|御中(?!)|拝)"
+)
+_NOT_NAMES = frozenset(
+    [
+        "皆",
+        "皆々",
+        "お客",
+        "客",
+        "お子",
+        "子",
+        "神",
+        "王",
+        "奥",
+        "先",
+        "何",
+        "貴",
+        "仏",
+        "各位",
+        "患者",
+        "母",
+        "お母",
+        "父",
+        "お父",
+        "兄",
+        "お兄",
+        "姉",
+        "お姉",
+        "弟",
+        "妹",
+        "祖父",
+        "祖母",
+        "お爺",
+        "お婆",
+        "爺",
+        "婆",
+        "奥様",
+        "業者",
+        "店員",
+        "医者",
+        "先方",
+        "彼",
+        "諸",
+        "同",
+        "両",
+        "摂",
+        "華",
+        "主",
+        "担当者",
+        "担当",
+        "お得意",
+        "得意",
+        "親",
+        "親御",
+        "お嬢",
+        "嬢",
+        "旦那",
+        "ご主人",
+        "主人",
+        "隊",
+        "姫",
+        "若",
+        "殿",
+        "社",
+        "弊社",
+        "御社",
+        "貴社",
+        "当社",
+        "人",
+        "方",
+        "皆",
+        "本人",
+        "関係者",
+        "保護者",
+        "利用者",
+        "顧客",
+        "会員",
+        "社員",
+        "職員",
+        "店",
+        "銀行",
+        "会社",
+        "大家",
+        "管理人",
+        "お巡り",
+        "学生",
+        "生徒",
+        "部下",
+        "上司",
+        "同僚",
+        "友人",
+        "恋人",
+        "隣",
+        "近所",
+        "総",
+        "副",
+        "前",
+        "元",
+        "現",
+        "新",
+        "旧",
+        "営業",
+        "人事",
+        "経理",
+        "総務",
+        "開発",
+        "技術",
+        "企画",
+        "広報",
+        "法務",
+        "財務",
+        "製造",
+        "品質",
+        "情報",
+        "事務",
+        "販売",
+        "購買",
+        "物流",
+        "支援",
+        "研究",
+        "教育",
+        "生産",
+        "代表取締役",
+        "取締役",
+        "執行役員",
+        "名誉",
+        "客員",
+        "特任",
+        "主治",
+        "産業",
+        "担当医",
+        "専門",
+        "臨床",
+        "外科",
+        "内科",
+        "整形",
+        "小児科",
+        "歯科",
+        "薬剤",
+        "保健",
+        "理学",
+        "作業",
+        "顧問",
+        "専任",
+        "特定",
+        "大学",
+        "高校",
+        "中学",
+        "小学",
+        "次期",
+        "歴代",
+        "初代",
+        "故",
+        "貴方",
+        "名前",
+        "氏名",
+        "御",
+        "小",
+        "大",
+        "赤",
+        "お",
+    ]
+)
+_ORG_TAIL = re.compile(
+    r"(?:株式会社|製薬|銀行|商事|工業|電機|電気|自動車|証券|大学|高校|中学|小学校|病院|医院|クリニック|書店|商店|建設|製作所|産業|物産|不動産|生命|火災|食品|化学|製鉄|重工|海上|組|運輸|駅|県|市|区|町|村|郡|川|山|橋|通り|島|湾|半島|公園|神社|寺|城|空港|港|線|電鉄|鉄道|技研|グループ|ホールディングス|事務所|定理|賞|時代|幕府|方面|地方|支店|店(?!長)|校|国際|都|府|道(?![一-龥]))"
+)
+_PLACE_SURNAMES = frozenset(
+    [
+        "千葉",
+        "石川",
+        "福島",
+        "山口",
+        "宮崎",
+        "長野",
+        "岡山",
+        "秋田",
+        "富山",
+        "福井",
+        "山形",
+        "長崎",
+        "熊本",
+        "大分",
+        "香川",
+        "徳島",
+        "高知",
+        "福岡",
+        "佐賀",
+        "宮城",
+        "岩手",
+        "青森",
+        "茨城",
+        "栃木",
+        "群馬",
+        "埼玉",
+        "神奈川",
+        "新潟",
+        "岐阜",
+        "静岡",
+        "愛知",
+        "三重",
+        "滋賀",
+        "京都",
+        "大阪",
+        "兵庫",
+        "奈良",
+        "和歌山",
+        "鳥取",
+        "島根",
+        "広島",
+        "愛媛",
+        "鹿児島",
+        "沖縄",
+        "渋谷",
+        "新宿",
+        "品川",
+        "目黒",
+        "上野",
+        "浅草",
+        "銀座",
+        "横浜",
+        "川崎",
+        "相模原",
+        "大宮",
+        "浦和",
+        "松本",
+        "金沢",
+        "倉敷",
+        "仙台",
+        "札幌",
+        "函館",
+        "小樽",
+        "旭川",
+        "日光",
+        "熱海",
+        "箱根",
+        "鎌倉",
+        "成田",
+        "高崎",
+        "前橋",
+        "宇都宮",
+        "水戸",
+        "豊田",
+        "岡崎",
+        "豊橋",
+        "浜松",
+        "堺",
+        "神戸",
+        "姫路",
+        "明石",
+        "尼崎",
+        "長浜",
+        "米沢",
+        "森",
+        "林",
+        "原",
+        "星",
+        "南",
+        "北",
+        "西",
+        "東",
+        "泉",
+        "谷",
+        "岡",
+        "関",
+        "堀",
+        "浜",
+        "島",
+        "平",
+        "辻",
+        "畑",
+        "沢",
+        "湊",
+        "港",
+        "春",
+        "桜",
+        "空",
+        "海",
+        "光",
+        "愛",
+        "希望",
+        "誠",
+        "心",
+        "和",
+        "要",
+        "望",
+        "恵",
+        "実",
+        "翼",
+        "司",
+        "進",
+        "勝",
+        "明",
+        "正",
+        "豊",
+        "学",
+        "武",
+        "茂",
+        "昇",
+        "忍",
+        "円",
+        "鈴",
+        "緑",
+        "茜",
+        "葵",
+        "大和",
+        "日向",
+        "出雲",
+        "武蔵",
+        "三島",
+        "日本",
+        "中国",
+        "中央",
+        "本郷",
+        "中野",
+        "大久保",
+        "赤坂",
+        "青山",
+        "田町",
+        "目白",
+        "荻窪",
+        "吉祥寺",
+        "三鷹",
+        "町田",
+        "立川",
+        "国分寺",
+        "日野",
+    ]
+)
+_LABEL = re.compile(
+    r"(?:氏名|お?名前|フルネーム|本名|担当者?|患者名?|名義人?|口座名義|差出人|宛名|宛先|受取人|申込者|申請者|契約者|代表者?|保護者|緊急連絡先|署名|記入者|作成者|報告者|連絡者|被保険者|会員名|顧客名|お客様名|利用者名|社員名|従業員名|学生名|応募者|候補者|面接官|上司|部下|同僚|友人|友達|彼氏|彼女|妻|夫|息子|娘|長男|長女|次男|次女|父|母|兄|姉|弟|妹|祖父|祖母|私の名前|姓名|姓|名|フリガナ|ふりがな|カナ|ローマ字|参加者|出席者|主治医|担当医|世帯主|入居者|大家|隣人|name)[（(]?[^\n（()）:：はがの]{0,6}[）)]?[\"']{0,2}[ \t　]{0,2}(?:は|が|の|:|：|=|＝|、|\||→|・)[ \t　]{0,2}[「『\"'\[【]{0,2}$",
+    re.I,
+)
+_INTRODUCED = re.compile(
+    r"[ 　]?(?:と申します|ともうします|と言います|といいます|です(?:が|。|、|！|けど|\s|$)|でございます|と名乗|という(?:人|者|方|男|女|名前|友人|同僚|子)|って(?:人|いう|子)|と結婚|と付き合|に(?:電話|連絡|メール|会|相談|聞|頼|渡|伝|送|依頼|確認|報告|話)|(?:から|より)(?:の)?(?:電話|連絡|メール|依頼|相談|返信|報告|申し出|聞|届|話)|が(?:言|話|担当|退職|休|来|対応|入院|転職|辞|送|作|書|欠席|出席|異動|提出|報告|入社|住|申)|は(?:今|昨|本日|明日|先週|現在|私の|弊社|来週|いつも|まだ|もう|昔)|の(?:電話|住所|連絡先|メール|携帯|自宅|誕生日|生年月日|給料|年収|パスワード|口座|カルテ|保険証|診断|件|息子|娘|妻|夫|母|父|上司|部下|履歴書|評価|携帯番号|電話番号|番号|アカウント|スケジュール|予定))"
+)
+_ROLE_BEFORE = re.compile(
+    r"(?:部長|課長|係長|社長|主任|担当|営業|上司|同僚|部下|先輩|後輩|友人|友達|親友|妻|夫|息子|娘|長男|長女|次男|次女|兄|姉|弟|妹|父|母|祖父|祖母|叔父|叔母|彼氏|彼女|主治医|弁護士|秘書|責任者|代表取締役|取締役|人事部?|経理部?|総務部?|営業部|開発部|私は|僕は|俺は|わたしは|弊社の?|株式会社[^ 　\n、。]{1,12})(?:の|、|・|[ 　])?$"
+)
+_KATAKANA = re.compile(r"[ァ-ヴー]{2,10}(?:[・＝=][ァ-ヴー]{1,12}){1,3}")
+_KANA_PAIR = re.compile(
+    r"(?<![ァ-ヴー])([ァ-ヴー]{2,6})([ 　・]?)([ァ-ヴー]{2,6})(?![ァ-ヴー])|(?<![ァ-ヴー])([ァ-ヴー]{4,10})(?![ァ-ヴー])"
+)
+_HIRA_PAIR = re.compile(
+    r"(?<![ぁ-んー一-龥ァ-ヴ])([ぁ-ん]{2,5})([ 　])([ぁ-ん]{2,5})(?![ぁ-んー一-龥])|(?<=[（(「『\[:：])([ぁ-ん]{3,10})(?=[）)」』\]])|(?<![ぁ-んー])([ぁ-ん]{4,9}?)(?=さん|様|くん|ちゃん)"
+)
+_KATA_HONOURED = re.compile(r"(?<![ァ-ヴー])([ァ-ヴー]{2,8})(?=さん|様|氏|くん|君|ちゃん|先生)")
+_NOT_KATAKANA = frozenset(
+    [
+        "ユーザー",
+        "オーナー",
+        "スタッフ",
+        "メンバー",
+        "ドライバー",
+        "ゲスト",
+        "ペット",
+        "ネコ",
+        "イヌ",
+        "クマ",
+        "パンダ",
+        "ウサギ",
+        "マスター",
+        "サンタ",
+        "ママ",
+        "パパ",
+        "ドクター",
+        "ナース",
+        "アルバイト",
+        "パート",
+        "エンジニア",
+        "プログラマー",
+        "デザイナー",
+        "ライター",
+        "クライアント",
+        "カスタマー",
+        "ベンダー",
+        "メーカー",
+        "サポート",
+        "オペレーター",
+        "コンシェルジュ",
+        "インストラクター",
+        "トレーナー",
+        "ヘルパー",
+        "ケアマネ",
+        "ファン",
+        "リスナー",
+        "フォロワー",
+    ]
+)
+_ROMAN_PAIR = re.compile(r"(?<![A-Za-z])[A-Z]{3,12} [A-Z][a-z]{2,12}(?![A-Za-z])")
+
+
+class _Word(NamedTuple):
+    start: int
+    end: int
+    surface: str
+    what: str
+    """姓, 名, 人 (a whole name), 地 (a place), 組 (an organisation), 名詞, or nothing of these."""
+
+
+@lru_cache(maxsize=1)
+def _tagger() -> Any:
+    try:
+        import fugashi
+        import ipadic
+    except ImportError:
+        raise DetectionFailed(
+            "Japanese names can't be looked for: fugashi or ipadic is missing; nothing was sent",
+            hint="pip install 'renga[sanitise]'",
+        ) from None
+    return fugashi.GenericTagger(ipadic.MECAB_ARGS)
+
+
+_WHAT = {"姓": "姓", "名": "名", "一般": "人"}
+
+
+def _tagged(text: str, start: int) -> list[_Word]:
+    found, at = [], 0
+    plain = text.replace("\0", " ").encode("utf-8", "replace").decode()
+    for node in _tagger()(plain):
+        at = plain.find(node.surface, at)
+        feature = node.feature
+        if feature[:2] == ("名詞", "固有名詞"):
+            what = (
+                _WHAT.get(feature[3], "人")
+                if feature[2] == "人名"
+                else {"地域": "地", "組織": "組"}.get(feature[2], "名詞")
+            )
+        else:
+            what = (
+                "名詞"
+                if feature[0] == "名詞" and feature[1] not in ("接尾", "数", "代名詞", "非自立")
+                else ""
+            )
+        found.append(_Word(start + at, start + at + len(node.surface), node.surface, what))
+        at += len(node.surface)
+    return found
+
+
+def japanese_names(text: str, deadline: Deadline) -> Iterator[Found]:
+    """Persons in a reading of the text."""
+    if not _JAPANESE.search(text):
+        return
+    for start, end in _chunks(text):
+        deadline.check()
+        if _JAPANESE.search(text, start, end):
+            yield from _in_words(text, _tagged(text[start:end], start))
+    yield from _by_honorific(text)
+    yield from _in_kana(text)
+
+
+def _chunks(text: str) -> Iterator[tuple[int, int]]:
+    """Pieces that end with a line or a sentence where they can."""
+    start = 0
+    while start < len(text):
+        end = min(len(text), start + _CHUNK)
+        if end < len(text):
+            cut = max(text.rfind(mark, start + 1, end) for mark in "\n。！？ ")
+            end = cut + 1 if cut > start else end
+        yield start, end
+        start = end
+
+
+def _in_words(text: str, tagged: list[_Word]) -> Iterator[Found]:
+    lists = japanese()
+    at = 0
+    while at < len(tagged):
+        word = tagged[at]
+        is_surname = (word.what == "姓" or word.surface in lists.surnames) and re.fullmatch(
+            r"[一-龥々ヶノ]{1,4}", word.surface
+        ) is not None
+        if is_surname:
+            end, given = _given_after(text, tagged, at)
+            certainty = _surname_certainty(text, word, end, given)
+            if certainty:
+                yield Found(word.start, end, Kind.PERSON, certainty)
+                while at < len(tagged) and tagged[at].start < end:
+                    at += 1
+                continue
+        elif word.what in ("名", "人") and re.search(r"[一-龥]", word.surface):
+            before, after = text[max(0, word.start - 24) : word.start], text[word.end : word.end + 16]
+            helped = (
+                _HONORIFIC.match(after)
+                or _LABEL.search(before)
+                or _ROLE_BEFORE.search(before)
+                or _INTRODUCED.match(after)
+            )
+            if (
+                ((helped and len(word.surface) > 1) or (word.what == "人" and len(word.surface) > 3))
+                and word.surface not in _NOT_NAMES
+                and not _is_public(word.surface)
+            ):
+                if not re.search(r"[一-龥々]$", before) or word.what == "人":
+                    yield Found(word.start, word.end, Kind.PERSON, 0.66)
+        at += 1
+
+
+def _given_after(text: str, tagged: list[_Word], at: int) -> tuple[int, bool]:
+    """Where the name that begins with the surname at `at` ends, and whether a given name was found."""
+    lists = japanese()
+    end = tagged[at].end
+    space = re.match(r"[ 　]?", text[end:])
+    start = end + (space.end() if space else 0)
+    for size in range(4, 0, -1):
+        piece = text[start : start + size]
+        if len(piece) < size or not re.fullmatch(r"[一-龥々ぁ-んァ-ヴーノヶ]+", piece):
+            continue
+        if piece in lists.given or (
+            re.fullmatch(r"[ぁ-ん]+", piece) and size > 1 and start > end and piece in lists.given_kana
+        ):
+            follow = text[start + size : start + size + 6]
+            bounded = not re.match(r"[一-龥々]", follow) or _HONORIFIC.match(follow) is not None
+            if (
+                bounded
+                and (size > 1 or start > end or _HONORIFIC.match(follow) or _boundary(follow))
+                and piece not in ("様", "氏", "君", "殿", "家", "宅")
+            ):
+                return start + size, True
+    following = [w for w in tagged[at + 1 : at + 5] if w.start >= start]
+    if following and following[0].start == start:
+        stop, size = start, 0
+        for word in following[:3]:
+            if (
+                word.start != stop
+                or not re.fullmatch(r"[一-龥々]{1,3}|[ぁ-ん]{2,4}", word.surface)
+                or (word.what == "" and not re.fullmatch(r"[一-龥々]{1,2}", word.surface))
+            ):
+                break
+            if word.what in ("名", "姓") or (
+                size == 0 and start > end and word.what == "名詞" and len(word.surface) <= 3
+            ):
+                stop, size = word.end, size + 1
+            else:
+                break
+        if size and (following[size - 1].what == "名" or start > end) and not _ORG_TAIL.match(text, stop):
+            return stop, True
+    return end, False
+
+
+def _boundary(follow: str) -> bool:
+    return (
+        not follow
+        or re.match(r"[ \t　\n、。,.（()）「」:：;|/\"'<>はがのをにとでへもやか]", follow) is not None
+    )
+
+
+def _surname_certainty(text: str, word: _Word, end: int, given: bool) -> float:
+    surface = text[word.start : end]
+    before, after = text[max(0, word.start - 24) : word.start], text[end : end + 16]
+    if _is_public(surface.replace(" ", "").replace("　", "")) or surface in _NOT_NAMES:
+        return 0.0
+    honoured = _HONORIFIC.match(after) is not None
+    labelled = _LABEL.search(before) is not None
+    glued = re.search(r"[一-龥々]$", before) is not None and _ROLE_BEFORE.search(before) is None
+    if given:
+        if glued and not honoured and not labelled:
+            return 0.0 if word.surface in _PLACE_SURNAMES else 0.6
+        return 0.8
+    if _ORG_TAIL.match(after) or (re.match(r"[一-龥々]", after) and not honoured):
+        return 0.0
+    if honoured and not (glued and word.what != "姓"):
+        return 0.78
+    if (
+        labelled
+        or (_INTRODUCED.match(after) and word.surface not in _PLACE_SURNAMES)
+        or _ROLE_BEFORE.search(before)
+    ):
+        return 0.7 if word.surface not in _PLACE_SURNAMES or labelled else 0.55
+    if word.surface in _PLACE_SURNAMES or len(word.surface) < 2 or glued:
+        return 0.0
+    return (
+        0.6
+        if word.what == "姓"
+        and word.surface in japanese().surnames
+        and _boundary(after)
+        and not re.match(r"[（(]?(?:県|市|駅|区)", after)
+        else 0.0
+    )
+
+
+_HONOURED = re.compile(
+    r"(?<![一-龥々])([一-龥々ヶ]{1,4}[ 　]?[一-龥々ぁ-んァ-ヴ]{0,4}?)[ 　]?(?=様(?![子々式相態])|さん|氏(?![名族神])|殿|くん|ちゃん)"
+)
+
+
+def _by_honorific(text: str) -> Iterator[Found]:
+    """Kanji runs before an honorific, of names that no list has."""
+    for match in _HONOURED.finditer(text):
+        name = match[1].strip()
+        core = name.replace(" ", "").replace("　", "")
+        if (
+            not 2 <= len(core) <= 6
+            or "様" in core
+            or core in _NOT_NAMES
+            or _is_public(core)
+            or re.search(r"[ぁ-ん]", core)
+        ):
+            continue
+        if any(core.endswith(word) for word in _NOT_NAMES if len(word) > 1) or re.search(
+            r"(?:者|員|客|師|屋|業|社|長|人|方|店|部|課|科|生|会|院|所|局|官|手|主|母|父|親|嬢|医|士)$", core
+        ):
+            continue
+        yield Found(match.start(1), match.start(1) + len(name), Kind.PERSON, 0.64)
+
+
+def _in_kana(text: str) -> Iterator[Found]:
+    lists = japanese()
+    for match in _KANA_PAIR.finditer(text):
+        first, last, whole = (hiragana(match[i] or "") for i in (1, 3, 4))
+        spaced = bool(match[2])
+        labelled = _LABEL.search(text[max(0, match.start() - 24) : match.start()]) is not None or text[
+            match.start() - 1 : match.start()
+        ] in tuple("（(")
+        if spaced and first in lists.surname_kana and (last in lists.given_kana or labelled):
+            yield Found(*match.span(), Kind.PERSON, 0.76)
+        elif not spaced and _splits((first + last) or whole) and (labelled or len(first + last + whole) >= 5):
+            yield Found(*match.span(), Kind.PERSON, 0.72)
+    for match in _HIRA_PAIR.finditer(text):
+        whole = match[4] or match[5]
+        if (match[2] and match[1] in lists.surname_kana and match[3] in lists.given_kana) or (
+            whole and (_splits(whole) or (whole in lists.surname_kana | lists.given_kana and len(whole) > 2))
+        ):
+            yield Found(match.start(), match.end(), Kind.PERSON, 0.72)
+    for match in _KATAKANA.finditer(text):
+        before = text[max(0, match.start() - 24) : match.start()]
+        after = text[match.end() : match.end() + 16]
+        if not _is_public(match[0]) and (
+            _HONORIFIC.match(after)
+            or _LABEL.search(before)
+            or _INTRODUCED.match(after)
+            or _ROLE_BEFORE.search(before)
+        ):
+            yield Found(*match.span(), Kind.PERSON, 0.72)
+    for match in _KATA_HONOURED.finditer(text):
+        if match[1] not in _NOT_KATAKANA and not match[1].endswith("ー"):
+            yield Found(*match.span(1), Kind.PERSON, 0.62)
+
+
+def _splits(kana: str) -> bool:
+    """Is the hiragana a surname followed by a given name?"""
+    lists = japanese()
+    return any(
+        kana[:at] in lists.surname_kana and kana[at:] in lists.given_kana for at in range(2, len(kana) - 1)
+    )
+
+
+def hiragana(kana: str) -> str:
+    """Katakana as hiragana."""
+    return "".join(chr(ord(c) - 0x60) if "ァ" <= c <= "ヶ" else c for c in kana)
+
+
+def _is_public(name: str) -> bool:
+    full, single = public_figures()
+    return name in full or name in single

@@ -1,0 +1,89 @@
+"""Telephone numbers: shapes that nothing else has, `phonenumbers` for the rest, and labels for what is left."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import phonenumbers
+
+from renga.client.sanitisation.entities import Kind
+from renga.client.sanitisation.found import Found, digits_of, near
+from renga.client.sanitisation.numbers import is_public_number
+
+_S = r"(?:[ \t]{0,2}[\-.·・/の]?[ \t]{0,2}(?:\r?\n[ \t>]{0,4})?)"
+_CANDIDATE = re.compile(
+    rf"(?<![0-9A-Za-z_])(?<![0-9][.,:\-/])(?:\+{_S}|00(?=[1-9])|\()?{_S}[0-9](?:{_S}[()]?{_S}[0-9]){{6,16}}"
+    r"(?:\s{0,2}(?:x|ext\.?|extension|内線|#)[ .:]{0,2}[0-9]{1,6})?(?![0-9A-Za-z_])(?![.,:/][0-9])",
+    re.I,
+)
+_WORDS = re.compile(
+    r"phone|\bcall|\btel\b|tel[.:]|mobile|\bcell\b|\bfax|\btext(?:ed)?\b|whats ?app|\bsms\b|contact|reach|dial|hotline"
+    r"|電話|携帯|ケータイ|スマホ|連絡先|ファックス|ﾌｧｯｸｽ|でんわ|ＴＥＬ|TEL|FAX|telefon|rufnummer|handy|mobil|anrufen"
+    r"|t[ée]l[ée]phone|portable|appel|m[óo]vil|tel[ée]fono|ll[áa]m|signal|telegram|viber|\bline\b",
+    re.I,
+)
+_DATE = re.compile(
+    r"(?:19|20)[0-9]{2}[\-./](?:0?[1-9]|1[0-2])[\-./][0-9]{1,2}|[0-9]{1,2}[\-./][0-9]{1,2}[\-./](?:19|20)[0-9]{2}"
+)
+_NORTH_AMERICA = re.compile(
+    r"(?:(?:\+|00)?1[\-. ]{0,2})?(?:\([0-9]{3}\)[\-. ]{0,2}|[0-9]{3}[\-. ])[0-9]{3}[\-. ]{1,3}[0-9]{4}(?:\D.*)?",
+    re.S,
+)
+_SEVEN = re.compile(r"[2-9][0-9]{2}[\-.][0-9]{4}(?:\D.*)?", re.S)
+_JAPAN = re.compile(r"\(?0[0-9]{1,4}\)?[\- (の.・]{1,3}[0-9]{1,4}[\- )の.・]{1,3}[0-9]{3,4}")
+_JAPAN_MOBILE = re.compile(r"0[5789]0[0-9]{8}")
+_FRANCE = re.compile(r"0[1-9](?:[ .\-][0-9]{2}){4}")
+_REGIONS = {"0": ("JP", "GB", "DE", "FR", "IT", "AU", "NL"), "": ("US", "ES", "IN", "JP", "BR", "PL")}
+
+
+def phones(text: str) -> Iterator[Found]:
+    """Telephone numbers in the reading `text` (digits folded)."""
+    for match in _CANDIDATE.finditer(text):
+        start, end = match.span()
+        if match[0][0] == "(" and ")" not in match[0]:
+            start += 1
+        raw = text[start:end].strip()
+        start += len(text[start:end]) - len(text[start:end].lstrip())
+        end = start + len(raw)
+        certainty = _certainty(text, start, end)
+        if certainty:
+            yield Found(start, end, Kind.PHONE, certainty)
+
+
+def _certainty(text: str, start: int, end: int) -> float:
+    raw = text[start:end]
+    digits = digits_of(raw.lower().split("x")[0])
+    if len(set(digits)) < 2 or _DATE.search(raw) or is_public_number(text, start):
+        return 0.0
+    called = near(_WORDS, text, start, end)
+    if raw.startswith("+"):
+        return 0.92 if 7 <= len(digits) <= 15 and (called or _valid(raw, None) or len(digits) > 9) else 0.0
+    if _JAPAN_MOBILE.fullmatch(digits) or (_JAPAN.fullmatch(raw) and len(digits) in (10, 11)):
+        return 0.92
+    if _NORTH_AMERICA.fullmatch(raw) and "\n" not in raw.strip():
+        return 0.9
+    if _FRANCE.fullmatch(raw):
+        return 0.9
+    if called and 7 <= len(digits) <= 15:
+        return 0.88
+    if _SEVEN.fullmatch(raw):
+        return 0.6 if raw.startswith("555") else 0.0
+    if digits.startswith("0") and len(digits) in (10, 11) and re.search(r"[0-9][\-/ .)][0-9]", raw):
+        return 0.8 if _valid(raw, "0") else 0.0
+    if re.fullmatch(r"0[0-9]{9,10}", raw):
+        return 0.75 if _valid(raw, "0") else 0.0
+    if re.fullmatch(r"00[1-9][0-9\-. ()]+", raw):
+        return 0.8 if _valid("+" + raw[2:], None) else 0.0
+    return 0.0
+
+
+def _valid(raw: str, lead: str | None) -> bool:
+    for region in (None,) if lead is None else _REGIONS[lead]:
+        try:
+            number = phonenumbers.parse(raw, region)
+        except phonenumbers.NumberParseException:
+            continue
+        if phonenumbers.is_valid_number(number):
+            return True
+    return False

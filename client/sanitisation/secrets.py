@@ -1,0 +1,455 @@
+"""Secrets: keys with known beginnings, whole key blocks, credentials in links, and what is assigned to a secret's name.
+
+A name (`DB_PASSWORD=`, `"api_key":`, `my password is`, `パスワードは`) makes a value secret unless the value is a
+placeholder, a reference to where the secret is, or plain prose. Entropy alone convicts only long tokens that are
+neither hashes nor ids of other kinds.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from renga.client.sanitisation.entities import Kind
+from renga.client.sanitisation.found import Found
+
+_A = r"[A-Za-z0-9]"
+_B = r"[A-Za-z0-9_\-]"
+_PREFIXED = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    rf"(?:AKIA|ASIA|AROA|AIDA|ABIA|ACCA)[A-Z0-9]{{12,20}}"
+    rf"|gh[pousr]_{_A}{{20,255}}|github_pat_[A-Za-z0-9_]{{20,255}}|gl(?:pat|ptt|dt|rt|cbt|ft|soat|agent|oas|imt)-{_B}{{16,80}}"
+    rf"|xox[a-z]-[A-Za-z0-9\-]{{10,250}}|xapp-[0-9A-Za-z\-]{{10,200}}|xoxe\.{_B}{{10,200}}"
+    rf"|sk-(?:proj-|ant-|svcacct-|or-|admin-|lf-|live-|test-)?{_B}{{16,250}}|(?:sk|rk|pk)_(?:live|test|prod)_{_A}{{10,120}}|whsec_[A-Za-z0-9+/=]{{16,80}}"
+    rf"|AIza{_B}{{30,45}}|ya29\.[A-Za-z0-9_\-.]{{20,400}}|GOCSPX-{_B}{{20,40}}|[0-9]{{8,16}}-[a-z0-9]{{32}}\.apps\.googleusercontent\.com"
+    rf"|SG\.{_B}{{16,32}}\.{_B}{{16,64}}|key-[0-9a-f]{{32}}|xkeysib-[a-f0-9]{{32,80}}-{_A}{{8,32}}|[0-9a-f]{{32}}-us[0-9]{{1,2}}"
+    rf"|npm_{_A}{{30,50}}|pypi-{_B}{{40,250}}|hf_{_A}{{20,60}}|api_org_{_A}{{20,60}}|dop_v1_[a-f0-9]{{40,80}}|do[or]_v1_[a-f0-9]{{40,80}}"
+    rf"|shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{{24,64}}|sq0(?:atp|csp|idp)-{_B}{{20,60}}|EAAA[A-Za-z0-9_\-]{{50,80}}|EAA[A-Za-z0-9]{{40,300}}"
+    rf"|(?:AC|SK)[a-f0-9]{{32}}|[0-9]{{8,10}}:AA{_B}{{30,40}}|ATATT3?{_B}{{30,250}}=?[A-F0-9]{{0,10}}|ATCTT3{_B}{{30,250}}"
+    rf"|dapi[a-f0-9]{{32}}(?:-[0-9])?|dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._\-]{{20,100}}|lin_(?:api|oauth)_{_A}{{30,60}}|(?:secret|ntn)_{_A}{{38,60}}"
+    rf"|gsk_{_A}{{40,80}}|r8_{_A}{{30,60}}|pplx-{_A}{{30,80}}|xai-{_A}{{30,120}}|nvapi-{_B}{{40,90}}|tvly-{_B}{{20,50}}|co_{_A}{{38,50}}"
+    rf"|hv[sbr]\.{_B}{{20,250}}|s\.{_A}{{24}}(?![A-Za-z0-9])|sbp_[a-f0-9]{{30,60}}|pscale_(?:tkn|pw|oauth)_{_B}{{20,80}}|PMAK-[a-f0-9]{{20,30}}-[a-f0-9]{{30,40}}"
+    rf"|NRAK-[A-Z0-9]{{20,40}}|NRII-{_B}{{20,40}}|gl(?:c|sa)_[A-Za-z0-9+/_=]{{30,400}}|access_token\$production\$[a-z0-9]{{13,20}}\$[a-f0-9]{{32}}|ops_eyJ{_B}{{40,900}}"
+    rf"|dckr_(?:pat|oat)_{_B}{{20,60}}|AGE-SECRET-KEY-1[0-9A-Z]{{40,70}}|fo1_{_B}{{30,60}}|FlyV1\s+{_B}{{20,900}}|rubygems_[a-f0-9]{{40,60}}|CFPAT-{_B}{{30,60}}"
+    rf"|pat[A-Za-z0-9]{{14}}\.[a-f0-9]{{64}}|figd_{_B}{{30,60}}|sntry[su]_{_B}{{40,250}}|phc_{_A}{{30,60}}|AccountKey=[A-Za-z0-9+/=]{{40,100}}|SharedAccessKey=[A-Za-z0-9+/=]{{30,60}}"
+    rf"|[MNO][A-Za-z0-9_\-]{{22,28}}\.{_B}{{6}}\.{_B}{{27,40}}|amzn\.mws\.[0-9a-f\-]{{30,40}}|LTAI{_A}{{12,24}}|AKID{_A}{{13,40}}|rzp_(?:live|test)_{_A}{{10,24}}"
+    rf"|vercel_{_A}{{20,40}}|railway_{_A}{{20,60}}|sl\.{_B}{{60,200}}|EZ[AT]K{_A}{{40,70}}|shippo_(?:live|test)_[a-f0-9]{{30,50}}|tskey-[a-z]+-{_B}{{10,80}}|cfut_{_A}{{30,80}}"
+    r")(?![A-Za-z0-9])"
+)  # fmt: skip
+_JWT = re.compile(rf"(?<![A-Za-z0-9])eyJ{_B}{{8,2000}}\.\s?(?:eyJ)?{_B}{{8,4000}}\.?\s?{_B}{{0,1000}}")
+_PEM = re.compile(
+    r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----.{0,20000}?(?:-----END (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----|\Z)"
+    r"|-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----(?:(?:\s|\\n)*[A-Za-z0-9+/=:,\-]{4,100})*",
+    re.S,
+)
+_CREDENTIAL_URL = re.compile(
+    r"(?<![A-Za-z0-9])(?:jdbc:)?[A-Za-z][A-Za-z0-9+.\-]{1,24}://[^\s:/@\"'<>`]{0,100}:[^\s/@\"'<>`]{1,200}(?:@(?=[^\s\"'<>`]*@))?[^\s@\"'<>`]{0,80}@[^\s\"'<>`、。，]{1,300}"
+)
+_WEBHOOK = re.compile(
+    r"https?://(?:hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_+\-]{10,200}|(?:\w+\.)?discord(?:app)?\.com/api/webhooks/[0-9]{5,25}/[A-Za-z0-9_\-]{10,100}"
+    r"|[\w.\-]+\.webhook\.office\.com/[^\s\"'<>]{20,400}|(?:outlook\.office\.com|[\w.\-]+\.logic\.azure\.com)/[^\s\"'<>]{20,500}|hooks\.zapier\.com/hooks/[^\s\"'<>]{8,100}"
+    r"|maker\.ifttt\.com/[^\s\"'<>]{15,200}|chat\.googleapis\.com/v1/spaces/[^\s\"'<>]{15,300}|api\.telegram\.org/bot[^\s\"'<>/]{20,80}[^\s\"'<>]{0,100}"
+    r"|open\.(?:feishu\.cn|larksuite\.com)/[^\s\"'<>]{20,200}|oapi\.dingtalk\.com/[^\s\"'<>]{20,200}|qyapi\.weixin\.qq\.com/[^\s\"'<>]{20,200}|webhook\.site/[0-9a-f\-]{30,40}"
+    r"|hook\.(?:[\w]+\.)?make\.com/[^\s\"'<>]{10,100}|[\w.\-]+/(?:webhooks?|hooks)/[^\s\"'<>]{12,300})",
+    re.I,
+)  # fmt: skip
+_CONNECTION = re.compile(
+    r"(?:(?:Server|Data Source|Host|Endpoint|DefaultEndpointsProtocol|User(?: ?Id)?|Uid|AccountName|Database|Initial Catalog)\s?=[^;\n\"']{1,200};\s?){1,8}"
+    r"(?:[A-Za-z ]{2,30}=[^;\n\"']{0,200};\s?){0,8}?(?:Password|Pwd|AccountKey|SharedAccessKey|SharedAccessSignature)\s?=[^;\n\"']{1,200}(?:;[A-Za-z ]{2,40}=[^;\n\"']{1,100}){0,8};?",
+    re.I,
+)  # fmt: skip
+_HEADER = re.compile(r"(?:bearer|basic|token|apikey)\s{1,2}([A-Za-z0-9._~+/=\-]{12,2000})", re.I)
+_HEADER_NAME = re.compile(
+    r"(?:authorization|x-[\w\-]*(?:key|token|auth)[\w\-]*|cookie|set-cookie)[\"']?\s?[:=]\s?[\"']?(?:bearer |basic |token )?$",
+    re.I,
+)
+_COOKIE = re.compile(r"(?:set-)?cookie[\"']?\s?:\s?[\"']?([^\n\"']{8,1000})", re.I)
+_CURL = re.compile(r"(?:\s-u|\s--user|--proxy-user)[ =][\"']?([^\s:\"']{1,60}:[^\s\"']{1,100})")
+_FLAG = re.compile(
+    r"(?:--(?:[a-z\-]{0,24}(?:password|passwd|secret|token|api-key|apikey|passphrase|pass))(?:=|\s)|(?:mysql\w*|mariadb\w*)[^\n|;]{0,80}?\s-p(?=\S)|sshpass\s-p\s?|-p:)[\"']?([^\s\"']{3,200})",
+    re.I,
+)  # fmt: skip
+
+_NAME = (
+    r"(?:[\w\-.]{0,40}?(?:pass(?:word|wd|phrase|code|key)?s?|passw(?:or)?t?d?|pwd|psw|pw|secret|token|api[_\-. ]?keys?|apikey|access[_\-. ]?keys?|auth[_\-. ]?key|credentials?|private[_\-. ]?key"
+    r"|secret[_\-. ]?key|signing[_\-. ]?key|encryption[_\-. ]?key|license[_\-. ]?key|client[_\-. ]?secret|shared[_\-. ]?key|account[_\-. ]?key|master[_\-. ]?key|bearer|otp|mfa[_\-. ]?code|2fa[_\-. ]?code|pin(?:[_\-. ]?(?:code|number))?"
+    r"|(?:security|verification|access|door|gate|alarm|backup|recovery|unlock|auth(?:entication)?|one[ -]time|confirmation|login)[_\-. ]?(?:code|key|answer|pin)s?|seed(?:[_\-. ]?phrase)?|mnemonic|recovery[_\-. ]?phrase|salt|dsn"
+    r"|kennwort|passwort|mot de passe|mdp|code secret|contrase[ñn]a|clave|wachtwoord|senha)(?:[_\-. ]?(?:key|id|value|token|hash|v[0-9]|prod|dev|live|test|[0-9]))?)"
+)  # fmt: skip
+_ASSIGNED = re.compile(
+    rf"(?<![A-Za-z0-9])({_NAME})[\"'`\]\)*]{{0,3}}\s{{0,3}}(?::=|=>|={{1,3}}|:|->|→|\|)\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}"
+    r"(\"[^\"\n]{1,400}\"|'[^'\n]{1,400}'|`[^`\n]{1,400}`|[^\s\"'`<>、。，；]{1,400})",
+    re.I,
+)
+_PROSE = re.compile(
+    rf"(?<![A-Za-z0-9])({_NAME})(?:\s+(?:for|to|of|on|at|in)\s+[\w@.' \-]{{1,40}}?)?[,:]?\s+(?:is|was|are|will be|changed to|set to|reset to|to|ist|lautet|es|est|era|=)\s*(?:now |still |just |currently |temporarily |set to |probably )?[:：]?\s*[*`]{{0,2}}"
+    r"(\"[^\"\n]{1,200}\"|'[^'\n]{1,200}'|`[^`\n]{1,200}`|\([^()\s]{3,80}\)|[^\s\"'`、。，]{3,200})",
+    re.I,
+)
+_BARE = re.compile(
+    r"(?<![A-Za-z0-9])(?:password|passwd|pwd|passcode|pw|pass|pin|otp|2fa|code|passphrase|パスワード|パス)[ \t]{1,2}([^\s\"'`、。，,;]{4,64})",
+    re.I,
+)
+_JAPANESE = re.compile(
+    r"(?:(?<![A-Za-z_\-])(?:PIN|PW|pass|pw)(?![A-Za-z_\-])|パスワード|パスフレーズ|パスコード|暗証番号|暗証|合言葉|秘密鍵|秘密の答え|シークレットキー?|シークレット|アクセストークン|トークン|(?:API|ＡＰＩ)キー|アクセスキー|認証コード|確認コード|ワンタイムパスワード|PINコード|暗号キー|解錠コード|パスワ|仮パス|Wi-?Fiのパス)"
+    r"(?:[（(][^）)\n]{0,20}[）)])?\s{0,2}(?:は|:|：|=|が|を|→|＝|の値は|に|「|『|,|、)?\s{0,2}(?:現在|今|仮に|たしか|確か)?\s{0,2}[「『\"'`]?([!-~]{4,200})",
+    re.I,
+)  # fmt: skip
+_SEED = re.compile(
+    r"(?:seed|mnemonic|recovery|backup|wallet|シード|リカバリー?|復元)[ \w]{0,20}(?:phrase|words|フレーズ)?[^a-z\n]{0,12}(?:is|are|は)?[^a-z\n]{0,6}\n?((?:[a-z]{3,8}[ ,\n]{1,2}){11,23}[a-z]{3,8})",
+    re.I,
+)
+_ENTROPIC = re.compile(r"(?<![A-Za-z0-9+/=_\-.])[A-Za-z0-9+/_\-]{30,200}={0,2}(?![A-Za-z0-9+/=_\-])")
+_HASHED = re.compile(
+    r"(?:sha-?\d{1,3}|md5|hash|commit|digest|checksum|etag|integrity|fingerprint|revision|blob|tree|ssh-(?:rsa|ed25519|dss)|nonce|uuid|guid|base64|data:[\w/+\-]+;?)\S{0,12}[\s:=\-,\"']{0,6}$",
+    re.I,
+)
+
+_PLACEHOLDER = re.compile(
+    r"^(?:$|[<\[{(%$].*|.*[>}]\)?;?$|x{3,}.*|X{3,}.*|[*•●.…\-_#]+|(?:your|my|the|insert|replace|enter|some|change|put|add)[_\-\s]?.*(?:key|token|secret|pass|word|here|me|value|id|it|this)\w*.*"
+    r"|YOUR[_\-].*|(?:example|sample|dummy|fake|placeholder|redacted|hidden|masked|removed|todo|tbd|changeme|change-me|n/?a|secret|password|passwd|pass|token|none|null|nil|true|false|undefined|string|str|int|bytes|bool|optional|required|test|foo|bar|baz)[\"',;)]*"
+    r"|(?:os|process|env|config|settings|self|this|ctx|req|request|args|options|props|secrets|vault|getenv|System|Environment|var|local|data|module|params|user|form|input|app|crypto|random|uuid|hashlib|base64|st|getpass|generate|create|get|fetch|load|read|new|await|await|fn|lambda|function|def|return|print|models?|hash|bcrypt|jwt|z|Field|Column|Mapped)[.(\[_ ].*"
+    r"|\$\{?\w+.*|%\w+%|[\w.]+\(.*|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+){1,5}|.*(?:YOUR_|_HERE|EXAMPLE|PLACEHOLDER|xxxx|XXXX|<|>|\*\*\*\*|\.\.\.|…).*)$",
+)  # fmt: skip
+_ENGLISH = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "is",
+        "are",
+        "was",
+        "be",
+        "been",
+        "being",
+        "not",
+        "no",
+        "and",
+        "or",
+        "but",
+        "if",
+        "then",
+        "else",
+        "so",
+        "too",
+        "very",
+        "required",
+        "optional",
+        "invalid",
+        "valid",
+        "expired",
+        "wrong",
+        "correct",
+        "incorrect",
+        "missing",
+        "empty",
+        "wrong",
+        "reset",
+        "strong",
+        "weak",
+        "safe",
+        "secure",
+        "insecure",
+        "long",
+        "short",
+        "new",
+        "old",
+        "same",
+        "different",
+        "needed",
+        "stored",
+        "hashed",
+        "encrypted",
+        "salted",
+        "rotated",
+        "compromised",
+        "leaked",
+        "private",
+        "public",
+        "sent",
+        "given",
+        "used",
+        "unused",
+        "set",
+        "unset",
+        "case-sensitive",
+        "always",
+        "never",
+        "only",
+        "also",
+        "just",
+        "that",
+        "this",
+        "these",
+        "those",
+        "what",
+        "which",
+        "who",
+        "how",
+        "when",
+        "where",
+        "why",
+        "it",
+        "its",
+        "in",
+        "on",
+        "at",
+        "to",
+        "of",
+        "for",
+        "from",
+        "with",
+        "without",
+        "by",
+        "as",
+        "authentication",
+        "authorization",
+        "management",
+        "manager",
+        "policy",
+        "field",
+        "reset",
+        "hashing",
+        "storage",
+        "generator",
+        "strength",
+        "change",
+        "recovery",
+        "protected",
+        "login",
+        "based",
+        "rotation",
+        "validation",
+        "must",
+        "should",
+        "can",
+        "could",
+        "would",
+        "will",
+        "may",
+        "might",
+        "please",
+        "something",
+        "nothing",
+        "anything",
+        "someone",
+        "good",
+        "bad",
+        "fine",
+        "ok",
+        "great",
+        "important",
+        "there",
+        "here",
+        "about",
+        "using",
+        "stolen",
+        "cracked",
+        "number",
+        "numbers",
+        "code",
+        "codes",
+        "token",
+        "tokens",
+        "key",
+        "keys",
+        "word",
+        "words",
+        "string",
+        "value",
+        "null",
+        "none",
+        "true",
+        "false",
+        "undefined",
+        "file",
+        "files",
+        "changed",
+        "updated",
+        "forgotten",
+        "lost",
+        "shared",
+        "visible",
+        "hidden",
+        "supposed",
+        "going",
+        "working",
+        "broken",
+        "blank",
+        "default",
+        "unknown",
+        "known",
+        "mandatory",
+        "necessary",
+        "enough",
+        "over",
+        "under",
+        "between",
+        "into",
+        "me",
+        "you",
+        "us",
+        "them",
+        "him",
+        "her",
+        "my",
+        "your",
+        "our",
+        "their",
+        "his",
+    ]
+)
+_CODE_ONLY = frozenset(["salt", "dsn", "seed", "pin", "otp", "clave", "pw", "token", "pass", "bearer", "es"])
+
+
+def _worth(value: str, name: str, prose: bool) -> bool:
+    """Can `value` be the secret itself?"""
+    if _PLACEHOLDER.match(value) or len(value) < 3:
+        return False
+    low = value.lower().strip(".,;:!?)('\"")
+    if low in _ENGLISH or (low.startswith(("http://", "https://")) and not prose and "@" not in low):
+        return False
+    has_digit = any(c.isdigit() for c in value)
+    has_mark = any(not c.isalnum() for c in value.strip(".,;:!?)'\""))
+    if re.search(r"pin|otp|code|2fa|mfa", name, re.I) and "pass" not in name.lower():
+        return has_digit and (len(value) >= 4)
+    if re.search(r"token", name, re.I) and not prose:
+        if re.search(
+            r"max|num|count|total|limit|prompt_|completion|n_|tokens|usage|eos|pad|bos|unk|special|tokeniz",
+            name,
+            re.I,
+        ):
+            return False
+        return has_digit or len(value) >= 16
+    if prose:
+        return (
+            has_digit
+            or (has_mark and len(value) >= 6 and not re.fullmatch(r"[a-z]+(?:[-'][a-z]+)+", low))
+            or bool(re.search(r"[a-z][A-Z]", value))
+        )
+    return len(value) >= 4
+
+
+def _value(match: re.Match[str], group: int, text: str) -> tuple[int, int]:
+    start, end = match.span(group)
+    if text[start] in "\"'`(" and end - start >= 2 and text[end - 1] in "\"'`)":
+        return start + 1, end - 1
+    tail = ",;)}]" if "(" not in text[start:end] else ",;}]"
+    while end - start > 1 and (
+        text[end - 1] in tail or (text[end - 1] in ".?\\" and (end >= len(text) or text[end] in " \n\"'"))
+    ):
+        end -= 1
+    return start, end
+
+
+def secrets(text: str) -> Iterator[Found]:
+    """Every secret of one reading."""
+    for pattern, certainty in (
+        (_PREFIXED, 0.98),
+        (_JWT, 0.98),
+        (_PEM, 1.0),
+        (_WEBHOOK, 0.99),
+        (_CONNECTION, 0.97),
+    ):
+        for match in pattern.finditer(text):
+            if not re.search(r"YOUR|xxxx|XXXX|<|\.\.\.|EXAMPLE$", match[0]) or pattern is _PEM:
+                yield Found(
+                    match.start(), match.start() + len(match[0].rstrip(".,;:!?")), Kind.SECRET, certainty
+                )
+    for match in _CREDENTIAL_URL.finditer(text):
+        password = match[0].split("://", 1)[1].rpartition("@")[0].partition(":")[2]
+        if password and not _PLACEHOLDER.match(password) and not re.match(r"[0-9]{2,5}/", password):
+            yield Found(match.start(), match.start() + len(match[0].rstrip(".,;:!?)")), Kind.SECRET, 0.99)
+    for match in _HEADER.finditer(text):
+        value = match[1]
+        if (
+            any(c.isdigit() for c in value)
+            and not _PLACEHOLDER.match(value)
+            and (len(value) >= 16 or _HEADER_NAME.search(text, max(0, match.start() - 40), match.start(1)))
+        ):
+            yield Found(*match.span(1), Kind.SECRET, 0.96)
+    for pattern in (_CURL, _FLAG):
+        for match in pattern.finditer(text):
+            if not _PLACEHOLDER.match(match[1].rpartition(":")[2]):
+                yield Found(*match.span(1), Kind.SECRET, 0.95)
+    for match in _COOKIE.finditer(text):
+        if re.search(r"sess|token|auth|sid", match[1], re.I) and any(c.isdigit() for c in match[1]):
+            yield Found(match.start(1), match.start(1) + len(match[1].rstrip()), Kind.SECRET, 0.9)
+    yield from _assigned(text)
+    for match in _SEED.finditer(text):
+        yield Found(*match.span(1), Kind.SECRET, 0.96)
+    yield from _entropic(text)
+
+
+def _assigned(text: str) -> Iterator[Found]:
+    for match in _ASSIGNED.finditer(text):
+        start, end = _value(match, 2, text)
+        quoted = start != match.start(2)
+        spaced = re.search(r":\s", text[match.end(1) : match.start(2)]) is not None and not quoted
+        if start < end and _worth(
+            text[start:end],
+            match[1],
+            prose=(spaced and " " in text[match.start() : start].strip(": ")) or False,
+        ):
+            if (
+                spaced
+                and text[start:end].isalpha()
+                and text[start:end].lower() == text[start:end]
+                and text[end : end + 1] == " "
+            ):
+                continue  # "Password: the user must choose …"
+            if (
+                re.search(r"hash|salt", match[1], re.I)
+                and re.fullmatch(r"\$2[aby]\$.*|[0-9a-f]{32,}", text[start:end]) is None
+                and not quoted
+            ):
+                continue
+            yield Found(start, end, Kind.SECRET, 0.95)
+    for match in _PROSE.finditer(text):
+        start, end = _value(match, 2, text)
+        quoted = start != match.start(2)
+        value = text[start:end]
+        if start < end and (
+            (quoted and " " not in value and _worth(value, match[1], False)) or _worth(value, match[1], True)
+        ):
+            yield Found(start, end, Kind.SECRET, 0.94)
+    for match in _JAPANESE.finditer(text):
+        value = match[1].rstrip("\"'`.,;)")
+        if (
+            any(c.isalnum() for c in value)
+            and not _PLACEHOLDER.match(value)
+            and (any(c.isdigit() for c in value) or len(value) >= 6)
+        ):
+            yield Found(match.start(1), match.start(1) + len(value), Kind.SECRET, 0.94)
+    for match in _BARE.finditer(text):
+        value = match[1].rstrip(".!?:)")
+        mixed = any(c.isdigit() for c in value) and (
+            any(c.isalpha() for c in value) or re.match(r"(?:pin|otp|2fa|pass)", match[0], re.I)
+        )
+        if mixed and not _PLACEHOLDER.match(value) and not re.match(r"code", match[0], re.I):
+            yield Found(match.start(1), match.start(1) + len(value), Kind.SECRET, 0.9)
+
+
+def _entropic(text: str) -> Iterator[Found]:
+    for match in _ENTROPIC.finditer(text):
+        token = match[0]
+        kinds = sum(any(test(c) for c in token) for test in (str.islower, str.isupper, str.isdigit))
+        digits = sum(c.isdigit() for c in token)
+        if (
+            kinds == 3
+            and digits >= 3
+            and _entropy(token) >= 4.2
+            and token.count("/") < 4
+            and token.count("-") < 5
+        ):
+            if not _HASHED.search(text, max(0, match.start() - 40), match.start()) and not re.search(
+                r"(?:[A-Za-z]{9,}|[a-z]{4,}[_\-][a-z]{4,})", token
+            ):
+                yield Found(*match.span(), Kind.SECRET, 0.7)
+
+
+def _entropy(token: str) -> float:
+    """Bits per character of the token's own letter counts."""
+    return -sum(n / len(token) * math.log2(n / len(token)) for n in Counter(token).values())
