@@ -12,41 +12,28 @@ R_B R_A^T = U S V^T, so dW = (Q_B U) S (Q_A V)^T. That costs O((m + n) R^2 + R^3
 instead of O(m n min(m, n)), and the error, sqrt(sum_{j > r} S_j^2), comes for free. Measured on one
 core: 4 adapters of rank 8 on the 210 linear modules of a model of 135M parameters (hidden size 576)
 take half a second and 13 MB beside the inputs; the SVD of the dense updates takes 65 times as long.
+Where R is large beside the module and r, a randomised range finder with a checked error takes the
+place of the QR (see `rangefinder`).
 
 Averaging the factors instead gives sum_jk w_j w_k b_j a_k: cross terms, and weights that are squared.
 
 Weight and scale stand on one side only. A module that an adapter doesn't name counts as an update of
 zero: that adapter's weight stays in the sum. Adapters are put into an order of their own before
 anything is added, and singular vectors are given a sign, so the bytes of the result don't depend on
-the order of the arguments. All arithmetic is in float64, one module at a time.
+the order of the arguments. The exact way is in float64. Modules are merged side by side.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from renga.errors import RengaError
 from renga.models.adapter import Adapter, Factors
-
-F64 = NDArray[np.float64]
-
-# Singular values below this share of the largest are rounding, not signal.
-_NOTHING = 1e-12
-
-
-@dataclass(frozen=True)
-class Merged:
-    """An adapter, and what bringing it to its rank has cost."""
-
-    adapter: Adapter
-    error: float  # |dW_exact - dW| / |dW_exact|, Frobenius norm over all modules
-    errors: Mapping[str, float]  # the same of each module
+from renga.server.merging.lowrank import Merged, best_of_rank, check_rank, ratio, split
+from renga.server.merging.parallel import side_by_side
+from renga.server.merging.parts import module_shape, ordered, provenance
 
 
 def stack(adapters: Sequence[Adapter], weights: Sequence[float]) -> Adapter:
@@ -56,11 +43,11 @@ def stack(adapters: Sequence[Adapter], weights: Sequence[float]) -> Adapter:
     zero are left out. Exact but for the rounding of its factors to float32. Where an adapter lacks a
     module its part is zero. Raises RengaError when bases, or the shapes of a module, differ.
     """
-    parts = _ordered(adapters, weights)
+    parts = ordered(adapters, weights)
     rank = sum(adapter.rank for adapter, _ in parts)
     factors: dict[str, Factors] = {}
     for name in _modules(parts):
-        out, into = _shape(parts, name)
+        out, into = module_shape([x for x, _ in parts], name)
         a, b = np.zeros((rank, into), np.float32), np.zeros((out, rank), np.float32)
         start = 0
         for adapter, weight in parts:
@@ -70,17 +57,24 @@ def stack(adapters: Sequence[Adapter], weights: Sequence[float]) -> Adapter:
                 b[:, rows] = weight * adapter.scale * adapter.factors[name].b.astype(np.float64)
             start += adapter.rank
         factors[name] = Factors(a, b)
-    return Adapter(factors, float(rank), rank, parts[0][0].base, _provenance(parts, "stack"))
+    return Adapter(factors, float(rank), rank, parts[0][0].base, provenance(parts, "stack"))
 
 
-def average(adapters: Sequence[Adapter], weights: Sequence[float], rank: int, alpha: float) -> Merged:
+def average(
+    adapters: Sequence[Adapter],
+    weights: Sequence[float],
+    rank: int,
+    alpha: float,
+    *,
+    threads: int | None = None,
+) -> Merged:
     """The best adapter of `rank` and `alpha` for the exact weighted average, and how far it is off.
 
     `weights` as for `stack`. The receiver's scale alpha / rank is divided out of the factors. Raises
     RengaError when bases or shapes differ.
     """
-    parts = _ordered(adapters, weights)
-    return _approximated(parts, rank, alpha, _provenance(parts, "average"))
+    parts = ordered(adapters, weights)
+    return _approximated(parts, rank, alpha, provenance(parts, "average"), threads)
 
 
 def truncate(adapter: Adapter, rank: int, alpha: float) -> Merged:
@@ -88,125 +82,34 @@ def truncate(adapter: Adapter, rank: int, alpha: float) -> Merged:
 
     A higher rank is allowed and loses nothing.
     """
-    return _approximated([(adapter, 1.0)], rank, alpha, dict(adapter.provenance))
+    return _approximated([(adapter, 1.0)], rank, alpha, dict(adapter.provenance), None)
 
 
 def _approximated(
-    parts: list[tuple[Adapter, float]], rank: int, alpha: float, provenance: dict[str, str]
+    parts: list[tuple[Adapter, float]],
+    rank: int,
+    alpha: float,
+    provenance: dict[str, str],
+    threads: int | None,
 ) -> Merged:
-    if rank < 1 or not (math.isfinite(alpha) and alpha > 0):
-        raise RengaError(f"an adapter can't have rank {rank} and alpha {alpha}", hint="both must be positive")
-    factors: dict[str, Factors] = {}
-    lost: dict[str, float] = {}
-    whole: dict[str, float] = {}
-    for name, b, a in _stacks(parts):
-        u, s, vt = _svd_of_product(b, a)
-        lost[name], whole[name] = float(np.linalg.norm(s[rank:])), float(np.linalg.norm(s))
-        factors[name] = _split(name, u[:, :rank], s[:rank], vt[:rank], rank, alpha / rank)
-    errors = {name: _ratio(lost[name], whole[name]) for name in lost}
-    error = _ratio(math.hypot(*lost.values()), math.hypot(*whole.values()))
-    return Merged(Adapter(factors, alpha, rank, parts[0][0].base, provenance), error, errors)
+    check_rank(rank, alpha)
 
-
-def _stacks(parts: list[tuple[Adapter, float]]) -> Iterator[tuple[str, F64, F64]]:
-    """Of every module its name, B [m, R] with weight and scale in it, and A [R, n], in float64."""
-    for name in _modules(parts):
-        _shape(parts, name)
+    def best(name: str) -> tuple[Factors, float, float]:
+        """A module's factors, the norm of what was left out, and that of the whole."""
+        module_shape([x for x, _ in parts], name)
         have = [(w * x.scale, x.factors[name]) for x, w in parts if name in x.factors]
         b = np.concatenate([ws * f.b.astype(np.float64) for ws, f in have], axis=1)
-        yield name, b, np.concatenate([f.a for _, f in have]).astype(np.float64)
+        a = np.concatenate([f.a for _, f in have]).astype(np.float64)
+        u, s, vt, lost, whole = best_of_rank(name, b, a, rank)
+        return split(name, u, s, vt, rank, alpha / rank), lost, whole
 
-
-def _svd_of_product(b: F64, a: F64) -> tuple[F64, F64, F64]:
-    """The thin SVD of b a without forming it, where b [m, R] and a [R, n].
-
-    The core is min(m, R) by min(n, R). With R above m (or n) an orthogonal basis of that side has
-    nothing to compress, so the side is taken as it is. With R above both, the core *is* dW: by then
-    the stacks are larger than it, and its SVD is the cheapest exact way. A merge of so many adapters
-    that this matters should approximate instead (randomised range finder on the factors).
-    """
-    qb, rb = np.linalg.qr(b) if b.shape[1] < b.shape[0] else (None, b)
-    qa, ra = np.linalg.qr(a.T) if a.shape[0] < a.shape[1] else (None, a.T)
-    u, s, vt = np.linalg.svd(rb @ ra.T, full_matrices=False)
-    u = u if qb is None else qb @ u
-    vt = vt if qa is None else vt @ qa.T
-    # LAPACK's choice of sign means nothing; ours is that the largest entry of u is positive.
-    largest = u[np.abs(u).argmax(axis=0), np.arange(u.shape[1])]
-    sign = np.where(largest < 0, -1.0, 1.0)
-    return u * sign, s, vt * sign[:, None]
-
-
-def _split(name: str, u: F64, s: F64, vt: F64, rank: int, scale: float) -> Factors:
-    """Balanced factors: b = u (s/scale)^1/2 and a = (s/scale)^1/2 vt.
-
-    Directions without a singular value (fewer than `rank` were trained) get b = 0 and a drawn as for
-    a new LoRA, by the module's name: with both at zero no gradient would ever reach them again.
-    """
-    used = int((s > _NOTHING * s[0]).sum()) if s.size else 0
-    root = np.sqrt(s[:used] / scale)
-    a, b = np.zeros((rank, vt.shape[1]), np.float32), np.zeros((u.shape[0], rank), np.float32)
-    b[:, :used] = u[:, :used] * root
-    a[:used] = vt[:used] * root[:, None]
-    if used < rank:
-        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
-        bound = 1 / math.sqrt(vt.shape[1])
-        a[used:] = np.random.default_rng(seed).uniform(-bound, bound, (rank - used, vt.shape[1]))
-    return Factors(a, b)
-
-
-def _ordered(adapters: Sequence[Adapter], weights: Sequence[float]) -> list[tuple[Adapter, float]]:
-    """Adapters with their weights brought to sum 1, in an order that the arguments' doesn't influence."""
-    if len(adapters) != len(weights):
-        raise ValueError(f"{len(adapters)} adapters, {len(weights)} weights")
-    total = math.fsum(weights)
-    if not all(math.isfinite(w) and w >= 0 for w in weights) or not total > 0:
-        raise RengaError(
-            f"{len(adapters)} adapters can't be averaged with weights {list(weights)}",
-            hint="weights are not negative, and one at least is above zero",
-        )
-    parts = [(x, w / total) for x, w in zip(adapters, weights, strict=True) if w > 0]
-    bases = sorted({x.base for x, _ in parts})
-    if len(bases) > 1:
-        raise RengaError(
-            f"adapters of {len(bases)} bases can't be averaged ({', '.join(b[:12] for b in bases)})",
-            hint="adapters merge only inside a cohort",
-        )
-    return sorted(parts, key=lambda part: (sorted(part[0].provenance.items()), part[1], _digest(part[0])))
-
-
-def _digest(adapter: Adapter) -> bytes:
-    """Tells apart adapters of one provenance."""
-    digest = hashlib.sha256(f"{adapter.rank} {adapter.alpha!r}".encode())
-    for name in sorted(adapter.factors):
-        digest.update(name.encode())
-        digest.update(adapter.factors[name].a.tobytes())
-        digest.update(adapter.factors[name].b.tobytes())
-    return digest.digest()
+    names = _modules(parts)
+    found = dict(zip(names, side_by_side(best, names, threads), strict=True))
+    factors = {name: kept[0] for name, kept in found.items()}
+    errors = {name: ratio(lost, whole) for name, (_, lost, whole) in found.items()}
+    lost, whole = (math.hypot(*(kept[place] for kept in found.values())) for place in (1, 2))
+    return Merged(Adapter(factors, alpha, rank, parts[0][0].base, provenance), ratio(lost, whole), errors)
 
 
 def _modules(parts: list[tuple[Adapter, float]]) -> list[str]:
     return sorted({name for adapter, _ in parts for name in adapter.factors})
-
-
-def _shape(parts: list[tuple[Adapter, float]], name: str) -> tuple[int, int]:
-    shapes = {(x.factors[name].b.shape[0], x.factors[name].a.shape[1]) for x, _ in parts if name in x.factors}
-    if len(shapes) > 1:
-        raise RengaError(
-            f"module {name} has the shapes {sorted(shapes)}", hint="adapters merge only inside a cohort"
-        )
-    return shapes.pop()
-
-
-def _provenance(parts: list[tuple[Adapter, float]], method: str) -> dict[str, str]:
-    result = {"method": method}
-    whos = sorted({who for x, _ in parts if (who := x.provenance.get("who"))})
-    rounds = {x.provenance.get("round") for x, _ in parts}
-    if whos:
-        result["who"] = ", ".join(whos)
-    if len(rounds) == 1 and (number := rounds.pop()) is not None:
-        result["round"] = number
-    return result
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole > 0 else 0.0
