@@ -2,14 +2,14 @@
 
     merge([x, y, z], "ties", [1, 1, 2], density=0.3, rank=16)
 
-No base model is needed and nothing is remembered between calls. What the laws are (each tested for every method):
-weights are relative; one input comes back as it is; N copies count as one with the sum of their weights, so they
-come back as it is, too; the order of the inputs changes no byte, but for `incremental`, which is an order;
-`scale` scales the merged update; a module that an input lacks is an update of zero.
+No base model is needed and nothing is remembered between calls. What the laws are (each tested for every
+method): weights are relative; one input comes back as it is; N copies count as one with the sum of their
+weights, so they come back as it is, too; the order of the inputs changes no byte, but for `incremental`,
+which is an order; `scale` scales the merged update; a module that an input lacks is an update of zero.
 
 A new method is a function of `Parts` that gives a `Product` per module, its options as keyword arguments with
-defaults, its paper, formula and cost in its docstring; put it into `METHODS`. A method on single elements goes
-into `methods.METHODS`, and is then here, on adapters and on checkpoints alike.
+defaults, its paper, formula and cost in its docstring; put it into `METHODS`. A method on single elements
+goes into `methods.METHODS`, and is then here, on adapters and on checkpoints alike.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from renga.server.merging import methods, subspaces
 from renga.server.merging.elements import element_wise
 from renga.server.merging.federated import averaged, factor_mean, residual, shared_factor
 from renga.server.merging.lowrank import Merged, Product, fitted
-from renga.server.merging.parts import Parts, gathered
+from renga.server.merging.parts import gathered
 from renga.server.merging.schedule import Schedule, Weight
 
 Products = Mapping[str, Product]
@@ -109,10 +109,10 @@ def merge(
     """The adapters merged into one, and how far it is from what the method says.
 
     weights: one per adapter, relative; a sequence for one adapter is a gradient over the depth. `rules` gives
-    other weights to modules by name, `only` says which modules are merged (see `schedule`). With `normalise` off
-    weights are taken as they stand (negative ones forget); `scale` multiplies the result.
-    rank, alpha, energy: what the result is brought to (see `fitted`); by default it is exact, at the rank that
-    this takes. seed: of methods that draw. options: the method's own.
+    other weights to modules by name, `only` says which modules are merged (see `schedule`). With `normalise`
+    off weights are taken as they stand (negative ones forget); `scale` multiplies the result.
+    rank, alpha, energy: what the result is brought to (see `fitted`); by default it is exact, at the rank
+    that this takes. seed: of methods that draw. options: the method's own.
 
     Raises UsageError for an unknown method or option and weights that don't fit, RengaError for adapters that
     don't fit each other or are broken; both before any work.

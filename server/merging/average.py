@@ -107,7 +107,8 @@ def _approximated(
     found = dict(zip(names, side_by_side(best, names, threads), strict=True))
     factors = {name: kept[0] for name, kept in found.items()}
     errors = {name: ratio(lost, whole) for name, (_, lost, whole) in found.items()}
-    lost, whole = (math.hypot(*(kept[place] for kept in found.values())) for place in (1, 2))
+    lost = math.hypot(*(lost for _, lost, _ in found.values()))
+    whole = math.hypot(*(whole for *_, whole in found.values()))
     return Merged(Adapter(factors, alpha, rank, parts[0][0].base, provenance), ratio(lost, whole), errors)
 
 

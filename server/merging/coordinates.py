@@ -8,8 +8,9 @@ in a basis. Hence the choices:
 
 * core    U and V from the updates themselves: the eigenvectors of sum_k dW_k dW_k^T and sum_k dW_k^T dW_k (a
           Tucker core, higher-order SVD). Scaling b by c and a by 1/c changes nothing. [p, q] numbers.
-* knots   U only, M_k = U^T dW_k [p, in] (KnOTS, arXiv:2410.19735: the SVD of [dW_1 ... dW_N] is U S [V_1 ... V_N],
-          and M_k = S V_k). The paper makes that SVD of the dense updates; here it is the QR of the stack.
+* knots   U only, M_k = U^T dW_k [p, in] (KnOTS, arXiv:2410.19735: with the SVD [dW_1 ... dW_N] = U S
+          [V_1 ... V_N], M_k = S V_k). The paper makes that SVD of the dense updates; here the QR of the stack
+          serves.
 * stacks  U from the SVD of [b_1 ... b_N], V from that of [a_1; ...; a_N] (Core Space, arXiv:2509.17786), of
           factors that were balanced first, as the paper's basis depends on how an update was split in two.
 * dense   the updates themselves, as the papers of TIES, DARE and the like have them. [out, in] numbers.

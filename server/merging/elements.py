@@ -19,8 +19,8 @@ from renga.server.merging.parts import Module, Parts
 SPACE_NAMES = (*SPACES, "factors")
 SCOPES = ("model", "module")
 
-# Methods that measure an update as a whole: where the papers do so, over all modules at once.
-_OVER_THE_MODEL = frozenset({"magnitude", "ties", "breadcrumbs", "breadcrumbs_ties"})
+# Methods whose papers rank the elements of all modules together.
+_OVER_THE_MODEL = frozenset({"magnitude", "ties"})
 
 
 def element_wise(
@@ -28,10 +28,10 @@ def element_wise(
 ) -> dict[str, Product]:
     """Each module's merged update by an element-wise method, in the coordinates of `space`.
 
-    scope: "model" ranks an update's elements over all modules, as the papers of TIES and Breadcrumbs do;
-    "module" each module for itself, as mergekit does. It matters to those two and to pruning, takes all
-    coordinates into memory, and is "module" in the space "factors", whose two sides have different scales,
-    and wherever weights depend on the place.
+    scope: "model" ranks an update's elements over all modules, as the paper of TIES does; "module" each
+    module for itself, as mergekit does. It matters to TIES and to pruning alone. "model" takes all
+    coordinates into memory; it is "module" in the space "factors", whose two sides have different scales, and
+    wherever weights depend on the place.
     """
     if space not in SPACE_NAMES:
         raise UsageError(f"no space {space!r}", hint=did_you_mean(space, SPACE_NAMES))

@@ -1,7 +1,7 @@
 """Merging as federations of low-rank learners do it: what is exact, what it costs, what comes back.
 
-The exact average and its best form of a rank (FLoRA, FlexLoRA, FLoRIST) stand in `average` and `lowrank`. Here is
-the average of the factors, exact where all share one of them, and what FedEx-LoRA adds to it.
+The exact average and its best form of a rank (FLoRA, FlexLoRA, FLoRIST) stand in `average` and `lowrank`.
+Here is the average of the factors, exact where all share one of them, and what FedEx-LoRA adds to it.
 """
 
 from __future__ import annotations
@@ -15,19 +15,22 @@ from renga.server.merging.parts import Module, Parts
 
 
 def averaged(parts: Parts) -> dict[str, Product]:
-    """The exact weighted average of the updates: sum_k w_k dW_k = [w_1 b_1, ...] [a_1; ...], rank R = sum r_k.
+    """The exact weighted average of the updates: sum_k w_k dW_k = [w_1 b_1, ...] [a_1; ...], rank R = sum
+    r_k.
 
-    FLoRA (arXiv:2409.05976) sends it so. With `rank` it is the best of that rank (FlexLoRA, arXiv:2402.11505), with
-    `energy` each module keeps as many directions as it needs (FLoRIST, arXiv:2506.09199).
+    FLoRA (arXiv:2409.05976) sends it so. With `rank` it is the best of that rank (FlexLoRA,
+    arXiv:2402.11505), with `energy` each module keeps as many directions as it needs (FLoRIST,
+    arXiv:2506.09199).
     """
     return parts.each(lambda module: Product(*module.weighted()))
 
 
 def factor_mean(parts: Parts) -> dict[str, Product]:
-    """The mean of the factors, B = sum w_k b_k and A = sum w_k a_k (FedIT, arXiv:2305.05644), for equal ranks.
+    """The mean of the factors, B = sum w_k b_k and A = sum w_k a_k (FedIT, arXiv:2305.05644), for equal
+    ranks.
 
-    Off by sum_k w_k (b_k - B)(a_k - A) against the exact average. Exact, at the inputs' own rank, where all share
-    one factor: FFA-LoRA (arXiv:2403.12313) freezes A, RoLoRA (arXiv:2502.01755) A and B in turn.
+    Off by sum_k w_k (b_k - B)(a_k - A) against the exact average. Exact, at the inputs' own rank, where all
+    share one factor: FFA-LoRA (arXiv:2403.12313) freezes A, RoLoRA (arXiv:2502.01755) A and B in turn.
     """
     return {name: Product(b, a) for name, (b, a) in _means(parts).items()}
 
@@ -51,7 +54,8 @@ def shared_factor(parts: Parts) -> dict[str, Product]:
 
 
 def residual(parts: Parts) -> dict[str, Product]:
-    """What the mean of the factors misses of the exact average: sum_k w_k dW_k - B A, as factors of rank R + r.
+    """What the mean of the factors misses of the exact average: sum_k w_k dW_k - B A, as factors of rank R +
+    r.
 
     FedEx-LoRA (arXiv:2410.09432) sends the mean of the factors as the next adapter and adds this to the base
     weights, so that nothing is lost. Server and clients must then hold the same changed base.
@@ -89,9 +93,9 @@ def _means(parts: Parts) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def weighted_by_size(adapters: list[Adapter], power: float) -> list[float]:
     """Weights |dW_k|^power: how far each model went from the base.
 
-    power 2 is MetaGPT's closed form (arXiv:2406.11385), which minimises the summed loss differences if the loss is
-    quadratic and the tasks' updates are orthogonal; -1 lets every update weigh the same however large it is. Costs
-    O((out + in) r^2) a module.
+    power 2 is MetaGPT's closed form (arXiv:2406.11385), which minimises the summed loss differences if the
+    loss is quadratic and the tasks' updates are orthogonal; -1 lets every update weigh the same however large
+    it is. Costs O((out + in) r^2) a module.
     """
     from renga.models.adapter import scaled_norm
 

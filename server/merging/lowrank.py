@@ -25,8 +25,8 @@ NOTHING = 1e-12
 class Product:
     """The update left core right of a module: [out, p], [p, q] (None: the identity), [q, in].
 
-    `thin` says that the columns of left and the rows of right are orthonormal, so that the singular values are
-    those of the core.
+    `thin` says that the columns of left and the rows of right are orthonormal, so that the singular values
+    are those of the core.
     """
 
     left: F64

@@ -1,8 +1,8 @@
 """What goes into a merge of adapters: checked, with weights that mean one thing, in an order of their own.
 
-Weights are relative: an input counts with its share w_k / sum w. Inputs of weight zero are left out, and equal
-inputs count as one with the sum of their weights. Then adapters are put into an order that the arguments' order
-doesn't influence, so that the bytes of a result depend on neither.
+Weights are relative: an input counts with its share w_k / sum w. Inputs of weight zero are left out, and
+equal inputs count as one with the sum of their weights. Then adapters are put into an order that the
+arguments' order doesn't influence, so that the bytes of a result depend on neither.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ Y = TypeVar("Y")
 class Module:
     """One module of every input that has it.
 
-    b[k] is [out, r_k] with the scale alpha / rank in it, a[k] is [r_k, in]: the update of input k is b[k] a[k].
-    An input without the module has r_k = 0, an update of zero. All are float64.
+    b[k] is [out, r_k] with the scale alpha / rank in it, a[k] is [r_k, in]: the update of input k is b[k]
+    a[k]. An input without the module has r_k = 0, an update of zero. All are float64.
     """
 
     name: str
@@ -130,8 +130,8 @@ def gathered(
 ) -> Parts:
     """Inputs that fit each other, equal ones as one, sorted (or as they came).
 
-    Raises UsageError for weights that don't match or have no sum; RengaError, naming the module, for different
-    bases, shapes that differ, values that are not finite, and a rank above a module's size.
+    Raises UsageError for weights that don't match or have no sum; RengaError, naming the module, for
+    different bases, shapes that differ, values that are not finite, and a rank above a module's size.
     """
     if not adapters:
         raise UsageError("there is nothing to merge", hint="give adapters")
@@ -233,8 +233,10 @@ def ordered(adapters: Sequence[Adapter], weights: Sequence[float]) -> list[tuple
 
 
 def identity(adapter: Adapter) -> str:
-    """Tells adapters apart by their values: a sum over the words of every factor, ten times as quick as a hash
-    of every byte. It guards against nobody; what is received from others is checked by its signed digest."""
+    """Tells adapters apart by their values: sums over every factor, ten times as quick as a hash.
+
+    It guards against nobody; what is received from others is checked by its signed digest.
+    """
     found = hashlib.sha256(f"{adapter.rank} {adapter.alpha!r}".encode())
     for name in sorted(adapter.factors):
         found.update(name.encode())

@@ -1,11 +1,12 @@
 """The leading part of a product of wide stacks, by a randomised range finder whose error is checked.
 
-With many adapters the sum of ranks R comes near the size of a module [m, n] and QR of the stacks costs more than
-the update itself. Of B A [m, n] only the leading `rank` directions are wanted: a random block of rank + 16 columns
-is pushed through B A and back (subspace iteration; Halko, Martinsson and Tropp, arXiv:0909.4061), which costs
-O((m + n) R rank) a turn and never forms B A. Turns go on until the energy held in the leading directions grows by
-less than a share of what is left. What is left is measured, not assumed: ten further random columns w, kept out
-of the iteration, give |B A w - Q Q^T B A w|^2, whose mean is the squared Frobenius norm of what Q misses.
+With many adapters the sum of ranks R comes near the size of a module [m, n] and QR of the stacks costs more
+than the update itself. Of B A [m, n] only the leading `rank` directions are wanted: a random block of rank +
+16 columns is pushed through B A and back (subspace iteration; Halko, Martinsson and Tropp, arXiv:0909.4061),
+which costs O((m + n) R rank) a turn and never forms B A. Turns go on until the energy held in the leading
+directions grows by less than a share of what is left. What is left is measured, not assumed: ten further
+random columns w, kept out of the iteration, give |B A w - Q Q^T B A w|^2, whose mean is the squared Frobenius
+norm of what Q misses.
 
 Float32, as the factors are. Where the error is of the order of its rounding, or the turns run out, None is
 returned, and the caller takes the exact way.
@@ -36,8 +37,8 @@ def worthwhile(shape: tuple[int, int], total: int, rank: int) -> bool:
 def leading(name: str, b: Floats, a: Floats, rank: int) -> tuple[F64, F64, F64, float, float] | None:
     """u [m, rank], s, vt of the leading part of b a, the norm of what is left out, and that of the whole.
 
-    Both norms are estimates, by ten probes: off by some percent for one module. Drawn by the module's `name`, so
-    that the same inputs give the same bytes.
+    Both norms are estimates, by ten probes: off by some percent for one module. Drawn by the module's `name`,
+    so that the same inputs give the same bytes.
     """
     b, a = np.ascontiguousarray(b, np.float32), np.ascontiguousarray(a, np.float32)
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")

@@ -1,8 +1,9 @@
 """Weights that change with the place in the model, and which modules are merged at all.
 
-An input's weight is a number, or several: anchors spread evenly over the depth of the model, with straight lines
-between them ("gradients"). Rules give other weights to the modules whose names they match; the last rule that
-matches decides. A rule's pattern is one of the words below or a regular expression, found anywhere in the name.
+An input's weight is a number, or several: anchors spread evenly over the depth of the model, with straight
+lines between them ("gradients"). Rules give other weights to the modules whose names they match; the last
+rule that matches decides. A rule's pattern is one of the words below or a regular expression, found anywhere
+in the name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Merging by the singular directions of updates, in the low-rank basis: TSV-Merge, Iso-C and Iso-CTS.
 
-With R the sum of ranks all of it costs O((out + in) R^2 + R^3) a module, and depends neither on how an update was
-split into factors nor on the basis it is written in.
+With R the sum of ranks all of it costs O((out + in) R^2 + R^3) a module, and depends neither on how an update
+was split into factors nor on the basis it is written in.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ F64 = NDArray[np.float64]
 def tsv(parts: Parts, *, share: float = 1.0) -> dict[str, Product]:
     """Task Singular Vectors (arXiv:2412.00081): singular vectors of all tasks, made orthogonal to each other.
 
-    Of task k the leading K = min(r_k, share min(out, in) / N) triplets u, w_k s, v are kept; U and V, all of them
-    side by side, are replaced by the nearest matrices with orthonormal columns (U (U^T U)^-1/2), and the update is
-    U S V^T. Approximates each task by its leading directions; tasks that share none add up undisturbed. The
-    paper's sum is a mean here: `scale` N gives the sum.
+    Of task k the leading K = min(r_k, share min(out, in) / N) triplets u, w_k s, v are kept; U and V, all of
+    them side by side, are replaced by the nearest matrices with orthonormal columns (U (U^T U)^-1/2), and the
+    update is U S V^T. Approximates each task by its leading directions; tasks that share none add up
+    undisturbed. The paper's sum is a mean here: `scale` N gives the sum.
     """
     if not 0 < share <= 1:
         raise UsageError(f"share is {share:g}", hint="a share of the singular values, above 0 and at most 1")
@@ -43,11 +43,12 @@ def tsv(parts: Parts, *, share: float = 1.0) -> dict[str, Product]:
 
 
 def iso_c(parts: Parts) -> dict[str, Product]:
-    """Isotropic merging in the common subspace (arXiv:2502.04959): every direction of the mean counts the same.
+    """Isotropic merging in the common subspace (arXiv:2502.04959): every direction of the mean counts the
+    same.
 
-    sum_k w_k dW_k = U S V^T becomes mean(S) U V^T, over the directions that the adapters have: at most R of them.
-    (The paper's code averages over min(out, in) values, most of them zero, and gives the mean to directions that
-    nobody trained.) Approximates nothing: it changes the mean on purpose.
+    sum_k w_k dW_k = U S V^T becomes mean(S) U V^T, over the directions that the adapters have: at most R of
+    them. (The paper's code averages over min(out, in) values, most of them zero, and gives the mean to
+    directions that nobody trained.) Approximates nothing: it changes the mean on purpose.
     """
 
     def merged(module: Module) -> Product:
@@ -60,9 +61,9 @@ def iso_c(parts: Parts) -> dict[str, Product]:
 def iso_cts(parts: Parts, *, common: float = 0.8) -> dict[str, Product]:
     """Isotropic merging with common and task-specific directions (arXiv:2502.04959, section 4.2).
 
-    The leading share `common` of the mean's directions is kept. The rest of the room goes to the tasks in equal
-    parts: the leading directions of what each has outside of the common ones. All are made orthonormal together,
-    and each gets the mean of their singular values.
+    The leading share `common` of the mean's directions is kept. The rest of the room goes to the tasks in
+    equal parts: the leading directions of what each has outside of the common ones. All are made orthonormal
+    together, and each gets the mean of their singular values.
     """
     if not 0 <= common <= 1:
         raise UsageError(f"common is {common:g}", hint="the common directions' share, from 0 to 1")
