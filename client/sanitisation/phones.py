@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import phonenumbers
 
+from renga.client.sanitisation.checked_numbers import is_public_number
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found, digits_of, near
-from renga.client.sanitisation.numbers import is_public_number
 
 _S = r"(?:[ \t]{0,2}[\-.·・/の]?[ \t]{0,2}(?:\r?\n[ \t>]{0,4})?)"
 _CANDIDATE = re.compile(
