@@ -1,0 +1,119 @@
+"""`sanitisation.toml`: what to do with each kind of private text, and what its owner decided once and for
+all.
+
+Nobody but the owner writes it. Values that are always hidden are private themselves, so Renga writes them
+sealed with the vault's key; values that are never hidden are public by their owner's word, and stand as they
+are.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from renga.client.sanitisation.entities import QUASI, Kind
+from renga.errors import RengaError, UsageError, did_you_mean
+from renga.protocol.key_files import write_secret
+
+
+class Rule(StrEnum):
+    """What happens to a span of some kind."""
+
+    REPLACE = "replace"
+    COARSEN = "coarsen"
+    BLOCK = "block"
+    ALLOW = "allow"
+
+
+class Style(StrEnum):
+    """What stands for what is replaced."""
+
+    TAG = "tag"
+    REALISTIC = "realistic"
+
+
+class Always(BaseModel):
+    """A value that is hidden wherever it stands: `text` as its owner wrote it, or `sealed` as Renga did."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Kind
+    text: str = ""
+    sealed: str = ""
+
+
+class Rules(BaseModel):
+    """All of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    style: Style = Field(Style.TAG, description="tag: `<PERSON_1_k7q>`; realistic: a name for a name")
+    kinds: dict[Kind, Rule] = Field(
+        default_factory=dict, description="a rule per kind; replace, but allow for ORG and LOCATION"
+    )
+    never: tuple[str, ...] = Field((), description="values that are not private, whatever they look like")
+    always: tuple[Always, ...] = Field((), description="values that are private, whatever they look like")
+    restore_into: tuple[str, ...] = Field(
+        (), description="where an answer's surrogates are restored too: link, target, attribute, tools"
+    )
+    keep_days: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="conversations that lie unused for so long are erased"
+    )
+
+    @field_validator("restore_into")
+    @classmethod
+    def _sinks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = {"link", "target", "attribute", "tools"}
+        if wrong := sorted(set(value) - known):
+            raise ValueError(f"there is no {wrong[0]!r}; {did_you_mean(wrong[0], known)}")
+        return value
+
+    def rule(self, kind: str) -> Rule:
+        """What to do with spans of this kind."""
+        default = Rule.ALLOW if kind in QUASI else Rule.REPLACE
+        return self.kinds.get(Kind(kind), default)
+
+
+def read_rules(path: Path) -> Rules:
+    """The rules in a file, or the defaults if there is none. Raises UsageError for what is wrong with it."""
+    try:
+        written = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Rules()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"can't read {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: {error}") from error
+    for key in sorted(set(written) - set(Rules.model_fields)):
+        raise UsageError(f"{path}: there is no {key!r}", hint=did_you_mean(key, Rules.model_fields))
+    kinds = written.get("kinds", {})
+    for name in kinds if isinstance(kinds, dict) else ():
+        if name not in Kind.__members__:
+            raise UsageError(f"{path}: there is no kind {name!r}", hint=did_you_mean(name, Kind.__members__))
+    try:
+        return Rules.model_validate(written)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        # Neither the input nor pydantic's copy of it: a rule may quote what is private.
+        raise UsageError(f"{path}: {where}: {first['msg']}") from None
+
+
+def write_rules(path: Path, rules: Rules) -> None:
+    """Write them, whole or not at all. Raises RengaError if the disk won't take them, or if the file holds
+    comments that would be lost: it is its owner's."""
+    import tomli_w
+
+    if path.exists() and any(line.lstrip().startswith("#") for line in path.read_text("utf-8").splitlines()):
+        raise RengaError(
+            f"{path} has comments, which writing it anew would lose", hint="take them out, or edit it by hand"
+        )
+    written: dict[str, Any] = rules.model_dump(mode="json", exclude_defaults=True)
+    for entry in written.get("always", ()):
+        for key in [key for key, value in entry.items() if not value]:
+            del entry[key]
+    write_secret(path, tomli_w.dumps(written).encode())
