@@ -80,6 +80,8 @@ def gender(own: str, text: str) -> str:
 def _as_before(own: str, relatives: Sequence[Pair]) -> str | None:
     """A part, an initial or another case of a name that has its stand-in already."""
     for pair in relatives:
+        if (half := _half(own, pair)) is not None:
+            return half
         meant, stands = pair.original.split(), pair.surrogate.split()
         if len(meant) != len(stands) or len(meant) < 2:
             continue
@@ -98,6 +100,16 @@ def _as_before(own: str, relatives: Sequence[Pair]) -> str | None:
         if said and len(said) == len(own.split()):
             return " ".join(said)
     return None
+
+
+def _half(own: str, pair: Pair) -> str | None:
+    """The family or given name of a Japanese name that is written in one."""
+    family = next((row[0] for row in FAMILY_JA if pair.surrogate.startswith(row[0])), "")
+    if not family or own == pair.original or not _KANJI.search(own):
+        return None
+    if pair.original.startswith(own):
+        return family
+    return pair.surrogate[len(family) :].strip() if pair.original.endswith(own) else None
 
 
 def _latin(own: str, parts: list[str], text: str, dice: Random) -> str:

@@ -158,6 +158,8 @@ def test_parts_initials_and_kana_of_a_person_stay_the_same_persons() -> None:
         "JANE DOE": "HARRIET PENROSE",
     }.items():
         assert person(own, "", known, Random(1)) == said
+    one = [Pair("久世若葉", "山田花子", "PERSON", "", "p", 1, 0, tag=False)]
+    assert person("花子", "", one, Random(1)) == "若葉" and person("山田", "", one, Random(1)) == "久世"
     known = [Pair("久世 若葉", "山田 花子", "PERSON", "", "p", 1, 0, tag=False)]
     assert person("ヤマダ ハナコ", "", known, Random(1)) == "クゼ ワカバ"
 
