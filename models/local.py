@@ -111,19 +111,24 @@ class LocalSession:
             weights = self._model.weights
             with weights.lock, weights.meter.reading(len(unread)):  # one adapter is worn at a time
                 weights.wear(self._model.adapter)
-                output = weights.model(
-                    input_ids=torch.tensor([unread]),
-                    **handed(self._cache, weights.model),
-                    use_cache=self._cache is not None,
-                    logits_to_keep=wanted,
-                )
-            logits = output.logits[0, :, : weights.vocabulary.size]
-            wide = logits if logits.dtype == torch.float64 else logits.float()
-            parts.append(torch.log_softmax(wide, dim=-1))
+                parts.append(self._forward(unread, wanted))
         self._ids += ids
         rows = torch.cat(parts)
         self._boundary = rows[-1:].clone()
         return rows
+
+    def _forward(self, unread: list[int], wanted: int) -> torch.Tensor:
+        """Log-probabilities of the last `wanted` places: [wanted, vocabulary]."""
+        weights = self._model.weights
+        output = weights.model(
+            input_ids=torch.tensor([unread]),
+            **handed(self._cache, weights.model),
+            use_cache=self._cache is not None,
+            logits_to_keep=wanted,
+        )
+        logits = output.logits[0, :, : weights.vocabulary.size]
+        wide = logits if logits.dtype == torch.float64 else logits.float()
+        return torch.log_softmax(wide, dim=-1)
 
     def _cut(self, tokens: int) -> None:
         # The one place that calls `crop`: its argument has changed meaning between releases of

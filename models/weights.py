@@ -256,7 +256,7 @@ class SharedWeights:
         The output layer of a small model with a large vocabulary costs more than all others together
         (Gemma 3 270M: 168 of 268 million parameters), so it is spared the places nobody asked about.
         """
-        if not self._head_is_plain:
+        if not self.head_is_plain:
             logits: torch.Tensor = self.model(**inputs).logits
             return logits[wanted][:, : self.vocabulary.size]
         hidden = self.model.get_decoder()(**inputs).last_hidden_state
@@ -271,7 +271,7 @@ class SharedWeights:
         return min((width for width in widths if width), default=math.inf)
 
     @cached_property
-    def _head_is_plain(self) -> bool:
+    def head_is_plain(self) -> bool:
         """Whether logits are nothing but the output layer over the decoder's last state: some models scale
         or cap them. Found out by trying."""
         ids = torch.arange(4).unsqueeze(0)

@@ -99,7 +99,7 @@ def test_only_wanted_places_are_given_row_by_row(weights, kind):
 
 
 def test_a_model_that_changes_its_logits_is_found_out(weights):
-    assert {kind: weights[kind]._head_is_plain for kind in KINDS} == {
+    assert {kind: weights[kind].head_is_plain for kind in KINDS} == {
         "llama": True,
         "gemma3": True,
         "gemma2": False,
