@@ -52,7 +52,7 @@ def compress(
     words: by surprisal, of what the question makes less surprising most. progressive: LLMLingua's order.
     sentences: those that foretell the question best. both: sentences to twice the budget, then words.
     overlap: sentences that share words with the question, without a model. summary: written by the model,
-    without sentences that hold values the text does not; empty if nothing is left. random, truncate: controls.
+    without sentences that hold values the text does not; empty if none is left. random, truncate: controls.
     protect: code, numbers, quotations are kept; surrogates are kept always.
     """
     if method not in METHODS:
