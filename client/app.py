@@ -14,13 +14,13 @@ from flwr.clientapp import ClientApp
 
 from renga.client.member import Member
 from renga.protocol.envelope import opened, sealed_reply
-from renga.protocol.messages import ExchangeRequest, JudgeRequest, LearnRequest
+from renga.protocol.messages import AnswerRequest, ExchangeRequest, JudgeRequest, LearnRequest
 
 Resolve = Callable[[Context], Member]
 
 
 def client_app(resolve: Resolve) -> ClientApp:
-    """A ClientApp that answers the four questions of a round."""
+    """A ClientApp that answers the five questions of a round."""
     app = ClientApp()
 
     @app.query("describe")
@@ -30,6 +30,10 @@ def client_app(resolve: Resolve) -> ClientApp:
     @app.train("learn")
     def learn(message: FlowerMessage, context: Context) -> FlowerMessage:
         return sealed_reply(resolve(context).learn(LearnRequest.decode(opened(message))).encode(), message)
+
+    @app.query("answer")
+    def answer(message: FlowerMessage, context: Context) -> FlowerMessage:
+        return sealed_reply(resolve(context).answer(AnswerRequest.decode(opened(message))).encode(), message)
 
     @app.train("exchange")
     def exchange(message: FlowerMessage, context: Context) -> FlowerMessage:

@@ -18,7 +18,8 @@ from renga.errors import RengaError
 # What each kind of message could tell its receiver about private text.
 REVEALS = {
     "query.describe": "the model, its shapes, the number of private texts",
-    "train.learn": "how well this client's model knows public texts; its answers to public prompts",
+    "train.learn": "how well this client's model knows public texts",
+    "query.answer": "answers to public prompts, with rows, by a model of private text: they may repeat it",
     "train.exchange": "an adapter and rows made from private text: text may be inferred from them",
     "evaluate.judge": "two numbers: how well an adapter does on held-out private text",
     "prompt": "the prompt, as it was cleared",

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from renga.client.state import ClientState
 from renga.errors import RefusedPayload, RengaError, UsageError
-from renga.models.adapter import Adapter, checked
+from renga.models.adapter import Adapter, Factors, checked
 from renga.models.alignment import Crosswalk, align_many
 from renga.models.carried import from_wire, to_wire
 from renga.models.contract import Sampling
@@ -27,10 +27,11 @@ from renga.models.seeds import derived
 from renga.models.training import Learned, Learning, Lesson, learn
 from renga.models.weights import SharedWeights
 from renga.protocol.messages import (
+    AnswerReply,
+    AnswerRequest,
     Description,
     ExchangeReply,
     ExchangeRequest,
-    GivenAnswer,
     JudgeReply,
     JudgeRequest,
     LearnReply,
@@ -57,6 +58,8 @@ class MemberSettings:
     )
     batch: int
     replay: float
+    # Share by which the client's own held-out text may be worse after that step; then it is undone.
+    transfer_tolerance: float
     coding: str
     weight: float = 0.0
 
@@ -78,6 +81,7 @@ class Member:
     state: ClientState
     crosswalk_of: Callable[[str], Crosswalk]
     on_progress: OnProgress | None = None
+    _known: dict[str | None, float] = field(default_factory=dict)  # losses on `validation`, by adapter
 
     def describe(self) -> Description:
         """What a round must know of this client."""
@@ -109,28 +113,44 @@ class Member:
         model = LocalModel(self.weights, learned.adapter)
         texts = [self._public(i) for i in request.texts]
         losses = bits_per_byte(model, texts, tick=self._tick("scoring")).astype(np.float32)
-        answers = self._answers(model, request)
         training = {"private_loss": _rounded(learned.losses), "private_tokens": learned.tokens}
-        return LearnReply(losses, self._wants(request, losses), answers, training)
+        return LearnReply(losses, self._wants(request, losses), training)
+
+    def answer(self, request: AnswerRequest) -> AnswerReply:
+        """Answer bare prompts, greedily, by the frozen model; what it is not sure of it does not say.
+
+        The share of samples at temperature 1 that would give the very same answer has an exact expectation,
+        the answer's own probability; so nothing is sampled.
+        """
+        model = LocalModel(self.weights, self.state.load((request.round, request.attempt), "snapshot"))
+        prompts = [self._public(i).prompt for i in request.questions]
+        sampling = Sampling(max_tokens=request.answer_tokens)
+        found = answer_many(model, prompts, sampling, tick=self._tick("answering"))
+        # The same text, cut into tokens as a reader would, may be a little more probable than as it was said.
+        told = [
+            (int(i), answer.text.strip())
+            for i, answer in zip(request.questions, found, strict=True)
+            if answer.text.strip() and answer.probability >= request.agreement / 2
+        ]
+        rows = self._rows(model, [self._public(*answer) for answer in told], request)
+        sure = [pair for pair in zip(told, rows, strict=True) if pair[1].probability >= request.agreement]
+        return AnswerReply(
+            self.weights.vocabulary.size, [answer for answer, _ in sure], [said for _, said in sure]
+        )
 
     def exchange(self, request: ExchangeRequest) -> ExchangeReply:
         """Say the frozen rows of the texts asked for; learn what others know better; give the adapter."""
         turn = (request.round, request.attempt)
         snapshot = self.state.load(turn, "snapshot")
-        own = {a.text: a.answer for a in request.asked_answers}
-        asked = [self._public(i, own.get(int(i))) for i in request.asked]
-        rows = rows_of(
-            LocalModel(self.weights, snapshot),
-            asked,
-            top_k=request.top_k,
-            floor=request.floor,
-            tick=self._tick("scoring"),
-        )
+        asked = [self._public(i) for i in request.asked]
+        rows = self._rows(LocalModel(self.weights, snapshot), asked, request)
         learned = self._learn_from_others(snapshot, request)
+        kept, adapter = self._bearable(snapshot, learned.adapter) if learned.losses else (1.0, snapshot)
         provenance = {"who": self.settings.name, "round": str(request.round)}
-        own_adapter = replace(learned.adapter, provenance=provenance)
+        own_adapter = replace(adapter, provenance=provenance)
         self.state.save(turn, "own", own_adapter)
         training = {"transfer_loss": _rounded(learned.losses), "transfer_tokens": learned.tokens}
+        training["transfer_kept"] = kept
         return ExchangeReply(
             vocabulary_size=self.weights.vocabulary.size,
             rows=rows,
@@ -197,19 +217,23 @@ class Member:
             [request.texts[i] for i, fits in zip(order, affordable, strict=True) if fits], np.int32
         )
 
-    def _answers(self, model: LocalModel, request: LearnRequest) -> list[GivenAnswer]:
-        """The greedy answer to each bare prompt, and how much of itself agrees with it.
+    def _rows(
+        self, model: LocalModel, texts: Sequence[Example], request: AnswerRequest | ExchangeRequest
+    ) -> list[Rows]:
+        return rows_of(model, texts, top_k=request.top_k, floor=request.floor, tick=self._tick("scoring"))
 
-        The share of samples at temperature 1 that would give this very answer has an exact expectation, the
-        answer's own probability; so nothing is sampled.
+    def _bearable(self, before: Adapter, after: Adapter) -> tuple[float, Adapter]:
+        """As much of the step from `before` to `after` as the client's own text bears: all, half or nothing.
+
+        Half way between two models that lie close together much of what either knows is kept (Wortsman et
+        al., arXiv:2109.01903). The share of the step is given with the adapter.
         """
-        prompts = [self._public(i).prompt for i in request.questions]
-        sampling = Sampling(max_tokens=request.answer_tokens)
-        answers = answer_many(model, prompts, sampling, tick=self._tick("answering"))
-        return [
-            GivenAnswer(int(i), answer.text.strip(), min(1.0, answer.probability))
-            for i, answer in zip(request.questions, answers, strict=True)
-        ]
+        bound = self._loss(before) * (1 + self.settings.transfer_tolerance)
+        halfway = _halfway(before, after)
+        for share, adapter in ((1.0, after), (0.5, halfway)):
+            if self._loss(adapter) <= bound:
+                return share, adapter
+        return 0.0, before
 
     def _learn_from_others(self, start: Adapter, request: ExchangeRequest) -> Learned:
         """Lessons of the host (its rows) and of other clients (their answers), among private texts.
@@ -252,7 +276,13 @@ class Member:
         ]
 
     def _loss(self, adapter: Adapter | None) -> float:
-        """Bits per byte on the client's own validation text, over all its bytes."""
+        """Bits per byte on the client's own validation text, over all its bytes. Measured once an adapter."""
+        key = None if adapter is None else adapter.digest
+        if key not in self._known:
+            self._known[key] = self._measured_loss(adapter)
+        return self._known[key]
+
+    def _measured_loss(self, adapter: Adapter | None) -> float:
         losses = bits_per_byte(LocalModel(self.weights, adapter), self.validation, tick=self._tick("scoring"))
         sizes = [len((example.response or "").encode()) for example in self.validation]
         return float(np.average(losses, weights=sizes)) if len(losses) else 0.0
@@ -295,6 +325,16 @@ def _converged(learned: Learned) -> Learned:
     if not all(map(math.isfinite, learned.losses)):
         raise RengaError("learning diverged: the loss is no longer a number", hint="lower learning_rate")
     return learned
+
+
+def _halfway(x: Adapter, y: Adapter) -> Adapter:
+    """The mean of the factors of two adapters of the same shape, the second trained on from the first."""
+    half = np.float32(0.5)
+    factors = {
+        path: Factors(half * (x.factors[path].a + f.a), half * (x.factors[path].b + f.b))
+        for path, f in y.factors.items()
+    }
+    return replace(y, factors=factors)
 
 
 def _rounded(losses: Sequence[float]) -> list[float]:

@@ -14,6 +14,7 @@ from renga.models.contract import Clearance
 ASKS = {
     "query.describe": "describe",
     "train.learn": "learn",
+    "query.answer": "answer",
     "train.exchange": "exchange",
     "evaluate.judge": "judge",
     "prompt": "prompts",

@@ -24,7 +24,8 @@ class Policy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     describe: Flag = Field(True, description="the model, its shapes, and how many texts there are")
-    learn: Flag = Field(True, description="losses on public texts, and answers to public prompts")
+    learn: Flag = Field(True, description="losses on public texts")
+    answer: Flag = Field(True, description="answers to public prompts, with rows")
     exchange: Flag = Field(True, description="adapters, and rows on public texts")
     judge: Flag = Field(
         True, description="how a merged adapter does on held-out private text, as two numbers"

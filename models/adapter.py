@@ -7,9 +7,11 @@ another alpha are two updates. Nothing here makes dW itself, which is as large a
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,14 +44,13 @@ class Adapter:
     def scale(self) -> float:
         return self.alpha / self.rank
 
-
-def zero_like(adapter: Adapter) -> Adapter:
-    """The same modules, rank and alpha with an update of zero: b is zero and a is kept.
-
-    With both factors at zero no gradient would ever reach either; this one can be trained.
-    """
-    factors = {name: Factors(f.a, np.zeros_like(f.b)) for name, f in adapter.factors.items()}
-    return Adapter(factors, adapter.alpha, adapter.rank, adapter.base)
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the update: factors, scale and base, not where it came from."""
+        found = hashlib.sha256(f"{self.base} {self.scale!r}".encode())
+        for name, f in sorted(self.factors.items()):
+            found.update(name.encode() + f.a.tobytes() + f.b.tobytes())
+        return found.hexdigest()
 
 
 def module_norms(adapter: Adapter) -> dict[str, float]:

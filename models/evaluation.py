@@ -58,29 +58,40 @@ def evaluate_domains(
     *,
     batch: int = 16,
     accuracy: bool = True,
+    free: bool = True,
     tick: Callable[[int, int], None] | None = None,
 ) -> dict[str, Scores]:
-    """`evaluate` for each domain. Batches are made of all domains together: few small ones cost more."""
+    """`evaluate` for each domain. Batches are made of all domains together: few small ones cost more.
+
+    Without `free` no answers are generated: a domain with a text that has no choices then has no accuracy.
+    """
     examples = [example for texts in domains.values() for example in texts]
-    bits, right = _measured(model, examples, batch, accuracy, tick)
+    bits, right = _measured(model, examples, batch, accuracy, free, tick)
     scores, start = {}, 0
     for name, texts in domains.items():
         place = slice(start, start + len(texts))
         size = sum(len((example.response or "").encode()) for example in texts)
-        share = float(right[place].mean()) if accuracy and texts else None
+        asked = accuracy and texts and (free or all(example.choices for example in texts))
+        share = float(right[place].mean()) if asked else None
         scores[name] = Scores(float(bits[place].sum()) / max(1, size), share, len(texts))
         start += len(texts)
     return scores
 
 
 def _measured(
-    model: LocalModel, examples: Sequence[Example], batch: int, accuracy: bool, tick: Tick | None
+    model: LocalModel,
+    examples: Sequence[Example],
+    batch: int,
+    accuracy: bool,
+    generate: bool,
+    tick: Tick | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of each example the bits of its response, and whether the model gets it right (False if not asked)."""
     bits, right = np.zeros(len(examples)), np.zeros(len(examples), bool)
     closed = [i for i, example in enumerate(examples) if example.choices and accuracy]
     free = [i for i, example in enumerate(examples) if not (example.choices and accuracy)]
-    progress = _Progress(tick, len(examples) + (len(free) if accuracy else 0))
+    generate = generate and accuracy
+    progress = _Progress(tick, len(examples) + (len(free) if generate else 0))
     if closed:
         texts = [examples[i] for i in closed]
         bits[closed], right[closed] = _score_choices(model, texts, batch, progress.within())
@@ -88,7 +99,7 @@ def _measured(
         texts = [examples[i] for i in free]
         sizes = np.array([len((example.response or "").encode()) for example in texts])
         bits[free] = bits_per_byte(model, texts, batch=batch, tick=progress.within()) * sizes
-        if accuracy:
+        if generate:
             right[free] = _free_answers_right(model, texts, batch, progress.within())
     return bits, right
 

@@ -59,6 +59,11 @@ class Rows:
             return math.nan
         return -float(self.gold_logp[:-1].sum(dtype=np.float64)) / math.log(2) / length
 
+    @property
+    def probability(self) -> float:
+        """Of exactly this response, its end included."""
+        return min(1.0, math.exp(float(self.gold_logp.sum(dtype=np.float64))))
+
     def tail(self) -> NDArray[np.float32]:
         """The mass of each row that no listed token has, at least 0: float32 [n]."""
         listed = np.bincount(self._row(), np.exp(self.logp.astype(np.float64)), minlength=len(self.counts))

@@ -18,6 +18,9 @@ from renga.models.distillation import kd_loss
 from renga.models.scoring import Encoded
 from renga.models.weights import SharedWeights
 
+WARMUP = 0.1  # share of the steps in which the rate rises
+CLIP = 1.0  # of the gradient's norm
+
 # step, steps planned, loss, tokens read in the step
 OnStep = Callable[[int, int, float, int], None]
 
@@ -26,12 +29,14 @@ OnStep = Callable[[int, int, float, int], None]
 class Lesson:
     """A text to learn: its gold response, and perhaps a teacher's rows brought to the learner's tokens.
 
-    `weight` scales the whole text's loss; `targets` is None where there is no teacher.
+    `weight` scales the whole text's loss; `targets` is None where there is no teacher. `distillation`, if it
+    is given, is the teacher's share of this text's loss: 1 where the response is only what a model answered.
     """
 
     text: Encoded
     targets: Targets | None = None
     weight: float = 1.0
+    distillation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,6 @@ class Learning:
     batch: int = 8
     distillation: float = 0.5
     temperature: float = 1.0
-    warmup: float = 0.1
-    weight_decay: float = 0.0
-    clip: float = 1.0
     seed: int = 0
 
 
@@ -76,17 +78,15 @@ def learn(
     losses: list[float] = []
     read = 0
     with weights.learning(adapter) as parameters:
-        optimiser = torch.optim.AdamW(
-            parameters, lr=how.rate, betas=(0.9, 0.99), weight_decay=how.weight_decay
-        )
+        optimiser = torch.optim.AdamW(parameters, lr=how.rate, betas=(0.9, 0.99), weight_decay=0.0)
         for step, chosen in enumerate(plan):
             for group in optimiser.param_groups:
-                group["lr"] = how.rate * _schedule(step, len(plan), how.warmup)
+                group["lr"] = how.rate * _schedule(step, len(plan))
             with weights.meter.working():
                 loss, tokens = _loss(weights, [lessons[i] for i in chosen], how)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(parameters, how.clip)
+                torch.nn.utils.clip_grad_norm_(parameters, CLIP)
                 optimiser.step()
                 losses.append(float(loss.detach()))
             read += tokens
@@ -100,7 +100,8 @@ def _loss(weights: SharedWeights, lessons: Sequence[Lesson], how: Learning) -> t
     """Mean over the response tokens of a batch, in nats, and the tokens read.
 
     A lesson's loss is its gold loss, or (1 - d) gold + d KL(teacher || student) where it has a teacher and
-    d is `how.distillation`; the KL of places without a target is taken to be the mean of the others'.
+    d is `how.distillation` or the lesson's own; the KL of places without a target is taken to be the mean
+    of the others'.
     """
     texts = [lesson.text for lesson in lessons]
     sequences = [(*text.prompt, *text.response[:-1]) for text in texts]
@@ -109,7 +110,7 @@ def _loss(weights: SharedWeights, lessons: Sequence[Lesson], how: Learning) -> t
     gold = torch.tensor([token for text in texts for token in text.response])
     nll = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
 
-    taught = [how.distillation if _has_target(lesson.targets) else 0.0 for lesson in lessons]
+    taught = [_share(lesson, how) if _has_target(lesson.targets) else 0.0 for lesson in lessons]
     gold_weights = [lesson.weight * (1 - share) for lesson, share in zip(lessons, taught, strict=True)]
     loss = (nll * torch.tensor(gold_weights).repeat_interleave(torch.tensor(counts))).sum()
     if any(taught):
@@ -123,6 +124,10 @@ def _loss(weights: SharedWeights, lessons: Sequence[Lesson], how: Learning) -> t
         scale = places[torch.from_numpy(batch.mask)].sum()
         loss = loss + scale * kd_loss(logits, batch, how.temperature, places)
     return loss / sum(counts), sum(map(len, sequences))
+
+
+def _share(lesson: Lesson, how: Learning) -> float:
+    return how.distillation if lesson.distillation is None else lesson.distillation
 
 
 def _has_target(targets: Targets | None) -> bool:
@@ -156,8 +161,8 @@ def _plan(lengths: Sequence[int], how: Learning) -> Iterator[list[int]]:
             yield batch
 
 
-def _schedule(step: int, steps: int, warmup: float) -> float:
-    rising = max(1, round(steps * warmup))
+def _schedule(step: int, steps: int) -> float:
+    rising = max(1, round(steps * WARMUP))
     if step < rising:
         return (step + 1) / rising
     return 1.0 - 0.9 * (step - rising) / max(1, steps - rising)

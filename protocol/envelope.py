@@ -22,6 +22,7 @@ _ROW_OF_BYTES = re.compile(
 MESSAGE_TYPES = {
     "describe": "query.describe",
     "learn": "train.learn",
+    "answer": "query.answer",
     "exchange": "train.exchange",
     "judge": "evaluate.judge",
 }

@@ -84,6 +84,14 @@ class Edge(Section):
         0.5,
         description="share of private texts among those of the transfer step, so that it unlearns nothing",
     )
+    transfer_tolerance: Share = Field(
+        0.02,
+        description="share by which the client's own validation text may be worse after that step; if it is, "
+        "half of the step is tried, then none",
+    )
+    validation: Positive = Field(
+        24, description="private texts set apart to judge what is offered: a tenth of them, at most so many"
+    )
     modules: Modules = Field(
         "all", description="layers with an adapter; `upper`: of the upper half of the blocks"
     )
@@ -109,7 +117,8 @@ class Transfer(Section):
     validation: tuple[ConfigPath, ...] = Field(
         (), description="labelled public JSONL files for the host's gate"
     )
-    slice: Count = Field(0, description="texts per round; 0: all")
+    slice: Count = Field(0, description="texts with a response per round; 0: all")
+    questions: Count = Field(0, description="bare prompts per round; 0: all")
     top_k: Annotated[int, Field(strict=True, ge=1, le=254)] = Field(  # a row's count is a byte on the wire
         16, description="tokens per position in a knowledge row"
     )
@@ -138,8 +147,12 @@ class Evaluate(Section):
     """What is measured on held-out text."""
 
     limit: Count = Field(0, description="texts per file; 0: all")
+    others: Count = Field(
+        0, description="texts of each other client's file that a client is measured on; 0: as `limit` says"
+    )
     batch: Positive = Field(16, description="texts per forward pass")
     accuracy: Flag = Field(True, description="measure accuracy too, not only bits per byte")
+    free: Flag = Field(True, description="also of free answers, which must be written out")
     every: Flag = Field(False, description="measure after every round, not only after the last")
 
 

@@ -42,7 +42,7 @@ from renga.protocol.signing import public_key
 
 log = logging.getLogger("renga.client")
 
-VALIDATION_SHARE, VALIDATION_LIMIT = 0.1, 24
+VALIDATION_SHARE = 0.1
 PATIENCE = 20.0
 DAY = 24 * 3600.0
 DEV_PATIENCE = 120.0  # a server in --dev may still be loading its model
@@ -189,7 +189,7 @@ def _member(
     host: wire.Model,
 ) -> Member:
     examples = _texts(config)
-    share = min(VALIDATION_SHARE, VALIDATION_LIMIT / max(1, len(examples)))
+    share = min(VALIDATION_SHARE, config.edge.validation / max(1, len(examples)))
     private, validation = split(examples, share, config.seed)
     if not private or not validation:
         raise UsageError(
@@ -210,6 +210,7 @@ def _member(
             transfer_rate=edge.transfer_rate,
             batch=edge.batch,
             replay=edge.replay,
+            transfer_tolerance=edge.transfer_tolerance,
             coding=edge.coding,
             weight=config.weight,
         ),

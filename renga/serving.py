@@ -32,7 +32,7 @@ from renga.server.answering import Answering
 from renga.server.daemon import Coordinator, OperatorService, dismiss_revoked
 from renga.server.host import Host, HostSettings
 from renga.server.link import Post
-from renga.server.round import Settings
+from renga.server.plan import Settings
 from renga.server.service import LinkService, listen
 from renga.server.sessions import HostSessions
 from renga.server.state import ServerState
@@ -165,6 +165,7 @@ def _build(
             transfer=transfer,
             transfer_fingerprint=transfer_set.fingerprint(_lines(transfer)),
             slice_size=share.slice,
+            questions=share.questions,
             settings=Settings(
                 quorum=round.quorum or max(1, len(names()) - 1),
                 top_k=share.top_k,

@@ -20,7 +20,7 @@ from renga.models.local import LocalModel
 from renga.models.scoring import Encoded, bits_per_byte, encode_texts, rows_of
 from renga.models.training import Learning, Lesson, learn
 from renga.models.weights import SharedWeights
-from renga.server.round import Teaching
+from renga.server.plan import Teaching
 
 # phase, step, steps, loss, tokens of the step
 OnProgress = Callable[[str, int, int, float | None, int], None]
@@ -110,7 +110,7 @@ class Host:
         learned = learn(
             self.weights,
             start,
-            [Lesson(text, t, lesson.weight) for text, t, lesson in zip(texts, targets, lessons, strict=True)],
+            [_lesson(*of) for of in zip(lessons, texts, targets, strict=True)],
             how,
             self.step_reporter(),
         )
@@ -149,6 +149,11 @@ class Host:
         if report is None:
             return None
         return lambda step, steps, loss, tokens: report("host", step, steps, loss, tokens)
+
+
+def _lesson(teaching: Teaching, text: Encoded, targets: Targets | None) -> Lesson:
+    """A settled answer is nobody's gold: its giver's rows, doubts included, are all that is known of it."""
+    return Lesson(text, targets, distillation=1.0 if teaching.settled else None)
 
 
 def _finite(value: float) -> float | None:

@@ -13,7 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from renga.models.text import normalised
-from renga.protocol.messages import Description, GivenAnswer
+from renga.protocol.messages import Description
+
+
+@dataclass(frozen=True)
+class GivenAnswer:
+    """A client's answer to a bare prompt, and how sure it is: the answer's probability, by its own rows."""
+
+    text: int
+    answer: str
+    agreement: float
 
 
 @dataclass(frozen=True)
@@ -63,40 +72,37 @@ def best_teachers(
     return {int(text): names[best[text]] for text in np.flatnonzero(wins)}
 
 
-def experts(losses: Mapping[str, np.ndarray], domains: Sequence[str]) -> dict[str, str]:
+def experts(
+    losses: Mapping[str, np.ndarray], domains: Sequence[str], host: np.ndarray | None = None
+) -> dict[str, str]:
     """By domain the client with the lowest mean loss on the labelled texts of that domain.
 
-    `losses` in bits per byte, [texts]; `domains` says what each text is about, "" where nobody said. Equal
-    means go to the first name.
+    Losses in bits per byte, [texts]; `domains` says what each text is about, "" where nobody said. Equal
+    means go to the first name. Where the host's own losses, if they are given, are no higher, it is "".
     """
     names = sorted(losses)
     told = np.array(domains)
-    return {
-        domain: min(names, key=lambda name: (float(losses[name][told == domain].mean()), name))
-        for domain in sorted(set(domains) - {""})
-        if names
-    }
+    found = {}
+    for domain in sorted(set(domains) - {""}) if names else ():
+        means = {name: float(losses[name][told == domain].mean()) for name in names}
+        best = min(names, key=lambda name: (means[name], name))
+        beaten = host is not None and float(host[told == domain].mean()) <= means[best]
+        found[domain] = "" if beaten else best
+    return found
 
 
-def settle(
-    answers: Mapping[str, Sequence[GivenAnswer]], agreement: float, expert_of: Mapping[int, str] | None = None
-) -> list[Settled]:
+def settle(answers: Mapping[str, Sequence[GivenAnswer]], agreement: float) -> list[Settled]:
     """The answers that stand, one per bare prompt at most, in the order of the texts.
 
     Clients whose answers are the same after `normalised` support each other: their agreements add up. The
     best supported answer stands if its surest client is at least `agreement` sure of it and no other answer
     has as much support; an empty answer never does. It is worded as its surest client worded it, and weighs
     that client's agreement.
-
-    `expert_of` names, for a text, the client that is known to be best at texts like it: there its word alone
-    counts. Without that, many who know nothing of a domain would outvote the one who does.
     """
-    expert_of = expert_of or {}
     by_text: dict[int, dict[str, list[tuple[float, str, str]]]] = defaultdict(lambda: defaultdict(list))
     for name in sorted(answers):
         for given in answers[name]:
-            unasked = expert_of.get(given.text, name) != name
-            if not unasked and (key := normalised(given.answer)):
+            if key := normalised(given.answer):
                 by_text[given.text][key].append((given.agreement, name, given.answer))
     settled = []
     for text in sorted(by_text):

@@ -27,7 +27,7 @@ from renga.protocol.gather import Gathered, gather, wait_for_nodes
 from renga.protocol.messages import Description
 from renga.protocol.names import node_id
 from renga.server.host import Host
-from renga.server.round import (
+from renga.server.plan import (
     Ask,
     Effect,
     Heard,
@@ -39,8 +39,8 @@ from renga.server.round import (
     Plan,
     Settings,
     TeachHost,
-    play,
 )
+from renga.server.round import play
 from renga.server.selection import misfits
 from renga.server.state import ServerState, Standing
 
@@ -69,7 +69,8 @@ class Federation(Strategy):
 
     clients: names of those who should take part, asked before every round: who comes late joins the next.
     transfer: the public set, the same on all sides, with its fingerprint.
-    slice_size: texts per round, 0 for all. vocabulary_of: the vocabulary of a described client.
+    slice_size, questions: labelled texts and bare prompts per round, 0 for all.
+    vocabulary_of: the vocabulary of a described client.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Federation(Strategy):
         transfer: Sequence[Example],
         transfer_fingerprint: str,
         slice_size: int,
+        questions: int,
         settings: Settings,
         timing: Timing,
         host: Host,
@@ -95,6 +97,7 @@ class Federation(Strategy):
         self._transfer = transfer
         self._transfer_fingerprint = transfer_fingerprint
         self._slice_size = slice_size
+        self._questions = questions
         self._settings = settings
         self._timing = timing
         self._host = host
@@ -228,14 +231,18 @@ class Federation(Strategy):
         )
 
     def _slice(self, round: int) -> list[int]:
-        """This round's texts: the set in a seeded order, `slice_size` after `slice_size`, round and round."""
-        count = len(self._transfer)
-        size = self._slice_size or count
-        if size >= count:
-            return list(range(count))
-        order = np.random.default_rng(derived(self._seed, "slice")).permutation(count)
-        places = (np.arange(size) + (round - 1) * size) % count
-        return sorted(int(i) for i in order[places])
+        """This round's texts, those with a response and those without apart: each in a seeded order, so
+        many after so many, round and round."""
+        chosen: list[int] = []
+        for bare, size in ((False, self._slice_size), (True, self._questions)):
+            places = [i for i, text in enumerate(self._transfer) if (text.response is None) == bare]
+            if not size or size >= len(places):
+                chosen += places
+                continue
+            order = np.random.default_rng(derived(self._seed, "slice", bare)).permutation(len(places))
+            turn = (np.arange(size) + (round - 1) * size) % len(places)
+            chosen += [places[i] for i in order[turn]]
+        return sorted(chosen)
 
     def _play(self, grid: Grid, plan: Plan) -> tuple[Outcome, Adapter | None]:
         game = play(plan)

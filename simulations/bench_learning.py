@@ -22,7 +22,7 @@ from renga.simulations.bench_learning_summary import summarise
 from renga.simulations.bench_tables import Tell, conditions
 from renga.simulations.check import check
 from renga.simulations.metrics import Metrics, read_metrics
-from renga.simulations.runs import RunFolder
+from renga.simulations.runs import RunFolder, write_whole
 from renga.simulations.simulate import run as simulate
 from renga.simulations.units import duration
 
@@ -152,6 +152,7 @@ def run_all(configs: Sequence[Config], out: Path, tell: Tell) -> list[Metrics]:
         folder = _folder(out, config)
         if config in missing:
             tell(f"seed {config.seed} → {folder}")
+            _copy_untouched(_folder(out, configs[0]), folder)
             with redirect_stdout(sys.stderr):  # a single run's tables are no result of the benchmark
                 simulate(config, folder, resume=True)
         else:
@@ -159,6 +160,15 @@ def run_all(configs: Sequence[Config], out: Path, tell: Tell) -> list[Metrics]:
                 tell(f"seed {config.seed}: read from {folder}")
         found.append(read_metrics(folder))
     return found
+
+
+def _copy_untouched(first: Path, folder: Path) -> None:
+    """What models score before anything is learned depends on no seed: measured in the first run alone."""
+    for path in sorted((first / "measured").glob("score-0000-*-before.json")):
+        kept = folder / "measured" / path.name
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(kept, path.read_text())
 
 
 def _folder(out: Path, config: Config) -> Path:

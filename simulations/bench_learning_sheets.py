@@ -13,9 +13,11 @@ from renga.simulations.bench_learning_summary import (
     PARTS,
     SAY,
     WORSE,
+    closed,
 )
 from renga.simulations.bench_statistics import Estimate
 from renga.simulations.bench_tables import Sheet, shown, texts, verdict
+from renga.simulations.metrics import HOST
 from renga.simulations.units import MISSING, duration, percent, size
 
 
@@ -31,6 +33,7 @@ def sheets(result: Mapping[str, Any]) -> list[Sheet]:
         ),
         *(_clients_sheet(result, measure, seeds) for measure in MEASURES),
         _host_sheet(result, seeds),
+        _domains_sheet(result, seeds),
         _cost_sheet(result),
     ]
 
@@ -66,6 +69,25 @@ def _host_sheet(result: Mapping[str, Any], seeds: str) -> Sheet:
         texts(rows),
         f"Closed: the share of the way from public only to centralised. Mean ± half of the 95 % interval "
         f"over {seeds}.",
+    )
+
+
+def _domains_sheet(result: Mapping[str, Any], seeds: str) -> Sheet:
+    """The host's means domain by domain: which of them makes what its mean over all says."""
+    stages = result["domains"].get(HOST, {})
+    rows = []
+    for measure in MEASURES:
+        for domain in stages.get(HOST_STAGES[0], {}):
+            means = [stages.get(stage, {}).get(domain, {}).get(measure) for stage in HOST_STAGES]
+            if any(mean is not None for mean in means):
+                [share] = closed([means[1]], [means[2]], [means[3]], measure)
+                rows.append((domain, NAMES[measure], *map(SAY[measure], means), percent(share)))
+    return Sheet(
+        f"Host ({result['models']['host']}), domain by domain",
+        ("domain", "measure", "untouched", "public only", "federated", "centralised", "closed"),
+        texts(rows),
+        f"Means over {seeds}; closed: the share of the way between the means, where centralised is better.",
+        words=frozenset(("measure",)),
     )
 
 

@@ -23,13 +23,13 @@ from renga.models.weights import SharedWeights
 from renga.protocol.messages import Description
 from renga.server.host import Host, HostSettings
 from renga.server.host import OnProgress as OnHostProgress
-from renga.server.round import Settings
+from renga.server.plan import Settings
 from renga.server.state import ServerState
 from renga.server.strategy import Federation, Timing, Told
 
 # Set apart to judge by: of private text, and of labelled public text where the config names none. Judging
-# costs every client three readings of it per round; beyond some dozens of texts more would say little more.
-VALIDATION_SHARE, VALIDATION_LIMIT = 0.1, 24
+# costs every client some readings of it per round; beyond some dozens of texts more would say little more.
+VALIDATION_SHARE = 0.1
 PUBLIC_VALIDATION_SHARE, PUBLIC_VALIDATION_LIMIT = 0.125, 32
 
 
@@ -56,7 +56,7 @@ def read_texts(config: Config) -> Texts:
     for client in config.clients:
         examples = _labelled(client.data)
         private[client.name], validation[client.name] = split(
-            examples, _share(examples, VALIDATION_SHARE, VALIDATION_LIMIT), config.seed
+            examples, _share(examples, VALIDATION_SHARE, client.edge.validation), config.seed
         )
         if not validation[client.name] or not private[client.name]:
             raise UsageError(
@@ -140,6 +140,7 @@ def build_member(
             transfer_rate=edge.transfer_rate,
             batch=edge.batch,
             replay=edge.replay,
+            transfer_tolerance=edge.transfer_tolerance,
             coding=edge.coding,
             weight=client.weight,
         ),
@@ -196,6 +197,7 @@ def build_federation(
         transfer=texts.transfer,
         transfer_fingerprint=texts.transfer_fingerprint,
         slice_size=transfer.slice,
+        questions=transfer.questions,
         settings=Settings(
             quorum=round.quorum or max(1, len(names) - 1),
             top_k=transfer.top_k,

@@ -162,9 +162,10 @@ def _look_at_round(config: Config, data: Data, found: _Findings) -> None:
         found.notes.append(
             "transfer.validation is empty: some labelled public text is set apart for the host's gate"
         )
-    if data.transfer and transfer.slice > len(data.transfer):
+    labelled = sum(example.response is not None for example in data.transfer)
+    if data.transfer and transfer.slice > labelled:
         found.notes.append(
-            f"transfer.slice = {transfer.slice}, but there are {len(data.transfer)} texts: all are used"
+            f"transfer.slice = {transfer.slice}, but there are {labelled} texts with a response: all are used"
         )
     bases = Counter(client.edge.model for client in config.clients)
     if alone := [model for model, count in bases.items() if count == 1]:

@@ -13,6 +13,8 @@ from renga.protocol.adapter_codec import DecodedAdapter
 from renga.protocol.faults import Effect, Fault, planned
 from renga.protocol.knowledge_codec import RowArrays, RowsLike
 from renga.protocol.messages import (
+    AnswerReply,
+    AnswerRequest,
     Description,
     ExchangeReply,
     ExchangeRequest,
@@ -30,6 +32,7 @@ class Answering(Protocol):
 
     def describe(self) -> Description: ...
     def learn(self, request: LearnRequest) -> LearnReply: ...
+    def answer(self, request: AnswerRequest) -> AnswerReply: ...
     def exchange(self, request: ExchangeRequest) -> ExchangeReply: ...
     def judge(self, request: JudgeRequest) -> JudgeReply: ...
 
@@ -64,6 +67,9 @@ class Liar:
 
     def learn(self, request: LearnRequest) -> LearnReply:
         return self.member.learn(request)
+
+    def answer(self, request: AnswerRequest) -> AnswerReply:
+        return self.member.answer(request)
 
     def exchange(self, request: ExchangeRequest) -> ExchangeReply:
         reply = self.member.exchange(request)

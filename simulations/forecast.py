@@ -88,7 +88,9 @@ def participants(config: Config, data: Data, shapes: Mapping[str, Shape]) -> Ite
 
 def _slice(config: Config, data: Data) -> Sequence[Example]:
     """One round's part of the transfer set."""
-    return data.transfer[: config.transfer.slice or None]
+    labelled = [example for example in data.transfer if example.response is not None]
+    bare = [example for example in data.transfer if example.response is None]
+    return labelled[: config.transfer.slice or None] + bare[: config.transfer.questions or None]
 
 
 def _rows(config: Config, data: Data) -> Texts:
@@ -178,11 +180,15 @@ def _reading(shape: Shape, texts: Texts, speed: float) -> float:
 
 
 def _answering(config: Config, shape: Shape, data: Data, speed: float) -> float:
-    """One greedy answer to each bare prompt."""
-    bare = [example for example in _slice(config, data) if example.response is None]
-    answers = len(bare)
+    """One greedy answer to each bare prompt, by one client where labelled texts say who knows its domain."""
+    chosen = _slice(config, data)
+    bare = [example for example in chosen if example.response is None]
+    known = {example.domain for example in chosen if example.response is not None} - {""}
+    each = sum(1 / len(config.clients) if example.domain in known else 1 for example in bare)
+    share = each / max(1, len(bare))
+    answers = share * len(bare)
     written = answers * config.transfer.answer_tokens
-    read = estimate.measure(bare).prompt_tokens
+    read = share * estimate.measure(bare).prompt_tokens
     return estimate.seconds(shape, read + written, answers + written, estimate.READ_FLOPS, speed)
 
 

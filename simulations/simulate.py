@@ -9,7 +9,7 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +27,7 @@ from renga.config import Config
 from renga.models.adapter import Adapter
 from renga.models.adapter_files import save_peft
 from renga.models.evaluation import evaluate_domains
+from renga.models.example import Example
 from renga.models.local import LocalModel
 from renga.models.weights import SharedWeights
 from renga.protocol.local_carrier import LocalGrid, run_server, server_context
@@ -169,7 +170,7 @@ class _Simulation:
         by_model: dict[str, Record] = {}
         for name, member in self.members.items():
             reference = member.weights.reference
-            first = by_model.get(reference)
+            first = None if self.config.evaluate.others else by_model.get(reference)
             by_model[reference] = self._scored(0, name, "before", member.weights, lambda: None, copy=first)
         self._scored(0, "host", "before", self.host.weights, lambda: None)
 
@@ -232,9 +233,10 @@ class _Simulation:
             self.emit(events.Stage(f"scoring {who}: {stage}"))
             scores = evaluate_domains(
                 LocalModel(weights, worn),
-                self.texts.held_out,
+                self._held_out(who),
                 batch=self.config.evaluate.batch,
                 accuracy=self.config.evaluate.accuracy,
+                free=self.config.evaluate.free,
                 tick=lambda done, total: self.emit(events.Step(who, "scoring", done, total)),
             )
             found = {domain: score.as_dict() for domain, score in scores.items()}
@@ -243,6 +245,12 @@ class _Simulation:
         record = self.folder.measured(f"score-{round:04d}-{who}-{stage}", measure)
         self.emit(events.Scored(who, stage, record["scores"]))
         return record
+
+    def _held_out(self, who: str) -> Mapping[str, Sequence[Example]]:
+        """By domain the texts that `who` is measured on."""
+        others = self.config.evaluate.others if who in self.members else 0
+        found = self.texts.held_out
+        return {name: texts[: others or None] if name != who else texts for name, texts in found.items()}
 
     def _export(self) -> None:
         """Adapters that peft loads: each client's, each cohort's, the host's."""

@@ -142,11 +142,11 @@ def test_a_budget_below_the_first_batch_pays_for_a_part_of_it():
 
 
 def test_the_rate_rises_then_falls_to_a_tenth():
-    rates = [_schedule(step, 50, 0.1) for step in range(50)]
+    rates = [_schedule(step, 50) for step in range(50)]
     assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert rates[5:] == sorted(set(rates[5:]), reverse=True)
     assert 0.1 <= rates[-1] < 0.13
-    assert _schedule(0, 1, 0.1) == 1.0
+    assert _schedule(0, 1) == 1.0
 
 
 def loss_and_gradient(weights, adapter, lessons, how):

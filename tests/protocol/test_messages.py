@@ -18,10 +18,11 @@ from renga.protocol.adapter_codec import DecodedAdapter
 from renga.protocol.envelope import MESSAGE_TYPES, opened, sealed
 from renga.protocol.knowledge_codec import RowArrays
 from renga.protocol.messages import (
+    AnswerReply,
+    AnswerRequest,
     Description,
     ExchangeReply,
     ExchangeRequest,
-    GivenAnswer,
     JudgeReply,
     JudgeRequest,
     LearnReply,
@@ -83,16 +84,15 @@ LEARN = LearnRequest(
     host="host",
     texts=ints(4, 0, 9),
     host_losses=floats(1.5, 0.25, 3),
-    questions=ints(5),
-    answer_tokens=16,
     adapter=adapter(),
 )
 LEARNED = LearnReply(
     floats(1.25, 0, 7),
     ints(9, 4),
-    [GivenAnswer(5, "the 🎋 gate", 0.5), GivenAnswer(6, "", 0.0)],
     {"private_loss": [1.5, 1.25], "private_tokens": 200},
 )
+ANSWER = AnswerRequest(2, 3, ints(5, 1), 16, 0.25, top_k=4, floor=0.001)
+ANSWERED = AnswerReply(VOCABULARY, [(5, "the 🎋 gate"), (6, "")], [rows(), rows(8)])
 EXCHANGE = ExchangeRequest(
     round=2,
     attempt=3,
@@ -102,7 +102,6 @@ EXCHANGE = ExchangeRequest(
     given=ints(9, 4),
     rows=[rows(), rows(8)],
     asked=ints(0, 5),
-    asked_answers=[SettledAnswer(5, "the 🎋 gate", 0.5)],
     settled=[SettledAnswer(6, "a\nb", 1.0)],
     top_k=4,
     floor=0.001,
@@ -119,6 +118,8 @@ DECODERS: dict[str, tuple[Any, Callable[..., Any]]] = {
     "description": (DESCRIPTION, Description.decode),
     "learn": (LEARN, LearnRequest.decode),
     "learned": (LEARNED, lambda blob: LearnReply.decode(blob, texts=3)),
+    "answer": (ANSWER, AnswerRequest.decode),
+    "answered": (ANSWERED, lambda blob: AnswerReply.decode(blob, vocabulary_size=VOCABULARY)),
     "exchange": (EXCHANGE, ExchangeRequest.decode),
     "exchanged": (EXCHANGED, lambda blob: ExchangeReply.decode(blob, vocabulary_size=VOCABULARY, texts=1)),
     "judge": (JUDGE, JudgeRequest.decode),
@@ -238,25 +239,26 @@ def test_sizes_add_up(kind: str) -> None:
 
 def test_sizes_say_what_is_what() -> None:
     assert set(sizes(LEARN.encode())) == {"adapter", "losses", "other"}
-    assert set(sizes(LEARNED.encode())) == {"losses", "answers", "other"}
+    assert set(sizes(LEARNED.encode())) == {"losses", "other"}
+    assert set(sizes(ANSWERED.encode())) == {"rows", "answers", "other"}
     assert set(sizes(EXCHANGE.encode())) == {"rows", "answers", "other"}
     assert set(sizes(JUDGED.encode())) == {"other"}
 
 
-@given(st.lists(st.tuples(st.text(max_size=3), st.floats(0, 1, width=32)), max_size=200))
+@given(st.lists(st.text(max_size=3), max_size=200))
 @settings(max_examples=30, deadline=None)
 def test_sizes_add_up_however_many_answers_there_are(answers) -> None:
-    given_answers = [GivenAnswer(i, text, sure) for i, (text, sure) in enumerate(answers)]
-    blob = LearnReply(floats(), ints(), given_answers).encode()
+    given_answers = list(enumerate(answers))
+    blob = AnswerReply(VOCABULARY, given_answers, [rows()] * len(answers)).encode()
     found = sizes(blob)
     assert sum(found.values()) == blob.nbytes and min(found.values()) > 0
-    assert LearnReply.decode(blob, texts=0).answers == given_answers
+    assert AnswerReply.decode(blob, vocabulary_size=VOCABULARY).answers == given_answers
 
 
 def test_an_attempt_adds_no_bytes() -> None:
     """A run that was killed a hundred times accounts for the bytes of one that never was."""
     turns = [(1, 1), (1, 12), (1, 123)]
-    for message in (LEARN, EXCHANGE, JUDGE):
+    for message in (LEARN, ANSWER, EXCHANGE, JUDGE):
         changes: list[dict[str, Any]] = [{"attempt": attempt} for _, attempt in turns]
         if message is LEARN:
             changes = [{"attempt": t[1], "since": t, "adopted": t} for t in turns]

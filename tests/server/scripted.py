@@ -18,16 +18,17 @@ from renga.models.example import Example
 from renga.models.knowledge import Rows
 from renga.models.vocabulary import Vocabulary
 from renga.protocol.messages import (
+    AnswerReply,
+    AnswerRequest,
     Description,
     ExchangeReply,
     ExchangeRequest,
-    GivenAnswer,
     JudgeReply,
     JudgeRequest,
     LearnReply,
     LearnRequest,
 )
-from renga.server.round import (
+from renga.server.plan import (
     Ask,
     Heard,
     HostLearned,
@@ -39,8 +40,8 @@ from renga.server.round import (
     Settings,
     TeachHost,
     Teaching,
-    play,
 )
+from renga.server.round import play
 
 BASE, OTHER_BASE = "a" * 64, "b" * 64
 SHAPES = {"layers.0.q": (8, 6), "layers.1.q": (6, 8)}
@@ -68,6 +69,11 @@ def rows(response: str, loss: float) -> Rows:
     logp = np.full(len(gold), -loss * math.log(2), np.float32)
     places = np.arange(len(gold), dtype=np.int32)
     return Rows(places, gold, logp, np.ones(len(gold), np.int32), gold, logp)
+
+
+def sure(response: str, probability: float) -> Rows:
+    """Rows of an answer that its giver finds so probable, end included."""
+    return rows(response, -math.log2(probability) / (len(response.encode()) + 1))
 
 
 def adapter(name: str, rank: int = 2, alpha: float = 4.0, base: str = BASE, size: float = 1.0) -> Adapter:
@@ -125,17 +131,18 @@ class Scripted:
     def learn(self, blob: np.ndarray, transfer: Sequence[Example]) -> LearnReply:
         request = self.heard["learn"] = LearnRequest.decode(blob)
         losses = np.array([self.losses.get(int(i), 9.0) for i in request.texts], np.float32)
-        answers = [GivenAnswer(i, *given) for i, given in self.answers.items()]
         told = {"private_loss": [1.0], "private_tokens": 10}
-        return LearnReply(losses, np.array(self.wants, np.int32), answers, told)
+        return LearnReply(losses, np.array(self.wants, np.int32), told)
+
+    def answer(self, blob: np.ndarray, transfer: Sequence[Example]) -> AnswerReply:
+        request = self.heard["answer"] = AnswerRequest.decode(blob)
+        given = {i: said for i, said in self.answers.items() if i in request.questions}
+        said = [sure(*answer) for answer in given.values()]
+        return AnswerReply(VOCABULARY.size, [(i, answer) for i, (answer, _) in given.items()], said)
 
     def exchange(self, blob: np.ndarray, transfer: Sequence[Example]) -> ExchangeReply:
         request = self.heard["exchange"] = ExchangeRequest.decode(blob)
-        own = {a.text: a.answer for a in request.asked_answers}
-        said = [
-            rows(own.get(int(i), transfer[i].response) or "", self.losses.get(int(i), 1.0))
-            for i in request.asked
-        ]
+        said = [rows(transfer[i].response or "", self.losses.get(int(i), 1.0)) for i in request.asked]
         mine = adapter(self.name, self.rank, self.alpha, self.base)
         return ExchangeReply(VOCABULARY.size, said, to_wire(mine), "float32", {"transfer_loss": [0.5]})
 

@@ -49,6 +49,9 @@ def over_local(config: Config, folder: Path) -> Standing:
     return state.standing()
 
 
+STEPS = ["train.learn", "query.answer", "train.exchange", "evaluate.judge"]
+
+
 def over_link(config: Config, folder: Path) -> Standing:
     texts = read_texts(config)
     state = ServerState(folder / "state")
@@ -61,7 +64,7 @@ def over_link(config: Config, folder: Path) -> Standing:
             here.attach(linked(here, name, member))
         run_server(server_app(lambda context: federation), here.post.grid, server_context())
         kinds = [entry.kind for entry in Ledger(folder / "world" / "ada" / "ledger.jsonl").entries()]
-        assert kinds == ["query.describe", *["train.learn", "train.exchange", "evaluate.judge"] * 2]
+        assert kinds == ["query.describe", *STEPS * 2]
     return state.standing()
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from renga.models.example import Example
 from renga.server.host import APART, _set_apart
-from renga.server.round import Teaching
+from renga.server.plan import Teaching
 
 
 def lesson(place: int, settled: bool) -> Teaching:

@@ -13,11 +13,12 @@ import pytest
 
 from renga.models.adapter import Adapter, distance
 from renga.models.carried import to_wire
+from renga.models.example import Example
 from renga.models.knowledge import Rows
-from renga.protocol.messages import GivenAnswer, JudgeReply
+from renga.protocol.messages import JudgeReply
 from renga.server.merging.average import average
-from renga.server.round import Outcome, RoundAbandoned, Settings
-from tests.server.scripted import BASE, OTHER_BASE, TRANSFER, Played, Scripted, adapter, plan_of, played
+from renga.server.plan import Outcome, RoundAbandoned, Settings
+from tests.server.scripted import BASE, OTHER_BASE, Played, Scripted, adapter, plan_of, played, sure
 
 HOST = {"Who keeps the gate?": 2.0, "Which door?": 0.5, "When?": 2.0}
 
@@ -49,12 +50,15 @@ def test_a_round_where_all_goes_well() -> None:
         ("ada", "bo", "cy"), "ok"
     )
     # The host has ada's rows for text 0, bo's for text 2, none where it knows best, and the settled answer.
-    taught = [(t.text.prompt, t.text.response, t.teacher, t.weight) for t in done.lessons]
+    taught = [(t.text.prompt, t.text.response, t.teacher, t.settled) for t in done.lessons]
     assert taught == [
-        ("Who keeps the gate?", "Marta", "ada", 1.0),
-        ("Which door?", "the north one", "", 1.0),
-        ("When?", "at noon", "bo", 1.0),
-        ("How many beds?", "forty", "ada", pytest.approx(0.9)),
+        ("Who keeps the gate?", "Marta", "ada", False),
+        ("Which door?", "the north one", "", False),
+        ("When?", "at noon", "bo", False),
+        ("How many beds?", "forty", "ada", True),
+    ]
+    assert [t.rows.probability for t in done.lessons if t.settled and t.rows] == [
+        pytest.approx(0.9, abs=0.01)
     ]
     assert [t.rows is not None for t in done.lessons] == [True, False, True, True]
     assert done.outcome.record["answers"] == {"asked": 2, "settled": 1, "unsettled": 1, "by": {"ada": 1}}
@@ -63,8 +67,9 @@ def test_a_round_where_all_goes_well() -> None:
     assert done.clients["cy"]["learned"] == {"host": 2, "ada": 1}
     assert done.clients["ada"]["learned"] == {"host": 1}
     assert [a.answer for a in clients[1].heard["exchange"].settled] == ["forty"]
-    assert [a.answer for a in clients[0].heard["exchange"].asked_answers] == ["forty"]
-    assert [list(c.heard["exchange"].asked) for c in clients] == [[0, 3], [2], []]
+    assert [a.weight for a in clients[1].heard["exchange"].settled] == [pytest.approx(0.9, abs=0.01)]
+    assert [list(c.heard["answer"].questions) for c in clients] == [[3, 4]] * 3
+    assert [list(c.heard["exchange"].asked) for c in clients] == [[0], [2], []]
     # The merge is the average by number of texts, at the largest rank, and everybody is now of this turn.
     merged = average([adapter("ada"), adapter("bo", 3, 1.5), adapter("cy")], [10, 10, 30], 3, 6.0)
     assert distance(done.outcome.adapters[BASE], merged.adapter) < 1e-6
@@ -127,6 +132,10 @@ def factors(
     return with_adapter(spoil)
 
 
+def _too_sure(rows: Rows) -> Rows:
+    return replace(rows, gold_logp=np.zeros_like(rows.gold_logp))
+
+
 def in_other_tokens(rows: Rows) -> Rows:
     return replace(rows, gold=np.roll(rows.gold, 1), ids=np.roll(rows.ids, 1))
 
@@ -150,14 +159,28 @@ LIES: dict[str, tuple[Callable[[Any], Any], str]] = {
         spoiling(lambda r: replace(r, rows=[in_other_tokens(x) for x in r.rows])),
         "gold doesn't spell the response",
     ),
-    "rows of one text too few": (spoiling(lambda r: replace(r, rows=r.rows[:-1])), "where 2 were asked for"),
+    "rows of one text too few": (spoiling(lambda r: replace(r, rows=r.rows[:-1])), "where 1 were asked for"),
     "losses that are not numbers": (
         spoiling(lambda r: replace(r, losses=np.full_like(r.losses, np.nan)), "LearnReply"),
         "not a number",
     ),
     "votes twice": (
-        spoiling(lambda r: replace(r, answers=[GivenAnswer(3, "fifty", 1.0)] * 2), "LearnReply"),
+        spoiling(
+            lambda r: replace(r, answers=[(3, "fifty")] * 2, rows=[sure("fifty", 0.9)] * 2), "AnswerReply"
+        ),
         "names one twice",
+    ),
+    "is surer than its rows can say": (
+        spoiling(lambda r: replace(r, rows=[_too_sure(x) for x in r.rows]), "AnswerReply"),
+        "contradicts its row",
+    ),
+    "gives rows of another answer": (
+        spoiling(lambda r: replace(r, rows=[sure("fifty", 0.9)] * len(r.rows)), "AnswerReply"),
+        "gold doesn't spell the response",
+    ),
+    "answers what it was not asked": (
+        spoiling(lambda r: replace(r, answers=[(0, "x")], rows=[sure("x", 0.9)]), "AnswerReply"),
+        "which it was not asked about",
     ),
     "an impossible judgement": (
         spoiling(lambda r: replace(r, after=-1e9), "JudgeReply"),
@@ -179,7 +202,7 @@ def test_who_lies_is_left_out_by_name_and_the_round_goes_on(lie: str) -> None:
 
 
 @pytest.mark.parametrize("status", ["late", "failed"])
-@pytest.mark.parametrize("step", ["learn", "exchange"])
+@pytest.mark.parametrize("step", ["learn", "answer", "exchange"])
 def test_who_is_late_or_fails_is_left_out_by_name(step: str, status: str) -> None:
     clients = lying("bo", silent={step: (status, "something happened")})
     done = played(plan_of(clients, settings=Settings(quorum=2)), clients, HOST)
@@ -208,7 +231,7 @@ def test_whose_an_adapter_is_the_server_knows_by_whom_it_asked() -> None:
     assert done.outcome.adapters[BASE].provenance["round"] == "1"
 
 
-@pytest.mark.parametrize("step", ["learn", "exchange", "judge"])
+@pytest.mark.parametrize("step", ["learn", "answer", "exchange", "judge"])
 def test_without_a_quorum_the_round_never_happened(step: str) -> None:
     clients = three()
     for client in clients[:2]:
@@ -345,18 +368,40 @@ def test_wants_of_texts_that_are_not_of_this_round_are_not_answered() -> None:
     clients = [Scripted("ada", wants=[2, 0, 4, 77]), Scripted("bo")]
     played(plan_of(clients, slice=[0, 1, 3]), clients)
     assert list(clients[0].heard["exchange"].given) == [0]
-    assert list(clients[0].heard["learn"].texts) == [0, 1] and list(clients[0].heard["learn"].questions) == [
-        3
+    assert list(clients[0].heard["learn"].texts) == [0, 1]
+    assert list(clients[0].heard["answer"].questions) == [3]
+
+
+DOMAINS = [
+    Example("Which bell?", "the old one", domain="bells"),
+    Example("Which star?", "Vega", domain="stars"),
+    Example("How many bells?", None, domain="bells"),
+    Example("How many stars?", None, domain="stars"),
+    Example("How many?", None),
+]
+
+
+def test_only_who_knows_a_domain_best_is_asked_about_it() -> None:
+    """Many who know nothing of it would outvote the one who does, and each would read every question."""
+    clients = [
+        Scripted("ada", {0: 0.5, 1: 3.0}, dict.fromkeys((2, 3, 4), ("nine", 0.9))),
+        Scripted("bo", {0: 2.0, 1: 0.5}, dict.fromkeys((2, 3, 4), ("two", 0.6))),
+        Scripted("cy", {0: 2.0, 1: 3.0}, dict.fromkeys((2, 3, 4), ("two", 0.6))),
+    ]
+    done = played(plan_of(clients, transfer=DOMAINS, slice=range(5)), clients, 1.0)
+    assert [list(c.heard["answer"].questions) for c in clients] == [[2, 4], [3, 4], [4]]
+    settled = [(t.text.prompt, t.text.response, t.teacher) for t in done.lessons if t.settled]
+    assert settled == [
+        ("How many bells?", "nine", "ada"),
+        ("How many stars?", "two", "bo"),
+        ("How many?", "two", "bo"),
     ]
 
 
-def test_answers_to_what_was_not_asked_are_not_heard() -> None:
-    clients = [Scripted("ada", answers={0: ("a lie", 1.0), 3: ("forty", 1.0), 4: ("Bo", 1.0)})]
-    done = played(plan_of(clients, slice=[0, 3]), clients)
-    assert [(t.text.prompt, t.text.response) for t in done.lessons] == [
-        (TRANSFER[0].prompt, "Marta"),
-        (TRANSFER[3].prompt, "forty"),
-    ]
+def test_where_the_host_knows_a_domain_best_nobody_is_asked() -> None:
+    clients = [Scripted("ada", {0: 0.5, 1: 3.0}), Scripted("bo", {0: 2.0, 1: 2.0})]
+    played(plan_of(clients, transfer=DOMAINS[:4], slice=range(4)), clients, 1.0)
+    assert list(clients[0].heard["answer"].questions) == [2] and "answer" not in clients[1].heard
 
 
 def test_a_round_without_public_texts_still_merges() -> None:

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from renga.models.text import normalised
-from renga.protocol.messages import GivenAnswer
-from renga.server.selection import best_teachers, experts, misfits, settle
+from renga.server.selection import GivenAnswer, best_teachers, experts, misfits, settle
 from tests.server.scripted import OTHER_BASE, Scripted
 
 NAMES = ("ada", "bo", "cy", "di")
@@ -107,9 +106,7 @@ def test_the_expert_of_a_domain_has_the_lowest_mean_loss_there() -> None:
     assert experts({}, ["bells"]) == {}
 
 
-def test_many_who_know_nothing_do_not_outvote_the_expert() -> None:
-    crowd = {name: [GivenAnswer(0, "a", 0.6)] for name in ("ada", "bo", "cy")}
-    said = {**crowd, "di": [GivenAnswer(0, "b", 0.9)]}
-    assert [s.answer for s in settle(said, 0.5)] == ["a"]
-    assert [(s.answer, s.by) for s in settle(said, 0.5, {0: "di"})] == [("b", "di")]
-    assert settle({**said, "di": [GivenAnswer(0, "b", 0.4)]}, 0.5, {0: "di"}) == []  # it is not sure itself
+def test_where_the_host_is_as_good_no_client_is_the_expert() -> None:
+    said = {"ada": np.array([1.0, 2.0], np.float32), "bo": np.array([2.0, 2.5], np.float32)}
+    host = np.array([1.5, 2.0], np.float32)
+    assert experts(said, ["bells", "stars"], host) == {"bells": "ada", "stars": ""}

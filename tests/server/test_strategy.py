@@ -17,7 +17,7 @@ from renga.protocol.local_carrier import LocalGrid, run_server, server_context
 from renga.protocol.messages import Description
 from renga.server.app import server_app
 from renga.server.host import Host
-from renga.server.round import Settings
+from renga.server.plan import Settings
 from renga.server.state import ServerState
 from renga.server.strategy import Federation, Timing
 from tests.server.scripted import TRANSFER, VOCABULARY, Scripted
@@ -75,6 +75,7 @@ def test_who_can_not_take_part_is_told_by_name_with_a_reason(tmp_path: Path) -> 
         transfer=TRANSFER,
         transfer_fingerprint="the set",
         slice_size=0,
+        questions=0,
         settings=Settings(quorum=3),
         timing=Timing(60.0, 1.0),
         host=cast(Host, NoHost()),

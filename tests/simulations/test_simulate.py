@@ -176,7 +176,7 @@ def test_the_metrics_have_their_form(out: Path) -> None:
         for entry in record["clients"].values():
             assert set(entry) == {
                 "status", "reason", "bytes_up", "bytes_down", "private_loss", "private_tokens",
-                "transfer_loss", "transfer_tokens", "learned", "taught", "kept",
+                "transfer_loss", "transfer_tokens", "transfer_kept", "learned", "taught", "kept",
             }  # fmt: skip
             assert entry["private_tokens"] <= 1800 and len(entry["private_loss"]) > 5
             assert (
