@@ -146,6 +146,18 @@ def test_domains_are_evaluated_each_for_itself(models):
     assert both["free"].as_dict().keys() == {"bits_per_byte", "accuracy", "texts"}
 
 
+def test_free_answers_are_not_written_where_nobody_wants_to_know(models, monkeypatch):
+    from renga.models import evaluation
+
+    model = models["llama"]
+    full = evaluate_domains(model, {"free": FREE, "closed": CLOSED})
+    monkeypatch.setattr(evaluation, "answer_many", None)
+    found = evaluate_domains(model, {"free": FREE, "closed": CLOSED, "both": [*FREE, *CLOSED]}, free=False)
+    assert found["free"].accuracy is None and found["both"].accuracy is None
+    assert found["closed"].accuracy == full["closed"].accuracy
+    assert found["free"].bits_per_byte == pytest.approx(full["free"].bits_per_byte, rel=1e-4)
+
+
 def test_what_is_read_for_choices_is_counted_without_padding(models):
     model = models["llama"]
     example = CLOSED[0]

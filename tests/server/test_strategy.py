@@ -13,6 +13,7 @@ from flwr.app import Context
 from renga.client.app import client_app
 from renga.client.member import Member
 from renga.errors import RengaError
+from renga.models.example import Example
 from renga.protocol.local_carrier import LocalGrid, run_server, server_context
 from renga.protocol.messages import Description
 from renga.server.app import server_app
@@ -62,26 +63,41 @@ class NoHost:
     adapter: Any = None
 
 
+def federation_of(folder: Path, clients: list[str], **changes: Any) -> Federation:
+    settings: dict[str, Any] = {
+        "clients": lambda: clients,
+        "rounds": 1,
+        "seed": 1,
+        "transfer": TRANSFER,
+        "transfer_fingerprint": "the set",
+        "slice_size": 0,
+        "questions": 0,
+        "settings": Settings(quorum=3),
+        "timing": Timing(60.0, 1.0),
+        "host": cast(Host, NoHost()),
+        "vocabulary_of": lambda who: VOCABULARY,
+        "state": ServerState(folder),
+    }
+    return Federation(**(settings | changes))
+
+
+def test_texts_and_bare_prompts_take_turns_each_among_their_own(tmp_path: Path) -> None:
+    transfer = [Example(f"{i}?", None if i % 4 else "yes") for i in range(40)]
+    some = federation_of(tmp_path, [], transfer=transfer, slice_size=4, questions=12)
+    seen = [some._slice(round) for round in range(1, 6)]
+    for chosen in seen:
+        assert chosen == sorted(set(chosen)) and sum(i % 4 == 0 for i in chosen) == 4 and len(chosen) == 16
+    assert {i for chosen in seen[:3] for i in chosen} == set(range(40))
+    assert federation_of(tmp_path, [], transfer=transfer)._slice(3) == list(range(40))
+
+
 def test_who_can_not_take_part_is_told_by_name_with_a_reason(tmp_path: Path) -> None:
     members = {name: Describing(name, change) for name, (change, _) in CLAIMS.items()}
 
     def resolve(context: Context) -> Member:
         return cast(Member, members[str(context.node_config["name"])])
 
-    federation = Federation(
-        clients=lambda: list(CLAIMS),
-        rounds=1,
-        seed=1,
-        transfer=TRANSFER,
-        transfer_fingerprint="the set",
-        slice_size=0,
-        questions=0,
-        settings=Settings(quorum=3),
-        timing=Timing(60.0, 1.0),
-        host=cast(Host, NoHost()),
-        vocabulary_of=lambda who: VOCABULARY,
-        state=ServerState(tmp_path),
-    )
+    federation = federation_of(tmp_path, list(CLAIMS))
     grid = LocalGrid(client_app(resolve), {name: {} for name in members})
     with pytest.raises(RengaError) as caught:
         run_server(server_app(lambda context: federation), grid, server_context())

@@ -11,7 +11,7 @@ import pytest
 
 from renga.errors import UsageError
 from renga.simulations.bench_learning import bench, configs_of
-from renga.simulations.bench_learning_sheets import sheets
+from renga.simulations.bench_learning_sheets import _domains_sheet, sheets
 from renga.simulations.bench_learning_summary import _closed, closed, summarise
 from renga.simulations.bench_tables import markdown
 from renga.simulations.metrics import Metrics, metrics_of
@@ -71,6 +71,10 @@ def met(result: dict[str, Any]) -> list[bool | None]:
 def test_what_is_better_is_said_to_be() -> None:
     result = summarise([made_up(seed, {"own": 1.0, "others": 2.0}, host=1.4) for seed in range(3)])
     assert met(result) == [True] * 6
+    result |= {"models": {"edge": "e", "host": "h"}, "seeds": [1, 2, 3]}
+    rows = _domains_sheet(result, "3 seeds").rows
+    assert [row[:2] for row in rows] == [(d, m) for m in ("bits per byte", "accuracy") for d in DOMAINS]
+    assert rows[0][2:] == ("3.100", "2.100", "1.500", "1.100", "60%")
     ada = result["clients"]["ada"]
     assert ada["own"]["alone"]["bits_per_byte"]["mean"] == pytest.approx(1.1)
     assert ada["others"]["difference"]["bits_per_byte"]["mean"] == pytest.approx(-1.0)
@@ -123,6 +127,12 @@ def test_a_whole_benchmark_stopped_and_gone_on_with(
     result = again(2)
     assert any("seed 7: read from" in line for line in told)  # the first run is not run twice
     assert capsys.readouterr().out == ""
+    first, second = (tmp_path / "out" / f"seed-{seed}" / "measured" for seed in (7, 8))
+    untouched = sorted(path.name for path in first.glob("score-0000-*"))
+    assert len(untouched) == 3  # what no seed changes is measured once, in the first run
+    assert [(second / name).read_bytes() for name in untouched] == [
+        (first / name).read_bytes() for name in untouched
+    ]
     json.dumps(result)
     assert result["seeds"] == [7, 8]
     for stage in ("before", "public", "federated", "centralised"):

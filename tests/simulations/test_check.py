@@ -131,7 +131,7 @@ def test_more_clients_than_data(config: Path) -> None:
             '["public.jsonl", "validation.jsonl"]',
             "4 validation texts are also in the transfer",
         ),
-        ("[transfer]", "[transfer]\nslice = 9", "transfer.slice = 9, but there are 5 texts with a response"),
+        ("[transfer]", "[transfer]\nslice = 9", "transfer.slice = 9, but there are 6 texts with a response"),
     ],
 )
 def test_notes(config: Path, old: str, new: str, note: str) -> None:
