@@ -16,6 +16,7 @@ import typer.core
 from renga.boundary import enter
 from renga.cli_bench import bench
 from renga.cli_federation import add_to
+from renga.cli_merge import add_to as add_merge_to
 from renga.cli_options import DEFAULT_MODEL, AsJson, Debug, ModelReference, print_json, tell
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ models = typer.Typer(suggest_commands=False, rich_markup_mode=None, help="The mo
 app.add_typer(bench, name="bench")
 app.add_typer(models, name="models")
 add_to(app)
+add_merge_to(app)
 
 # What an argument means stands in the docstrings: this typer loses an argument's own help under click 8.5.
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG")]

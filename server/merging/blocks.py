@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -75,28 +76,33 @@ class Chained:
 
     @property
     def size(self) -> int:
-        return sum(part.size for part in self.parts)
+        return int(self._starts[-1])
 
     @property
     def columns(self) -> int:
         return self.size
 
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        return np.cumsum([0, *(part.size for part in self.parts)], dtype=np.int64)
+
     def read(self, start: int, stop: int) -> Floats:
         found = []
-        for part in self.parts:
-            if start < part.size and stop > 0:
-                found.append(part.read(max(start, 0), min(stop, part.size)))
-            start, stop = start - part.size, stop - part.size
+        number = int(np.searchsorted(self._starts, start, side="right")) - 1
+        while start < stop:
+            begin, end = int(self._starts[number]), min(stop, int(self._starts[number + 1]))
+            if end > start:
+                found.append(self.parts[number].read(start - begin, end - begin))
+            start, number = end, number + 1
         return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
 
     def take(self, places: NDArray[np.int64]) -> Floats:
-        starts = np.cumsum([0, *(part.size for part in self.parts)])
-        home = np.searchsorted(starts, places, side="right") - 1
+        home = np.searchsorted(self._starts, places, side="right") - 1
         found = self.parts[0].take(places[:0])
         result = np.empty((self.inputs, len(places)), found.dtype)
         for number in np.unique(home):
             mine = home == number
-            result[:, mine] = self.parts[number].take(places[mine] - starts[number])
+            result[:, mine] = self.parts[number].take(places[mine] - self._starts[number])
         return result
 
 

@@ -46,6 +46,7 @@ COMMON: Options = {"scale": 1.0, "normalise": True}
 PER_INPUT = ("density", "gamma", "epsilon")
 
 _ELECTING: Options = {"even": "zero"}
+_TRIMMING: Options = {"density": 0.2, "grow": "none"}
 _DRAWING: Options = {"density": 0.5, "grow": "rule"}
 _CHOICES = {"even": ("zero", "positive"), "grow": ("rule", "norm", "none")}
 
@@ -102,11 +103,11 @@ METHODS: Mapping[str, Method] = {
         "mean of the updates times a scale (arXiv:2212.04089)", {}, _thinned(_everything, elect=False)
     ),
     "magnitude": Method(
-        "each update's largest elements, averaged", {"density": 0.2}, _thinned(_largest, elect=False)
+        "each update's largest elements, averaged", _TRIMMING, _thinned(_largest, elect=False)
     ),
     "ties": Method(
         "trim, elect signs, mean of those that agree (arXiv:2306.01708)",
-        {"density": 0.2, **_ELECTING},
+        {**_TRIMMING, **_ELECTING},
         _thinned(_largest, elect=True),
     ),
     "dare": Method(
@@ -131,12 +132,12 @@ METHODS: Mapping[str, Method] = {
     ),
     "breadcrumbs": Method(
         "neither the smallest nor the largest elements, averaged (arXiv:2312.06795)",
-        {"density": 0.2, "gamma": 0.01},
+        {**_TRIMMING, "gamma": 0.01},
         _thinned(_middle, elect=False),
     ),
     "breadcrumbs_ties": Method(
         "neither the smallest nor the largest elements, signs elected (arXiv:2312.06795)",
-        {"density": 0.2, "gamma": 0.01, **_ELECTING},
+        {**_TRIMMING, "gamma": 0.01, **_ELECTING},
         _thinned(_middle, elect=True),
     ),
     "pcb": Method(

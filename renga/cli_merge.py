@@ -1,0 +1,129 @@
+"""`renga merge`: many models into one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from renga.cli_options import AsJson, Debug, print_json, tell
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give the command line its `merge`."""
+    app.command(
+        epilog="Example: renga merge maths code --method ties --base SmolLM2-135M-Instruct -o merged"
+    )(merge)
+
+
+def merge(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the result; a new one.")],
+    method: Annotated[str, typer.Option(metavar="NAME", help="How; docs/merging.md lists them.")] = "linear",
+    weights: Annotated[
+        str | None, typer.Option(metavar="W,W,...", help="One for each input; relative.  [default: equal]")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(metavar="REF", help="The model that the inputs were tuned from.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the method; repeat it."),
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Number format of the result.  [default: the input's]")
+    ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(metavar="REF", help="The model whose tokenizer is carried.  [default: the base's]"),
+    ] = None,
+    shard_size: Annotated[str, typer.Option(metavar="SIZE", help="Largest file of the result.")] = "5GB",
+    seed: Annotated[int, typer.Option(min=0, help="For methods that drop at random.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a merge that was interrupted.")
+    ] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Merge models into one.
+
+    INPUT is a model (a folder, or a name from `renga models list`), each tuned from one base; or one recipe,
+    a .toml of ours or a .yml of mergekit's. Models are streamed: memory stays far below a model's size.
+    """
+    from renga.errors import UsageError
+    from renga.merging_checkpoints import is_recipe, of_command, read_recipe, run
+    from renga.server.merging.checkpoints.merge import How
+    from renga.server.merging.checkpoints.shards import size_in_bytes
+
+    if any(is_recipe(name) for name in inputs):
+        if len(inputs) > 1:
+            raise UsageError("a recipe stands alone", hint="name the models inside it")
+        said = {
+            "--weights": weights,
+            "--base": base,
+            "--set": option,
+            "--dtype": dtype,
+            "--tokenizer": tokenizer,
+        }
+        for flag, value in said.items():
+            if value is not None:
+                raise UsageError(f"{flag} can't be given beside a recipe", hint="write it into the recipe")
+        recipe = read_recipe(Path(inputs[0]))
+    else:
+        recipe = of_command(
+            inputs, method, numbers(weights), base, settings(option or []), dtype=dtype, tokenizer=tokenizer
+        )
+    record = run(
+        recipe,
+        out,
+        How(seed, size_in_bytes(shard_size), threads, resume, _Bar().show, tell),
+    )
+    if as_json:
+        print_json(record)
+    else:
+        print(out)
+
+
+def numbers(text: str | None) -> list[float] | None:
+    """The numbers in "1,1,2"."""
+    from renga.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"weights {text!r} are not numbers", hint="write them as 1,1,2") from error
+
+
+def settings(pairs: list[str]) -> dict[str, Any]:
+    """The options in KEY=VALUE pairs; values as JSON where they are that, else as text."""
+    from renga.errors import UsageError
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {pair!r} is no KEY=VALUE", hint="for example --set density=0.3")
+        try:
+            found[key.strip()] = json.loads(value)
+        except ValueError:
+            found[key.strip()] = value.strip()
+    return found
+
+
+class _Bar:
+    """Progress in bytes, on a terminal only."""
+
+    def __init__(self) -> None:
+        self._shown = -1
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        share = 100 * done // total if total else 100
+        if sys.stderr.isatty() and share != self._shown:
+            self._shown = share
+            print(f"\r{stage or 'merging'} {share:3} %", end="\n" if share == 100 else "", file=sys.stderr)

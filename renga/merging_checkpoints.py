@@ -1,0 +1,88 @@
+"""`renga merge` for whole models and for recipes: from what was written on the command line to a folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from renga.errors import UsageError
+
+if TYPE_CHECKING:
+    from renga.server.merging.checkpoints.merge import How
+    from renga.server.merging.checkpoints.recipe import Recipe
+
+_TOML, _YAML = (".toml",), (".yml", ".yaml")
+
+
+def is_recipe(name: str) -> bool:
+    """Whether an input of `renga merge` is a recipe and not a model."""
+    return name.endswith((*_TOML, *_YAML))
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a file: TOML is ours, YAML mergekit's. Raises UsageError."""
+    from renga.server.merging.checkpoints import recipe_mergekit, recipe_toml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the recipe {path} can't be read: {error}") from error
+    parse = recipe_toml.parse if path.suffix in _TOML else recipe_mergekit.parse
+    return parse(text, str(path))
+
+
+def of_command(
+    models: Sequence[str],
+    method: str,
+    weights: Sequence[float] | None,
+    base: str | None,
+    options: Mapping[str, Any],
+    *,
+    dtype: str | None,
+    tokenizer: str | None,
+) -> Recipe:
+    """The recipe that a command line amounts to."""
+    from renga.server.merging.checkpoints.recipe import Recipe, of_models
+
+    scope = options.get("scope", "method")
+    if not isinstance(scope, str):
+        raise UsageError(f"scope can't be {scope!r}", hint="one of tensor, model, method")
+    rest = {key: value for key, value in options.items() if key != "scope"}
+    stage = of_models(
+        models,
+        method,
+        weights=weights,
+        base=base,
+        options=rest,
+        dtype=dtype,
+        scope=scope,
+        tokenizer=tokenizer,
+    )
+    return Recipe((stage,), "")
+
+
+def run(recipe: Recipe, out: Path, how: How) -> dict[str, Any]:
+    """Merge, and give the record that the result carries."""
+    _one_thread_each()
+    from renga.server.merging.checkpoints.merge import merge
+
+    return merge(recipe, out, folder_of, how)
+
+
+def folder_of(reference: str) -> Path:
+    """The folder of a model reference; a GGUF or an embedded model is unpacked first."""
+    path = Path(reference).expanduser()
+    if path.is_dir():
+        return path
+    from renga.models.locate import locate, ready_folder
+
+    return ready_folder(locate(reference), lambda line: print(line, file=sys.stderr))
+
+
+def _one_thread_each() -> None:
+    """The merge has threads of its own; a library's would only stand in their way."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")

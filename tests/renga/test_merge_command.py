@@ -1,0 +1,70 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from renga.cli import run
+from renga.errors import UsageError
+from tests.server.merging.checkpoints import tiny
+
+
+@pytest.fixture
+def family(tmp_path, monkeypatch):
+    monkeypatch.setenv("RENGA_CACHE", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    _, _, base, tuned = tiny.family(tmp_path, 2)
+    return base, tuned
+
+
+def test_models_are_merged_by_one_command(family, tmp_path, capsys):
+    base, tuned = family
+    words = ["m0", "m1", "--method", "task_arithmetic", "--weights", "1,3", "--base", "base"]
+    run(["merge", *words, "--set", "scale=0.5", "--shard-size", "3KB", "-o", "out", "--json"])
+    record = json.loads(capsys.readouterr().out)
+    assert record["stages"][0]["options"] == {"scale": 0.5}
+    got = tiny.read(tmp_path / "out")
+    name = "model.layers.2.mlp.down_proj.weight"
+    want = base[name] + 0.5 * (0.25 * (tuned[0][name] - base[name]) + 0.75 * (tuned[1][name] - base[name]))
+    np.testing.assert_allclose(got[name], want, rtol=1e-5, atol=1e-6)
+    assert len(list((tmp_path / "out").glob("*.safetensors"))) > 1
+
+
+def test_recipes_run_as_they_are(family, tmp_path, capsys):
+    (tmp_path / "r.yml").write_text("merge_method: linear\nmodels: [{model: m0, parameters: {weight: 1}}]\n")
+    (tmp_path / "r.toml").write_text('method = "linear"\ninputs = [{ model = "m0" }]\n')
+    run(["merge", "r.yml", "-o", "a"])
+    run(["merge", "r.toml", "-o", "b"])
+    assert capsys.readouterr().out.split() == ["a", "b"]
+    a, b = tiny.read(tmp_path / "a"), tiny.read(tmp_path / "b")
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["m0", "m1", "--weights", "1,x"], "weights '1,x' are not numbers"),
+        (["m0", "m1", "--set", "density"], "is no KEY=VALUE"),
+        (["m0", "m1", "--shard-size", "big"], "'big' is no size"),
+        (["m0", "r.toml"], "a recipe stands alone"),
+        (["r.toml", "--weights", "1"], "--weights can't be given beside a recipe"),
+        (["r.toml"], "the recipe r.toml can't be read"),
+        (["m0", "nowhere"], "no model 'nowhere'"),
+    ],
+)
+def test_what_is_asked_wrongly(family, words, said):
+    with pytest.raises(UsageError, match=said):
+        run(["merge", *words, "-o", "out"])
+
+
+def test_merging_models_imports_no_torch(family):
+    """What makes a merge of small models quick: whole processes are compared in docs/benchmarks.md."""
+    script = (
+        "import sys\nfrom renga.cli import run\nrun(['merge', 'm0', 'm1', '-o', 'out'])\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)\n"
+    )
+    here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([sys.executable, "-c", script], check=True, env=here)
