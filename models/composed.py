@@ -251,32 +251,17 @@ class ComposedSession(RowsSession):
                 voice.close()
 
 
-class Voice:
-    """A member's session, asked in a thread of its own, and brought to wherever it is asked about."""
+class Reader:
+    """A session that is brought to wherever it is asked about, and reads nothing it has read."""
 
-    def __init__(self, model: LanguageModel, prompt: Prompt, want: Want) -> None:
+    def __init__(self, model: LanguageModel, prompt: Prompt, want: Want = Full()) -> None:
         self._session: Session = model.open(prompt)
         self._size = model.vocabulary.size
         self._want = want
-        self._ids: list[int] | None = []  # read by the session; None: not known
-        self.busy: Future[torch.Tensor] | None = None
+        self._ids: list[int] | None = []  # read by the session; None: a feed failed, so not known
 
-    @property
-    def late(self) -> bool:
-        """Whether the last question is still open."""
-        return self.busy is not None and not self.busy.done()
-
-    def ask(self, read: list[int], fed: list[int], *, here: bool) -> Future[torch.Tensor] | None:
-        """Rows behind `read` and each of `fed`, some time; None while the last question is open.
-
-        here: answer in this thread, at once.
-        """
-        if self.late:
-            return None
-        self.busy = future_of(self._answer, list(read), list(fed), here=here)
-        return self.busy
-
-    def _answer(self, read: list[int], fed: list[int]) -> torch.Tensor:
+    def rows(self, read: list[int], fed: list[int]) -> torch.Tensor:
+        """Rows behind `read` and behind each of `fed`: [len(fed) + 1, vocabulary]."""
         had = self._ids
         if had is None:
             self._session.rewind(0)
@@ -291,6 +276,32 @@ class Voice:
 
     def close(self) -> None:
         close_session(self._session)
+
+
+class Voice:
+    """A member, asked in a thread of its own."""
+
+    def __init__(self, model: LanguageModel, prompt: Prompt, want: Want) -> None:
+        self._reader = Reader(model, prompt, want)
+        self.busy: Future[torch.Tensor] | None = None
+
+    @property
+    def late(self) -> bool:
+        """Whether the last question is still open."""
+        return self.busy is not None and not self.busy.done()
+
+    def ask(self, read: list[int], fed: list[int], *, here: bool) -> Future[torch.Tensor] | None:
+        """Rows behind `read` and each of `fed`, some time; None while the last question is open.
+
+        here: answer in this thread, at once.
+        """
+        if self.late:
+            return None
+        self.busy = future_of(self._reader.rows, list(read), list(fed), here=here)
+        return self.busy
+
+    def close(self) -> None:
+        self._reader.close()
 
 
 def dense(answer: Answer, size: int) -> torch.Tensor:

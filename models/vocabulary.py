@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, groupby
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -96,6 +96,34 @@ class Vocabulary:
             if attempts[i] is None and bytes_ is not None:
                 attempts[i] = self._mended(texts[i])
         return attempts
+
+    def encode_bytes(self, data: bytes) -> list[int]:
+        """Ids that spell `data`, which may begin or end within a character, or be no text at all.
+
+        Whole characters are encoded as text, other bytes one by one. Raises RengaError if a byte has no id.
+        """
+        ids: list[int] = []
+        # Bytes that are no UTF-8 become halves of broken characters, each of which is one byte again.
+        for broken, part in groupby(
+            data.decode("utf-8", "surrogateescape"), lambda c: "\udc80" <= c <= "\udcff"
+        ):
+            text = "".join(part)
+            if not broken:
+                ids += self.encode(text)
+                continue
+            for byte in text.encode("utf-8", "surrogateescape"):
+                if byte not in self._byte_ids:
+                    raise RengaError(f"the tokenizer of {self.name} can't spell the byte 0x{byte:02x}")
+                ids.append(self._byte_ids[byte])
+        return ids
+
+    def id_of(self, data: bytes) -> int | None:
+        """The lowest id that stands for exactly `data`; None if no single token does."""
+        return self._ids_of_bytes.get(data)
+
+    @cached_property
+    def _ids_of_bytes(self) -> dict[bytes, int]:
+        return {self._bytes[id]: id for id in reversed(range(self.size)) if self._bytes[id]}
 
     def bytes_of(self, ids: Sequence[int]) -> bytes:
         """The bytes that ids stand for together. Raises RengaError on an id outside the vocabulary."""
@@ -256,6 +284,11 @@ def _gpt2_letters() -> dict[int, str]:
 _LETTERS = _gpt2_letters()
 _NO_LETTERS = re.compile("[^" + re.escape("".join(map(chr, _LETTERS))) + "]")
 _BYTE_TOKEN = re.compile("<0x([0-9A-Fa-f]{2})>")
+
+
+def byte_letter(byte: int) -> str:
+    """The letter that stands for a byte in the names of byte-level tokens."""
+    return next(chr(letter) for letter, stands_for in _LETTERS.items() if ord(stands_for) == byte)
 
 
 def _byte_level(name: str) -> bytes:

@@ -1,0 +1,158 @@
+"""Ensembles during inference: one distribution made of several at every token."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+
+from renga.errors import UsageError
+from renga.models.composed import Composed, Places, name_of, same_vocabulary
+from renga.models.contract import Full, LanguageModel, TopK, Want
+from renga.models.ensemble.bytewise import Bytewise
+from renga.models.ensemble.following import Following
+from renga.models.ensemble.rules import Rule, rule_of
+from renga.models.ensemble.translate import translate
+from renga.models.ensemble.union import Union
+
+Align = Literal["none", "string", "union", "relative", "bytes"]
+When = Literal["always", "disagree"]
+RuleName = Literal["mean", "geometric", "entropy", "agreement", "trust", "defer"]
+
+
+def fuse(
+    *models: LanguageModel,
+    weights: Sequence[float] | None = None,
+    rule: RuleName = "mean",
+    align: Align = "none",
+    when: When = "always",
+    k: int = 10,
+    margin: float = 0.1,
+    gate: Sequence[float] | None = None,
+    rows: int = 0,
+    patience: float = 0.0,
+) -> LanguageModel:
+    """One model of several, over the first one's vocabulary (over bytes with align="bytes").
+
+    weights: one per model, above or at 0; even if not given. rule: see `renga.models.ensemble.rules`; margin
+    is for "trust", gate for "defer". align, for models of other vocabularies: "string" moves each token's
+    mass to the token that its bytes begin with, "union" fuses the k best tokens of each, "relative" works on
+    distances between embeddings, "bytes" is exact, and slow. when="disagree": the first speaks alone where
+    the best tokens are the same. rows: ask models that are elsewhere for their best `rows` tokens only; 0:
+    for whole rows. patience: seconds to wait for a model at a token before it is left out; 0: for as long as
+    it takes. Raises UsageError for what doesn't fit together.
+    """
+    if not models:
+        raise UsageError("fuse needs at least one model")
+    shares = checked_weights(weights, len(models), "fuse")
+    first = models[0]
+    strange = [m for m in models[1:] if not same_vocabulary(m.vocabulary, first.vocabulary)]
+    if strange and align == "none":
+        raise UsageError(
+            f"{name_of(strange[0])} has another vocabulary than {name_of(first)}",
+            hint='say how to align them: align="union", "string", "relative" or "bytes"',
+        )
+    chosen = rule_of(rule, margin=margin, coefficients=gate)
+    members: list[LanguageModel]
+    if align in ("union", "relative") and strange:
+        if rule != "mean":
+            raise UsageError(
+                f'align="{align}" has a rule of its own', hint='leave rule out, or align="string"'
+            )
+        members = [
+            m if same_vocabulary(m.vocabulary, first.vocabulary) else Following(m, first.vocabulary)
+            for m in models
+        ]
+        return Fused(members, _across(align, models, shares, k), when=when, patience=patience)
+    if align == "bytes":
+        members = [Bytewise(m) for m in models]
+    else:
+        members = [translate(m, first) for m in models]
+    wants: list[Want] = [TopK(rows) if rows and is_elsewhere(m) else Full() for m in members]
+    return Fused(members, Weighted(chosen, shares), wants=wants, when=when, patience=patience)
+
+
+class Weighted:
+    """A rule with its weights, those of whoever is present summing to 1."""
+
+    def __init__(self, rule: Rule, weights: Sequence[float]) -> None:
+        self._rule = rule
+        self._weights = torch.tensor(list(weights), dtype=torch.float64)
+
+    def __call__(self, rows: Sequence[torch.Tensor], places: Places) -> torch.Tensor:
+        weights = self._weights[list(places.present)]
+        heard = [row for row, weight in zip(rows, weights, strict=True) if weight > 0]
+        if len(heard) == 1:
+            return heard[0]
+        if not heard:  # only those are left who were to have no say
+            heard, weights = list(rows), torch.ones(len(rows), dtype=torch.float64)
+        kept = weights[weights > 0]
+        return self._rule(heard, (kept / kept.sum()).to(heard[0].dtype))
+
+
+class Fused(Composed):
+    """Members that are late or gone are left out; `places` and `fused` count rows made and rows mixed."""
+
+    def __init__(
+        self,
+        members: Sequence[LanguageModel],
+        combine: Weighted | Union | object,
+        *,
+        wants: Sequence[Want] | None = None,
+        when: When = "always",
+        patience: float = 0.0,
+    ) -> None:
+        self.places = self.fused = 0
+        self._inner = combine
+        self._when = when
+        super().__init__(
+            members, self._fuse, wants=wants, may_leave=len(members) > 1, patience=patience or None
+        )
+
+    def _fuse(self, rows: Sequence[torch.Tensor], places: Places) -> torch.Tensor:
+        mixed: torch.Tensor = self._inner(rows, places)  # type: ignore[operator]
+        self.places += len(mixed)
+        if self._when == "always" or len(rows) == 1 or places.present[0] != 0:
+            self.fused += len(mixed) if len(rows) > 1 else 0
+            return mixed
+        differ = _disagree(rows, self.members)
+        self.fused += int(differ.sum())
+        return torch.where(differ.unsqueeze(-1), mixed, rows[0])
+
+
+def _disagree(rows: Sequence[torch.Tensor], members: Sequence[LanguageModel]) -> torch.Tensor:
+    """At which places the members' best tokens are not the same bytes: [places]."""
+
+    def best(row: torch.Tensor, member: LanguageModel) -> list[bytes]:
+        vocabulary = member.members[0].vocabulary if isinstance(member, Following) else member.vocabulary
+        return [vocabulary.token_bytes(id) for id in row.argmax(-1).tolist()]
+
+    said = [best(row, member) for row, member in zip(rows, members, strict=False)]
+    return torch.tensor([len(set(tokens)) > 1 for tokens in zip(*said, strict=True)])
+
+
+def _across(align: str, models: Sequence[LanguageModel], weights: Sequence[float], k: int) -> object:
+    if align == "union":
+        return Union([model.vocabulary for model in models], weights, k)
+    from renga.models.ensemble.relative import Relative
+
+    return Relative(models, weights)
+
+
+def is_elsewhere(model: object) -> bool:
+    """Whether rows of `model` come over the network."""
+    return hasattr(model, "dial")
+
+
+def checked_weights(weights: Sequence[float] | None, count: int, who: str) -> list[float]:
+    """Weights that sum to 1, even ones if none are given. Raises UsageError for what are none."""
+    if weights is None:
+        return [1 / count] * count
+    if len(weights) != count:
+        raise UsageError(f"{who} has {count} models and {len(weights)} weights", hint="give one for each")
+    whole = math.fsum(weights)
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or whole <= 0:
+        raise UsageError(f"weights of {who} must be numbers from 0 up, and not all 0")
+    return [weight / whole for weight in weights]
