@@ -331,6 +331,12 @@ def same_vocabulary(one: Vocabulary, other: Vocabulary) -> bool:
     return one is other or (one.size == other.size and one.fingerprint == other.fingerprint)
 
 
+def want_of(model: object, rows: int) -> Want:
+    """What to ask of a model: whole rows of one here, its `rows` best tokens (0: whole rows) of one
+    elsewhere."""
+    return TopK(rows) if rows and hasattr(model, "dial") else Full()
+
+
 def name_of(model: object) -> str:
     """How a model is called in messages."""
     named = getattr(model, "name", None) or getattr(getattr(model, "weights", None), "reference", None)

@@ -13,6 +13,7 @@ import torch
 
 from renga.errors import RefusedPayload, RengaError
 from renga.models.contract import Answer, Clearance, Full, Prompt, Scores, TopK, Verify, Want
+from renga.models.meter import Meter
 from renga.models.session_codec import NAMES, packed_ids, packed_want, read_answer
 from renga.models.vocabulary import Vocabulary
 from renga.protocol import link_pb2 as wire
@@ -54,6 +55,7 @@ class RemoteModel:
         self.dial = dial
         self.name = name
         self.chunk = chunk
+        self.meter = Meter()
         self._vocabulary = vocabulary
         self.offers: frozenset[type[Want]] = frozenset(NAMES[want] for want in wants if want in NAMES)
 
@@ -166,7 +168,12 @@ class RemoteSession:
 
     def _send(self, channel: SessionChannel, ids: list[int], want: Want) -> wire.Fed:
         feed = wire.Feed(base=self._there, ids=packed_ids(ids), want=packed_want(want))
-        reply = channel.ask(wire.SessionRequest(feed=feed))
+        request = wire.SessionRequest(feed=feed)
+        meter = self._model.meter
+        with meter.reading(len(ids)):
+            reply = channel.ask(request)
+        meter.bytes_up += request.ByteSize()
+        meter.bytes_down += reply.ByteSize()
         if reply.WhichOneof("reply") != "fed":
             raise ConnectionLost("the two ends count differently")  # a fresh session counts from the start
         self._there += len(ids)

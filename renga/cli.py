@@ -18,6 +18,8 @@ from renga.cli_bench import bench
 from renga.cli_federation import add_to
 from renga.cli_merge import add_to as add_merge_to
 from renga.cli_options import DEFAULT_MODEL, AsJson, Debug, ModelReference, print_json, tell
+from renga.cli_plan import Lets
+from renga.cli_plan import plan as plan_commands
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -36,6 +38,7 @@ app = typer.Typer(
 models = typer.Typer(suggest_commands=False, rich_markup_mode=None, help="The models on this machine.")
 app.add_typer(bench, name="bench")
 app.add_typer(models, name="models")
+app.add_typer(plan_commands, name="plan")
 add_to(app)
 add_merge_to(app)
 
@@ -135,6 +138,11 @@ def ask(
     public: Annotated[
         bool, typer.Option("--public", help="Nothing in it is private: let the federation answer.")
     ] = False,
+    plan: Annotated[
+        str | None,
+        typer.Option("--plan", metavar="PLAN", help="Several models answer together: docs/plans.md."),
+    ] = None,
+    let: Lets = None,
     state: Annotated[
         Path, typer.Option("--state", metavar="DIR", help="With --public: the client's state folder.")
     ] = Path("client"),
@@ -150,6 +158,14 @@ def ask(
     from renga.models.contract import Clearance, Sampling
 
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
+    if plan is not None:
+        from renga.cli_plan import names
+        from renga.planning import answer_by
+
+        read, known = names(plan, model, adapter, let, state)
+        clearance = Clearance.PUBLIC if public else Clearance.RAW
+        answer_by(read.root, known, text, clearance, sampling, _say, tell)
+        return
     if public:
         from renga.asking import ask as ask_federation
 
@@ -157,7 +173,7 @@ def ask(
         print()
         tell(f"{used.tokens_written} tokens in {used.seconds:.1f} s by {used.plan}")
         return
-    loaded = _load(model, adapter)
+    loaded = load(model, adapter)
     from renga.models.generate import respond
 
     for piece in respond(loaded, text, sampling):
@@ -189,7 +205,7 @@ def evaluate(
             hint="evaluation needs a response on every line",
         )
     chosen = examples[: limit or None]
-    loaded = _load(model, adapter)
+    loaded = load(model, adapter)
     from renga.models.evaluation import evaluate as measure
 
     with _progress() as bar:
@@ -269,7 +285,7 @@ def show(
         print(f"{name.replace('_', ' '):{width}}  {_said(value)}")
 
 
-def _load(reference: str, adapter: Path | None) -> LocalModel:
+def load(reference: str, adapter: Path | None) -> LocalModel:
     """The model of a command, with the adapter that it names."""
     from renga.models.local import LocalModel
     from renga.models.locate import locate, ready_folder

@@ -21,21 +21,23 @@ class Following:
 
     offers: frozenset[type[Want]] = frozenset({Full})
 
-    def __init__(self, model: LanguageModel, like: Vocabulary) -> None:
+    def __init__(self, model: LanguageModel, like: Vocabulary, want: Want = Full()) -> None:
+        """want: what is asked of the model, `Full()` or `TopK(k)`."""
         self.members = (model,)
         self.vocabulary = like
+        self.want = want
 
     def open(self, prompt: Prompt) -> FollowingSession:
-        return FollowingSession(self.members[0], self.vocabulary, prompt)
+        return FollowingSession(self.members[0], self.vocabulary, prompt, self.want)
 
 
 class FollowingSession:
     """One led session; `length` counts ids of the leading vocabulary."""
 
-    def __init__(self, model: LanguageModel, like: Vocabulary, prompt: Prompt) -> None:
+    def __init__(self, model: LanguageModel, like: Vocabulary, prompt: Prompt, want: Want) -> None:
         self._own = model.vocabulary
         self._like = like
-        self._reader = Reader(model, prompt)
+        self._reader = Reader(model, prompt, want)
         self._ids: list[int] = []
 
     @property

@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 
 from renga.errors import UsageError
-from renga.models.composed import Composed, Places, name_of, same_vocabulary
-from renga.models.contract import Full, LanguageModel, TopK, Want
+from renga.models.composed import Composed, Places, name_of, same_vocabulary, want_of
+from renga.models.contract import Full, LanguageModel, Want
 from renga.models.ensemble.bytewise import Bytewise
 from renga.models.ensemble.following import Following
 from renga.models.ensemble.rules import Rule, rule_of
@@ -31,9 +31,9 @@ def fuse(
     k: int = 10,
     margin: float = 0.1,
     gate: Sequence[float] | None = None,
-    rows: int = 0,
+    rows: int = 64,
     patience: float = 0.0,
-) -> LanguageModel:
+) -> Fused:
     """One model of several, over the first one's vocabulary (over bytes with align="bytes").
 
     weights: one per model, above or at 0; even if not given. rule: see `renga.models.ensemble.rules`; margin
@@ -56,21 +56,25 @@ def fuse(
         )
     chosen = rule_of(rule, margin=margin, coefficients=gate)
     members: list[LanguageModel]
+    wants: list[Want]
     if align in ("union", "relative") and strange:
         if rule != "mean":
             raise UsageError(
                 f'align="{align}" has a rule of its own', hint='leave rule out, or align="string"'
             )
         members = [
-            m if same_vocabulary(m.vocabulary, first.vocabulary) else Following(m, first.vocabulary)
+            m
+            if same_vocabulary(m.vocabulary, first.vocabulary)
+            else Following(m, first.vocabulary, want_of(m, rows))
             for m in models
         ]
-        return Fused(members, _across(align, models, shares, k), when=when, patience=patience)
+        wants = [Full() if isinstance(m, Following) else want_of(m, rows) for m in members]
+        return Fused(members, _across(align, models, shares, k), wants=wants, when=when, patience=patience)
     if align == "bytes":
         members = [Bytewise(m) for m in models]
     else:
-        members = [translate(m, first) for m in models]
-    wants: list[Want] = [TopK(rows) if rows and is_elsewhere(m) else Full() for m in members]
+        members = [translate(m, first, rows=rows) for m in models]
+    wants = [want_of(m, rows) for m in members]
     return Fused(members, Weighted(chosen, shares), wants=wants, when=when, patience=patience)
 
 
@@ -139,11 +143,6 @@ def _across(align: str, models: Sequence[LanguageModel], weights: Sequence[float
     from renga.models.ensemble.relative import Relative
 
     return Relative(models, weights)
-
-
-def is_elsewhere(model: object) -> bool:
-    """Whether rows of `model` come over the network."""
-    return hasattr(model, "dial")
 
 
 def checked_weights(weights: Sequence[float] | None, count: int, who: str) -> list[float]:

@@ -118,7 +118,7 @@ def relations(embeddings: torch.Tensor, anchors: Sequence[int], nearest: int) ->
     pillars = unit[list(anchors)].T
     kept = min(nearest, len(anchors))
     near, shares = [], []
-    for part in unit.split(CHUNK):
+    for part in torch.split(unit, CHUNK):
         best = (part @ pillars).topk(kept, dim=-1)
         near.append(best.indices)
         shares.append((SHARPNESS * best.values).softmax(-1))

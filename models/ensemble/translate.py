@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from renga.models.composed import ALL_WANTS, RowsSession, close_session, same_vocabulary
-from renga.models.contract import LanguageModel, Prompt
+from renga.models.composed import ALL_WANTS, RowsSession, close_session, same_vocabulary, want_of
+from renga.models.contract import Full, LanguageModel, Prompt, Want
 from renga.models.ensemble.following import Following
 from renga.models.vocabulary import Vocabulary
 
@@ -26,21 +26,24 @@ class Translated:
 
     offers = ALL_WANTS
 
-    def __init__(self, model: LanguageModel, like: Vocabulary) -> None:
+    def __init__(self, model: LanguageModel, like: Vocabulary, want: Want = Full()) -> None:
         self.members = (model,)
         self.vocabulary = like
-        self._following = Following(model, like)
+        self._following = Following(model, like, want)
         self._map = string_map(model.vocabulary, like)
 
     def open(self, prompt: Prompt) -> TranslatedSession:
         return TranslatedSession(self._following, self._map, prompt)
 
 
-def translate(model: LanguageModel, like: LanguageModel) -> LanguageModel:
-    """`model` over the vocabulary of the model `like`, approximately (see the module)."""
+def translate(model: LanguageModel, like: LanguageModel, *, rows: int = 64) -> LanguageModel:
+    """`model` over the vocabulary of the model `like`, approximately (see the module).
+
+    rows: how many best tokens are asked of a model that is elsewhere; 0: all.
+    """
     if same_vocabulary(model.vocabulary, like.vocabulary):
         return model
-    return Translated(model, like.vocabulary)
+    return Translated(model, like.vocabulary, want_of(model, rows))
 
 
 class TranslatedSession(RowsSession):

@@ -1,6 +1,7 @@
 """Fusing: laws that every rule must keep, across vocabularies too, judged by the exact fusion of bytes."""
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,12 @@ from tests.models.toy import Toy
 FIRST = worded("the", "them", "she", " on")
 OTHER = worded("th", "there", "she", "hem", " one")
 RULES = ["mean", "geometric", "entropy", "agreement", "trust"]
-GATE = {"rule": "defer", "gate": [0.3, -0.5, 0.2, 0.1]}
+WRONG: Any = "meen"
+GATE: dict[str, Any] = {"rule": "defer", "gate": [0.3, -0.5, 0.2, 0.1]}
+
+
+def logp(answer):
+    return answer.logp
 
 
 def toys(count=2, vocabulary=FIRST, **facts):
@@ -137,7 +143,7 @@ def test_a_translated_model_reads_the_text_in_its_own_tokens():
     a, b = Toy(FIRST), Toy(OTHER, seed=1)
     led = Following(b, FIRST)
     ids = text_ids(a)
-    rows = led.open(PROMPT).feed(ids).logp
+    rows = logp(led.open(PROMPT).feed(ids))
     for place in range(len(ids) + 1):
         own = OTHER.encode_bytes(FIRST.bytes_of(ids[:place]))
         assert torch.allclose(rows[place], b.row(PROMPT, own))
@@ -200,7 +206,7 @@ def test_the_end_counts_as_it_does_in_the_model():
 
 def test_what_is_pruned_is_told():
     exact, cut = (Bytewise(Toy(FIRST), prune=prune).open(PROMPT) for prune in (0.0, 0.05))
-    rows = [session.feed(list(b"them on")).logp for session in (exact, cut)]
+    rows = [logp(session.feed(list(b"them on"))) for session in (exact, cut)]
     assert exact.dropped == 0.0 < cut.dropped < 1.0
     assert float((rows[0].exp() - rows[1].exp()).abs().sum(-1).max()) < 1.0
     assert not torch.equal(rows[0], rows[1])
@@ -234,7 +240,7 @@ def test_canonical_cuts_are_exact_for_a_model_that_makes_no_others():
         (lambda: fuse(*toys(), weights=[-1, 2]), "from 0 up"),
         (lambda: fuse(*toys(), weights=[0, 0]), "not all 0"),
         (lambda: fuse(Toy(FIRST), Toy(OTHER)), "another vocabulary"),
-        (lambda: fuse(*toys(), rule="meen"), "no rule 'meen'"),
+        (lambda: fuse(*toys(), rule=WRONG), "no rule 'meen'"),
         (lambda: fuse(*toys(), rule="defer"), "four numbers"),
         (lambda: fuse(Toy(FIRST), Toy(OTHER), align="union", rule="geometric"), "rule of its own"),
         (lambda: fuse(Toy(FIRST), Toy(OTHER), align="relative"), "embeddings"),
