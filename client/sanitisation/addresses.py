@@ -46,13 +46,13 @@ _TAIL = (
     rf"(?:{_COMMA}(?:{_UNIT})){{0,3}}"
     rf"(?:(?:{_COMMA}{_TOWN}){{1,2}}?{_COMMA}{_STATE}(?![A-Za-z]){_COMMA}{_ZIP}"
     rf"|(?:{_COMMA}{_TOWN}){{0,3}}?{_COMMA}(?:{_UK}|{_CANADA}|{_ZIP})"
-    rf"|(?:{_COMMA}{_TOWN})??{_COMMA}{_STATE}(?![A-Za-z])(?:{_COMMA}[0-9]{{4,5}}(?![0-9]))?"
+    rf"|(?:{_COMMA}{_TOWN})??{_COMMA}(?-i:{_STATE})(?![A-Za-z])(?:{_COMMA}[0-9]{{4,5}}(?![0-9]))?"
     rf"|[ ]?,[ ]?[A-Z][A-Za-zÀ-ɏ'.\-]{{2,24}}(?:[ ][A-Z][A-Za-zÀ-ɏ'.\-]{{1,24}}){{0,2}}(?=[.,;\n)\"']|$)(?:[ ]?,[ ]?[A-Z][A-Za-zÀ-ɏ'.\-]{{2,24}}(?:[ ][A-Z][A-Za-zÀ-ɏ'.\-]{{1,24}}){{0,2}}(?=[.,;\n)\"']|$))?"
     rf")?(?:{_COMMA}{_COUNTRY})?"
 )
 _LEAD = rf"(?:(?:{_UNIT}){_COMMA})?(?:[A-Z][A-Za-z'\-]{{2,20}}[ ](?:House|Cottage|Court|Towers?|Building|Lodge|Hall|Mansions?|Apartments|Heights){_COMMA})?"
 _STREET = re.compile(
-    rf"(?<![A-Za-z0-9\-.$€£/:#])(?:{_LEAD}){_NUMBER},?[ ]{_DIRECTION}(?P<name>{_NAME}){_DIRECTION}(?P<suffix>{_SUFFIX})\b\.?(?:[ ](?:north|south|east|west|[NSEW]{{1,2}})\b\.?)?(?P<tail>{_TAIL})",
+    rf"(?<![A-Za-z0-9\-.$€£/:#])(?:{_LEAD}){_NUMBER},?[ ]{_DIRECTION}(?P<name>{_NAME}){_DIRECTION}(?P<suffix>{_SUFFIX})\b\.?(?![ ]{_STRONG_SUFFIX}\b)(?:[ ](?:north|south|east|west|[NSEW]{{1,2}})\b\.?)?(?P<tail>{_TAIL})",
     re.I,
 )
 _BROADWAY = re.compile(
@@ -70,7 +70,7 @@ _GERMAN = re.compile(
     r"(?<![A-Za-zÀ-ɏ0-9])(?:[A-ZÄÖÜ][\wäöüß.\-]{0,30}(?:[ ][A-ZÄÖÜ][\wäöüß.\-]{1,20}){0,2}?[ ]?(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm|ufer|chaussee|steig|stieg|pfad|hof|berg|markt|graben|kamp|Straße|Strasse|Str\.|Gasse|Weg|Platz|Allee|Ring|Damm|Ufer|laan|straat|gracht|plein|kade)"
     r"|(?:Am|An der|Auf der|Auf dem|Im|In der|Unter den|Zum|Zur|Alte|Alter|Neue|Neuer|Hinter der|Unter der)[ ][A-ZÄÖÜ][\wäöüß\-]{2,24}(?:[ ][A-ZÄÖÜ][\wäöüß\-]{2,20})?)"
     r"[ ]{1,2}[0-9]{1,4}[ ]?[a-hA-H]?(?:[ ]?[\-/][ ]?[0-9]{1,4}[a-h]?)?(?![0-9A-Za-z])"
-    rf"(?:{_COMMA}(?:D-|A-|CH-)?[0-9]{{4,5}}(?: ?[A-Z]{{2}})?[ ][A-ZÀ-Ý][A-Za-zÀ-ɏ.\-]{{1,30}}(?:(?:[ ](?:am|an der|im|bei|ob der|in der|a\.)[ ]|[ ])[A-ZÀ-Ý][A-Za-zÀ-ɏ().\-]{{1,24}}){{0,3}})?(?:{_COMMA}{_COUNTRY})?"
+    rf"(?:(?:{_COMMA}|[ ]in[ ])(?:D-|A-|CH-)?[0-9]{{4,5}}(?: ?[A-Z]{{2}})?[ ][A-ZÀ-Ý][A-Za-zÀ-ɏ\-]{{1,30}}(?:(?:[ ](?:am|an der|im|bei|ob der|in der|a\.)[ ]|[ ])[A-ZÀ-Ý][A-Za-zÀ-ɏ().\-]{{1,24}}){{0,3}})?(?:{_COMMA}{_COUNTRY})?"
 )  # fmt: skip
 _GERMAN_STRONG = re.compile(
     r"stra(?:ß|ss)e|str\.|gasse|weg|platz|allee|chaussee|laan|straat|gracht|[0-9]{5}", re.I
@@ -82,11 +82,15 @@ _FRENCH = re.compile(
     rf"(?:{_COMMA}(?:F-)?[0-9]{{5}}[ ][A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{1,30}}(?:[ ](?:sur|sous|le|la|les|lès|en|de|[A-ZÀ-Ý0-9][A-Za-zÀ-ɏ'\-]*)){{0,4}})?(?:{_COMMA}{_COUNTRY})?",
     re.I,
 )  # fmt: skip
+_FRENCH_UNNUMBERED = re.compile(
+    rf"(?<![A-Za-zÀ-ɏ0-9])(?:rue|avenue|boulevard|place|chemin|impasse|all[ée]e|quai|cours|route)[ ][A-Za-zÀ-ɏ'\- ]{{2,50}}{_COMMA}[0-9]{{5}}[ ][A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'\-]{{1,40}}(?:[ ][A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]*){{0,3}}",
+    re.I,
+)
 _SPANISH = re.compile(
     r"(?<![A-Za-zÀ-ɏ0-9])(?:calle|c/|c\.|avenida|avda\.?|av\.|plaza|pza\.?|plza\.?|paseo|p\.º|pº|carrera|cra\.|camino|ronda|traves[íi]a|glorieta|rambla|callej[óo]n|pasaje|v[íi]a|viale|piazza|corso|vicolo|largo|strada|rua|urbanizaci[óo]n|cuesta|acceso|alameda|vial|pasadizo|c[áa]ñada|ca[ñn]ada|callejón)[ ]?"
     r"(?:de[ ]las?[ ]|de[ ]los[ ]|del[ ]|de[ ]|la[ ]|el[ ]|della[ ]|dei[ ]|da[ ]|do[ ])?[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'.\-]{1,24}(?:[ ][A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'.\-]{0,24}){0,4}?,?[ ](?:n[.ºo°]{0,2}[ ]?|n[úu]m\.?[ ]?|#)?[0-9]{1,4}(?![0-9])[A-Za-z]?(?![A-Za-z])"
     rf"(?:{_COMMA}(?:[0-9]{{1,2}}[ºª°oa]?[ ]?(?:[A-Za-z]|izda\.?|dcha\.?|derecha|izquierda|piso)(?![a-z])|piso[ ][0-9]+[ºª]?(?:[ ]?[A-Z])?|puerta[ ]\w{{1,3}}|esc\.?[ ]\w{{1,2}}|bajo(?:[ ][A-Z])?|apto?\.?[ ]?\w{{1,4}}|interno[ ]\w{{1,3}}|(?:Piso|Apt\.)[ ][0-9]+)){{0,3}}"
-    rf"(?:{_COMMA}[0-9]{{5}}[ ,]{{1,2}}[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{1,24}}(?:[ ](?:de|del|la|[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]+)){{0,4}}|{_COMMA}[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{2,24}},[ ]?[0-9]{{5}})?(?:{_COMMA}{_COUNTRY})?",
+    rf"(?:{_COMMA}[0-9]{{5}}[ ,]{{1,2}}[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{1,24}}(?:[ ](?:de|del|la|[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]+)){{0,4}}|{_COMMA}[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{1,24}}(?:[ ][A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{1,24}}){{0,2}},[ ]?[0-9]{{5}})?(?:{_COMMA}{_COUNTRY})?",
     re.I,
 )  # fmt: skip
 _ROMAN_JAPAN = re.compile(
@@ -107,6 +111,12 @@ _NOT_STREET = re.compile(
 )  # fmt: skip
 
 
+_LABELLED = re.compile(
+    r"(?<![A-Za-z])(?<!ip )(?<!ip_)(?<!mail )(?<!mail_)(?<!mac )(?<!mac_)(?<!web )(?<!memory )(?<!wallet )(?<!bitcoin )(?<!eth )(?<!server )(?<!contract )(?:(?:home|mailing|billing|shipping|delivery|postal|street|residential|current|work|office|permanent|full)[ _\-]?)?(?:address|addr|residence|adresse|anschrift|direcci[óo]n|domicilio|indirizzo|adres|住所|現住所|所在地|送付先|配送先)(?:[ _]?(?:line)?[ _]?[12])?[\"'`*]{0,3}[ \t.]{0,12}[:=：][ \t]{0,3}[\"'`*]{0,2}([^\n\"'|;<>{}\t]{6,140})",
+    re.I,
+)
+
+
 def addresses(text: str) -> Iterator[Found]:
     """Postal addresses of a reading."""
     if not any("0" <= c <= "9" for c in text):
@@ -123,13 +133,22 @@ def addresses(text: str) -> Iterator[Found]:
     for match in _GERMAN.finditer(text):
         if _GERMAN_STRONG.search(match[0]):
             yield Found(*match.span(), Kind.ADDRESS, 0.87)
-    for pattern in (_FRENCH, _SPANISH):
+    for pattern in (_FRENCH, _FRENCH_UNNUMBERED, _SPANISH):
         for match in pattern.finditer(text):
             yield Found(match.start(), _trimmed(text, match.start(), match.end()), Kind.ADDRESS, 0.86)
     for match in _ROMAN_JAPAN.finditer(text):
         if _ROMAN_MARK.search(match[0]):
             yield Found(*match.span(), Kind.ADDRESS, 0.88)
     yield from _british(text)
+    for match in _LABELLED.finditer(text):
+        value = match[1].rstrip(" ,.;")
+        if (
+            re.search(r"[0-9]", value)
+            and re.search(r"[^\W\d_]", value)
+            and re.search(r"[ ,一-龥]", value)
+            and not re.search(r"@|://|0x", value)
+        ):
+            yield Found(match.start(1), match.start(1) + len(value), Kind.ADDRESS, 0.78)
 
 
 def _is_street(text: str, match: re.Match[str]) -> bool:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 
-from stdnum import luhn
+from stdnum import iban, luhn
 from stdnum.br import cpf
 from stdnum.ca import sin
 from stdnum.ch import ssn as ahv
@@ -26,11 +26,12 @@ from stdnum.jp import in_ as my_number
 from stdnum.kr import rrn
 from stdnum.nl import bsn
 from stdnum.pl import pesel
+from stdnum.se import personnummer
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found, before, digits_of, near
 
-SEPARATOR = r"(?:[ \t]?[\-.·・_/][ \t]?|[ \t]{1,2}|[ \t]{0,2}\r?\n[ \t>]{0,4})?"
+SEPARATOR = r"(?:[ \t]?[\-.·・_/]?[ \t]?(?:\r?\n[ \t>]{0,4})?)"
 """What may stand between the digits of one number, a broken line included."""
 
 _NOT_PRIVATE = re.compile(
@@ -76,6 +77,9 @@ def cards(text: str) -> Iterator[Found]:
     for match in _CARD.finditer(text):
         places = [at for at in range(*match.span()) if "0" <= text[at] <= "9"]
         digits = "".join(text[at] for at in places)
+        head = re.match(r"[0-9]+", match[0])
+        if head and len(head[0]) not in (4, 6, 8) and len(head[0]) < 12:
+            continue  # a decimal fraction, numbers in a row
         called = near(_CARD_WORDS, text, *match.span())
         for length in _issuer_length(digits):
             if len(digits) < length or len(set(digits[:length])) < 3:
@@ -98,11 +102,6 @@ _IBAN = re.compile(
 _IBAN_WORD = re.compile(r"iban", re.I)
 
 
-def _mod97(text: str) -> bool:
-    rotated = text[4:] + text[:4]
-    return int("".join(str(int(c, 36)) for c in rotated)) % 97 == 1
-
-
 def ibans(text: str) -> Iterator[Found]:
     """International bank account numbers: ISO 13616, mod 97."""
     at = 0
@@ -113,7 +112,7 @@ def ibans(text: str) -> Iterator[Found]:
         for length in range(min(len(whole), 34), 14, -1):
             end = places[length - 1] + 1
             ends_group = end == len(text) or not (text[end].isascii() and text[end].isalnum())
-            if ends_group and any(c.isdigit() for c in whole[4:length]) and _mod97(whole[:length]):
+            if ends_group and iban.is_valid(whole[:length]):
                 yield Found(match.start(), end, Kind.IBAN, 0.96)
                 at = end
                 break
@@ -150,6 +149,7 @@ _SELF_EVIDENT: tuple[tuple[re.Pattern[str], Check, Kind], ...] = (
     (_pattern(r"[0-9]{17}[0-9Xx]"), ric.is_valid, Kind.NATIONAL_ID),
     (_pattern(r"[0-9]{6}-[1-8][0-9]{6}"), rrn.is_valid, Kind.NATIONAL_ID),
     (_pattern(r"[A-Za-z]{6}[0-9]{2}[A-Za-z][0-9]{2}[A-Za-z][0-9]{3}[A-Za-z]"), codicefiscale.is_valid, Kind.NATIONAL_ID),
+    (_pattern(r"(?:19|20)?[0-9]{6}[\-+][0-9]{4}"), personnummer.is_valid, Kind.NATIONAL_ID),
     (_pattern(r"[0-9]{8}[ -]?[A-Za-z]"), dni.is_valid, Kind.NATIONAL_ID),
     (_pattern(r"[XYZxyz][ -]?[0-9]{7}[ -]?[A-Za-z]"), nie.is_valid, Kind.NATIONAL_ID),
 )  # fmt: skip

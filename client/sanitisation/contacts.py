@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found, before, near
+from renga.client.sanitisation.lexicon import listed
 
 _LOCAL = r"[A-Za-z0-9_À-ɏ][A-Za-z0-9._%+'À-ɏ\-]{0,63}"
 _DOMAIN = r"(?:[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ\-]{0,62})\.){1,8}[A-Za-z]{2,24}"
@@ -101,26 +102,7 @@ _PUBLIC_HANDLE_HOST = re.compile(
     r"(?:^|\.)(?:twitter|x|facebook|instagram|tiktok|pinterest|medium|reddit|t)\.(?:com|me)$|^(?:qiita\.com|note\.com|zenn\.dev)$",
     re.I,
 )
-_SITE_PAGES = frozenset(
-    [
-        "home",
-        "about",
-        "help",
-        "login",
-        "explore",
-        "privacy",
-        "terms",
-        "search",
-        "hashtag",
-        "watch",
-        "r",
-        "tos",
-        "jobs",
-        "developers",
-        "docs",
-        "blog",
-    ]
-)
+_SITE_PAGES = listed("site pages")
 _TRAILING = ".,;:!?)]}>'\"*_…"
 
 
@@ -186,21 +168,7 @@ _VERSION = re.compile(
     r"(?:\bv|version|ver\.?|release|build|バージョン|[=~<>]=|firmware|\bpip\b|section|chapter|§|oid)[ :=\"']{0,3}$",
     re.I,
 )
-_RESOLVERS = frozenset(
-    [
-        "8.8.8.8",
-        "8.8.4.4",
-        "1.1.1.1",
-        "1.0.0.1",
-        "9.9.9.9",
-        "208.67.222.222",
-        "208.67.220.220",
-        "192.168.0.1",
-        "192.168.1.1",
-        "10.0.0.1",
-        "1.2.3.4",
-    ]
-)
+_RESOLVERS = listed("public addresses")
 _DOCUMENTATION = [
     ipaddress.ip_network(n)
     for n in (

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
+from renga.client.sanitisation.lexicon import public_figures
 
 _MONTH = (
     r"(?:jan(?:uary|\.)?|feb(?:ruary|\.)?|mar(?:ch|\.)?|apr(?:il|\.)?|may|june?\.?|july?\.?|aug(?:ust|\.)?|sept?(?:ember|\.)?|oct(?:ober|\.)?"
@@ -41,6 +42,16 @@ _AFTER = re.compile(
 _NO_BIRTH = re.compile(r"(?:company|founded|設立|創業|発売|開催|締切|deadline)", re.I)
 
 
+def _of_somebody_public(text: str, end: int) -> bool:
+    """Is the birth told of a person whom everybody knows?"""
+    full, single = public_figures()
+    near = text[max(0, end - 60) : end]
+    names = re.findall(r"[A-Z][\w.'\-]+(?: [A-Z][\w.'\-]+){0,3}", near)
+    return any(n.casefold() in full or n.casefold() in single for n in names) or any(
+        n in near for n in full if not n.isascii() and len(n) > 2
+    )
+
+
 def births(text: str) -> Iterator[Found]:
     """Dates that are said to be of a birth."""
     for word in _BEFORE.finditer(text):
@@ -53,6 +64,8 @@ def births(text: str) -> Iterator[Found]:
         ):
             # A cut-off window can cut a date: match it again in the whole text.
             whole = _DATE.match(text, match.start()) or match
+            if _of_somebody_public(text, word.start()):
+                continue
             yield Found(*whole.span(), Kind.DOB, 0.94)
     for match in _DATE.finditer(text):
         if _AFTER.match(text, match.end()):

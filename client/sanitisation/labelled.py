@@ -10,14 +10,15 @@ from collections.abc import Iterator
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
+from renga.client.sanitisation.lexicon import listed
 
 _FILLER = (
     r"(?:[\"'`*\]]{0,3}[ \t_\-.の]{0,2}(?:number|numbers|num|no|nr|n°|nº|№|id|code|card|番号|ナンバー|コード|証|ＩＤ|ID|nummer|numéro|numero|número|#|\([^()\n]{1,24}\)|（[^（）\n]{1,16}）)\.?){0,3}"
-    r"[\"'`*\]]{0,3}[ \t]{0,3}(?:(?:is|was|are|of|for|ist|lautet|est|es|=>|==?|:|：|は|が|＝|を|→|->|\||,|、)[ \t]{0,3}){0,2}(?:\r?\n[ \t>]{0,4})?[\"'`*「『（(\[]{0,3}[#第]?"
+    r"[\"'`*\]]{0,3}[ \t]{0,3}\.{0,12}(?:(?:which is|that is|is|was|are|of|for|ist|lautet|est|es|=>|==?|:|：|は|が|＝|を|→|->|\||,|、)[ \t]{0,3}){0,2}(?:\r?\n[ \t>]{0,4})?[\"'`*「『（(\[]{0,3}[#第]?"
 )  # fmt: skip
 _END = r"(?![A-Za-z0-9])"
 _ID = r"[A-Za-z0-9](?:[A-Za-z0-9]|[\-_/.·](?=[A-Za-z0-9])|[ ](?=[0-9])){3,27}"
-_DIGITS = r"[0-9](?:[ \-]?[0-9]){3,19}"
+_DIGITS = r"[0-9](?:[ \-・]?[0-9]){3,19}"
 
 
 def _label(
@@ -45,7 +46,7 @@ _LABELS = (
         Kind.HEALTH_ID,
     ),
     _label(
-        r"(?:bank |checking |savings |deposit )?(?:account|acct|a/c)(?:[ _\-]?(?:number|no|num|nr|#))|(?:bank|checking|savings|deposit|chequing)[ _\-]?(?:account|acct)|routing|\baba\b|sort[ _\-]?code|\bbsb\b|beneficiary account"
+        r"(?:bank |checking |savings |deposit )?(?:account|acct|a/c)(?:[ _\-]?(?:number|no|num|nr|#))|(?:bank|checking|savings|deposit|chequing)[ _\-]?(?:account|acct)|routing|\baba\b|sort[ _\-]?code|\bbsb\b|beneficiary account|acct\.?|a/c"
         r"|口座|普通(?:預金)?|当座(?:預金)?|(?:普通|当座)口座|貯蓄預金|konto(?:nummer|nr)?|\bblz\b|bankleitzahl|(?:num[ée]ro de )?compte(?: bancaire)?|\brib\b|cuenta(?: bancaria)?|(?:n[úu]mero de )?cuenta|\bccc\b|transit",
         rf"{_DIGITS}",
         Kind.BANK_ACCOUNT,
@@ -62,7 +63,7 @@ _LABELS = (
     ),
     _label(
         r"(?:tax(?:payer)?|national|identity|identification|resident|citizen|social insurance|personal)[ _\-]?(?:id|identification|card|number|no)(?: (?:number|no))?|personalausweis\w*|ausweis\w*|carte d'identit[ée]|\bcni\b|\bdni\b|\bnie\b|\bcpf\b|在留カード|身分証(?:明書)?|国民年金|住民票コード|n(?:ational )?i(?:nsurance)?[ _]?(?:no|number)|\bnino\b|voter id|\bcurp\b",
-        r"(?=[A-Za-z]{0,4}[ \-]?[0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\-./ ](?=[A-Za-z]?[0-9])){5,21}",
+        r"(?=[A-Za-z]{0,4}[ \-]?[0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\-./ ](?=[A-Za-z]?[0-9])){5,21}(?:-[A-Za-z0-9])?",
         Kind.NATIONAL_ID,
         0.9,
     ),
@@ -77,7 +78,7 @@ _USER_LABEL = re.compile(
     re.I,
 )  # fmt: skip
 _AT_HANDLE = re.compile(
-    r"(?<![A-Za-z0-9_.@/+\-])@([A-Za-z][A-Za-z0-9_](?:[A-Za-z0-9_]|[.\-](?=[A-Za-z0-9])){1,36})(?![A-Za-z0-9_/@])(?!\.[A-Za-z]{2})(?!\()"
+    r"(?<![A-Za-z0-9_.@/+\-])@([A-Za-z](?:[A-Za-z0-9_]|[.\-](?=[A-Za-z0-9])){2,37})(?![A-Za-z0-9_/@])(?!\.[A-Za-z]{2})(?!\()"
 )
 _HOME = re.compile(
     r"(?:/home/|/Users/|[A-Za-z]:\\{1,2}Users\\{1,2}|/var/spool/mail/|/mnt/c/Users/|~(?=[a-z][a-z0-9._\-]+/))([A-Za-z0-9À-ɏ][A-Za-z0-9._\-À-ɏ]{1,31}?)(?=[/\\\s\"':;,)]|$)"
@@ -92,9 +93,16 @@ _DISCORD = re.compile(r"(?<![A-Za-z0-9#])([A-Za-z0-9_.]{2,32}#[0-9]{4})(?![0-9A-
 _PROMPT_LINE = re.compile(
     r"^([a-z_][a-z0-9._\-]{1,31})@[A-Za-z0-9][A-Za-z0-9.\-]{1,62}:[~/][^\n$#]{0,120}[$#] ", re.M
 )
-_GENERIC_USERS = frozenset(
-    ["user", "username", "users", "root", "admin", "administrator", "guest", "test", "tester", "testuser", "public", "default", "ubuntu", "ec2-user", "centos", "debian", "pi", "vagrant", "www-data", "nobody", "daemon", "postgres", "mysql", "git", "github", "gitlab", "runner", "jenkins", "docker", "node", "app", "appuser", "service", "system", "sysadmin", "me", "you", "myself", "none", "null", "true", "false", "string", "name", "here", "everyone", "channel", "all", "team", "bot", "media", "import", "charset", "keyframes", "property", "override", "deprecated", "param", "return", "returns", "author", "see", "since", "throws", "test", "data", "field", "input", "required", "unknown", "anonymous", "shared", "work", "dev", "developer", "deploy", "ftp", "oracle", "sa", "sudo", "invalid", "is", "was", "the", "and", "not", "for", "with", "your", "my", "our", "account", "email", "id", "ids", "in", "on", "or", "to", "by", "of", "a", "an", "page", "list", "model", "class", "type", "role", "roles", "group", "session", "object", "auth", "field", "table", "can", "should", "will", "must", "has", "have", "input", "output", "story", "experience", "interface", "agent", "journey", "research", "admin1", "foo", "bar", "demo", "example", "staticmethod", "classmethod", "property", "dataclass", "decorator", "pytest", "app", "router", "click", "functools", "abstractmethod", "cached_property", "component", "injectable", "override", "autowired", "bean", "entity", "id", "test", "before", "after", "mixin", "include", "apply", "layer", "tailwind", "types", "angular", "babel", "next", "vue", "react", "nestjs"]
-)  # fmt: skip
+_GENERIC_USERS = listed("users of no one")
+
+
+_OWN_ACCOUNT = re.compile(
+    r"(?<![A-Za-z])(?:my|your|his|her|their|our|the|customer|client|user)[ ](?:account|contract|policy|membership|subscription)[ ]{1,2}(?:number )?#?((?=[A-Z\-]{0,8}[0-9])[A-Z0-9](?:[A-Z0-9]|-(?=[A-Z0-9])){4,24})(?![A-Za-z0-9])",
+    re.I,
+)
+_ORDINARY = re.compile(
+    r"(?:普通|当座|貯蓄)(?:預金|口座)?(?:口座)?(?:番号)?[ \t:：]{0,3}(?:\r?\n)?[0-9]{6,8}(?![0-9])"
+)
 
 
 def labelled(text: str) -> Iterator[Found]:
@@ -112,6 +120,10 @@ def labelled(text: str) -> Iterator[Found]:
             if re.search(r"YOUR|xxxx|XXXX", value) or len(set(value)) < 3:
                 continue
             yield Found(*match.span(1), kind, certainty)
+    for match in _OWN_ACCOUNT.finditer(text):
+        yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.8)
+    for match in _ORDINARY.finditer(text):
+        yield Found(*match.span(), Kind.BANK_ACCOUNT, 0.94)
 
 
 def usernames(text: str) -> Iterator[Found]:
@@ -121,6 +133,12 @@ def usernames(text: str) -> Iterator[Found]:
         label = text[match.start() : match.start(1)]
         strong = re.search(r"[:=：は\"'「]|\bis\b|as\s*$|#$", label[2:]) is not None
         plain = value.isalpha() and value.islower() and not re.search(r"[:=：は「]|\bis\b", label)
+        if (
+            value[0].isupper()
+            and value.isalpha()
+            and not re.search(r"user|login|handle|nick|tag", label, re.I)
+        ):
+            continue  # a name
         if strong and not plain and is_handle(value, certain=bool(re.search(r"[:=：「\"']|は", label))):
             yield Found(*match.span(1), Kind.USERNAME, 0.87)
     for match in _AT_HANDLE.finditer(text):

@@ -32,6 +32,22 @@ def _own(name: str) -> list[str]:
 
 
 @lru_cache(maxsize=1)
+def _lists() -> dict[str, frozenset[str]]:
+    sections: dict[str, set[str]] = {}
+    for line in _own("lists.txt"):
+        if line.startswith("["):
+            current = sections.setdefault(line.strip("[]"), set())
+        else:
+            current.update(line.split())
+    return {name: frozenset(members) for name, members in sections.items()}
+
+
+def listed(name: str) -> frozenset[str]:
+    """One section of `lists.txt`."""
+    return _lists()[name]
+
+
+@lru_cache(maxsize=1)
 def words() -> frozenset[str]:
     """Common lower-case English words, many of which are also names."""
     return frozenset(" ".join(_own("words.txt")).split())

@@ -14,338 +14,18 @@ from typing import Any, NamedTuple
 
 from renga.client.sanitisation.entities import Deadline, DetectionFailed, Kind
 from renga.client.sanitisation.found import Found
-from renga.client.sanitisation.lexicon import japanese, public_figures
+from renga.client.sanitisation.lexicon import japanese, listed, public_figures
 
 _JAPANESE = re.compile(r"[一-龥ぁ-んァ-ヶ々]")
 _CHUNK = 2000
 _HONORIFIC = re.compile(
-    r"[ 　]?(?:さん|様|さま|氏|くん|君(?!が代|主|臨)|ちゃん|先生|殿|先輩|後輩|部長|課長|係長|社長|専務|常務|主任|教授|准教授|医師|看護師|弁護士|税理士|店長|支店長|室長|次長|本部長|会長|校長|園長|院長|議員|選手|容疑者|被告|夫妻|夫人|師長|マネージャー|リーダー|ディレクター|チーフ|代表|講師|研究員|博士|工場長|所長|局長|コーチ|監督|班長|担当|嬢|女史|両氏|家の|宅|宛|御中(?!)|拝)"
+    r"[ 　]?(?:さん|様|さま|氏|くん|君(?!が代|主|臨)|ちゃん|先生|殿|先輩|後輩|部長|課長|係長|社長|専務|常務|主任|教授|准教授|医師|看護師|弁護士|税理士|店長|支店長|室長|次長|本部長|会長|校長|園長|院長|議員|選手|容疑者|被告|夫妻|夫人|師長|CTO|CEO|CFO|COO|PM|マネージャー|リーダー|ディレクター|チーフ|代表|講師|研究員|博士|工場長|所長|局長|コーチ|監督|班長|担当|嬢|女史|両氏|家の|宅|宛|御中(?!)|拝)"
 )
-_NOT_NAMES = frozenset(
-    [
-        "皆",
-        "皆々",
-        "お客",
-        "客",
-        "お子",
-        "子",
-        "神",
-        "王",
-        "奥",
-        "先",
-        "何",
-        "貴",
-        "仏",
-        "各位",
-        "患者",
-        "母",
-        "お母",
-        "父",
-        "お父",
-        "兄",
-        "お兄",
-        "姉",
-        "お姉",
-        "弟",
-        "妹",
-        "祖父",
-        "祖母",
-        "お爺",
-        "お婆",
-        "爺",
-        "婆",
-        "奥様",
-        "業者",
-        "店員",
-        "医者",
-        "先方",
-        "彼",
-        "諸",
-        "同",
-        "両",
-        "摂",
-        "華",
-        "主",
-        "担当者",
-        "担当",
-        "お得意",
-        "得意",
-        "親",
-        "親御",
-        "お嬢",
-        "嬢",
-        "旦那",
-        "ご主人",
-        "主人",
-        "隊",
-        "姫",
-        "若",
-        "殿",
-        "社",
-        "弊社",
-        "御社",
-        "貴社",
-        "当社",
-        "人",
-        "方",
-        "皆",
-        "本人",
-        "関係者",
-        "保護者",
-        "利用者",
-        "顧客",
-        "会員",
-        "社員",
-        "職員",
-        "店",
-        "銀行",
-        "会社",
-        "大家",
-        "管理人",
-        "お巡り",
-        "学生",
-        "生徒",
-        "部下",
-        "上司",
-        "同僚",
-        "友人",
-        "恋人",
-        "隣",
-        "近所",
-        "総",
-        "副",
-        "前",
-        "元",
-        "現",
-        "新",
-        "旧",
-        "営業",
-        "人事",
-        "経理",
-        "総務",
-        "開発",
-        "技術",
-        "企画",
-        "広報",
-        "法務",
-        "財務",
-        "製造",
-        "品質",
-        "情報",
-        "事務",
-        "販売",
-        "購買",
-        "物流",
-        "支援",
-        "研究",
-        "教育",
-        "生産",
-        "代表取締役",
-        "取締役",
-        "執行役員",
-        "名誉",
-        "客員",
-        "特任",
-        "主治",
-        "産業",
-        "担当医",
-        "専門",
-        "臨床",
-        "外科",
-        "内科",
-        "整形",
-        "小児科",
-        "歯科",
-        "薬剤",
-        "保健",
-        "理学",
-        "作業",
-        "顧問",
-        "専任",
-        "特定",
-        "大学",
-        "高校",
-        "中学",
-        "小学",
-        "次期",
-        "歴代",
-        "初代",
-        "故",
-        "貴方",
-        "名前",
-        "氏名",
-        "御",
-        "小",
-        "大",
-        "赤",
-        "お",
-    ]
-)
+_NOT_NAMES = listed("before an honorific")
 _ORG_TAIL = re.compile(
     r"(?:株式会社|製薬|銀行|商事|工業|電機|電気|自動車|証券|大学|高校|中学|小学校|病院|医院|クリニック|書店|商店|建設|製作所|産業|物産|不動産|生命|火災|食品|化学|製鉄|重工|海上|組|運輸|駅|県|市|区|町|村|郡|川|山|橋|通り|島|湾|半島|公園|神社|寺|城|空港|港|線|電鉄|鉄道|技研|グループ|ホールディングス|事務所|定理|賞|時代|幕府|方面|地方|支店|店(?!長)|校|国際|都|府|道(?![一-龥]))"
 )
-_PLACE_SURNAMES = frozenset(
-    [
-        "千葉",
-        "石川",
-        "福島",
-        "山口",
-        "宮崎",
-        "長野",
-        "岡山",
-        "秋田",
-        "富山",
-        "福井",
-        "山形",
-        "長崎",
-        "熊本",
-        "大分",
-        "香川",
-        "徳島",
-        "高知",
-        "福岡",
-        "佐賀",
-        "宮城",
-        "岩手",
-        "青森",
-        "茨城",
-        "栃木",
-        "群馬",
-        "埼玉",
-        "神奈川",
-        "新潟",
-        "岐阜",
-        "静岡",
-        "愛知",
-        "三重",
-        "滋賀",
-        "京都",
-        "大阪",
-        "兵庫",
-        "奈良",
-        "和歌山",
-        "鳥取",
-        "島根",
-        "広島",
-        "愛媛",
-        "鹿児島",
-        "沖縄",
-        "渋谷",
-        "新宿",
-        "品川",
-        "目黒",
-        "上野",
-        "浅草",
-        "銀座",
-        "横浜",
-        "川崎",
-        "相模原",
-        "大宮",
-        "浦和",
-        "松本",
-        "金沢",
-        "倉敷",
-        "仙台",
-        "札幌",
-        "函館",
-        "小樽",
-        "旭川",
-        "日光",
-        "熱海",
-        "箱根",
-        "鎌倉",
-        "成田",
-        "高崎",
-        "前橋",
-        "宇都宮",
-        "水戸",
-        "豊田",
-        "岡崎",
-        "豊橋",
-        "浜松",
-        "堺",
-        "神戸",
-        "姫路",
-        "明石",
-        "尼崎",
-        "長浜",
-        "米沢",
-        "森",
-        "林",
-        "原",
-        "星",
-        "南",
-        "北",
-        "西",
-        "東",
-        "泉",
-        "谷",
-        "岡",
-        "関",
-        "堀",
-        "浜",
-        "島",
-        "平",
-        "辻",
-        "畑",
-        "沢",
-        "湊",
-        "港",
-        "春",
-        "桜",
-        "空",
-        "海",
-        "光",
-        "愛",
-        "希望",
-        "誠",
-        "心",
-        "和",
-        "要",
-        "望",
-        "恵",
-        "実",
-        "翼",
-        "司",
-        "進",
-        "勝",
-        "明",
-        "正",
-        "豊",
-        "学",
-        "武",
-        "茂",
-        "昇",
-        "忍",
-        "円",
-        "鈴",
-        "緑",
-        "茜",
-        "葵",
-        "大和",
-        "日向",
-        "出雲",
-        "武蔵",
-        "三島",
-        "日本",
-        "中国",
-        "中央",
-        "本郷",
-        "中野",
-        "大久保",
-        "赤坂",
-        "青山",
-        "田町",
-        "目白",
-        "荻窪",
-        "吉祥寺",
-        "三鷹",
-        "町田",
-        "立川",
-        "国分寺",
-        "日野",
-    ]
-)
+_PLACE_SURNAMES = listed("places that are surnames")
 _LABEL = re.compile(
     r"(?:氏名|お?名前|フルネーム|本名|担当者?|患者名?|名義人?|口座名義|差出人|宛名|宛先|受取人|申込者|申請者|契約者|代表者?|保護者|緊急連絡先|署名|記入者|作成者|報告者|連絡者|被保険者|会員名|顧客名|お客様名|利用者名|社員名|従業員名|学生名|応募者|候補者|面接官|上司|部下|同僚|友人|友達|彼氏|彼女|妻|夫|息子|娘|長男|長女|次男|次女|父|母|兄|姉|弟|妹|祖父|祖母|私の名前|姓名|姓|名|フリガナ|ふりがな|カナ|ローマ字|参加者|出席者|主治医|担当医|世帯主|入居者|大家|隣人|name)[（(]?[^\n（()）:：はがの]{0,6}[）)]?[\"']{0,2}[ \t　]{0,2}(?:は|が|の|:|：|=|＝|、|\||→|・)[ \t　]{0,2}[「『\"'\[【]{0,2}$",
     re.I,
@@ -361,51 +41,11 @@ _KANA_PAIR = re.compile(
     r"(?<![ァ-ヴー])([ァ-ヴー]{2,6})([ 　・]?)([ァ-ヴー]{2,6})(?![ァ-ヴー])|(?<![ァ-ヴー])([ァ-ヴー]{4,10})(?![ァ-ヴー])"
 )
 _HIRA_PAIR = re.compile(
-    r"(?<![ぁ-んー一-龥ァ-ヴ])([ぁ-ん]{2,5})([ 　])([ぁ-ん]{2,5})(?![ぁ-んー一-龥])|(?<=[（(「『\[:：])([ぁ-ん]{3,10})(?=[）)」』\]])|(?<![ぁ-んー])([ぁ-ん]{4,9}?)(?=さん|様|くん|ちゃん)"
+    r"(?<![ぁ-んー一-龥ァ-ヴ])([ぁ-ん]{2,5})([ 　])([ぁ-ん]{2,5})(?![ぁ-んー一-龥])|(?<=[（(「『\[:：])([ぁ-ん]{3,10})(?=[）)」』\]])|(?<![ぁ-んー])([ぁ-ん]{2,9}?)(?=さん|様|くん|ちゃん)"
 )
 _KATA_HONOURED = re.compile(r"(?<![ァ-ヴー])([ァ-ヴー]{2,8})(?=さん|様|氏|くん|君|ちゃん|先生)")
-_NOT_KATAKANA = frozenset(
-    [
-        "ユーザー",
-        "オーナー",
-        "スタッフ",
-        "メンバー",
-        "ドライバー",
-        "ゲスト",
-        "ペット",
-        "ネコ",
-        "イヌ",
-        "クマ",
-        "パンダ",
-        "ウサギ",
-        "マスター",
-        "サンタ",
-        "ママ",
-        "パパ",
-        "ドクター",
-        "ナース",
-        "アルバイト",
-        "パート",
-        "エンジニア",
-        "プログラマー",
-        "デザイナー",
-        "ライター",
-        "クライアント",
-        "カスタマー",
-        "ベンダー",
-        "メーカー",
-        "サポート",
-        "オペレーター",
-        "コンシェルジュ",
-        "インストラクター",
-        "トレーナー",
-        "ヘルパー",
-        "ケアマネ",
-        "ファン",
-        "リスナー",
-        "フォロワー",
-    ]
-)
+_HIRAGANA_KIN = listed("hiragana kin")
+_NOT_KATAKANA = listed("katakana roles")
 _ROMAN_PAIR = re.compile(r"(?<![A-Za-z])[A-Z]{3,12} [A-Z][a-z]{2,12}(?![A-Za-z])")
 
 
@@ -505,7 +145,10 @@ def _in_words(text: str, tagged: list[_Word]) -> Iterator[Found]:
                 or _INTRODUCED.match(after)
             )
             if (
-                ((helped and len(word.surface) > 1) or (word.what == "人" and len(word.surface) > 3))
+                (
+                    (helped and (len(word.surface) > 1 or word.surface in lists.given))
+                    or (word.what == "人" and len(word.surface) > 3)
+                )
                 and word.surface not in _NOT_NAMES
                 and not _is_public(word.surface)
             ):
@@ -518,14 +161,18 @@ def _given_after(text: str, tagged: list[_Word], at: int) -> tuple[int, bool]:
     """Where the name that begins with the surname at `at` ends, and whether a given name was found."""
     lists = japanese()
     end = tagged[at].end
-    space = re.match(r"[ 　]?", text[end:])
-    start = end + (space.end() if space else 0)
+    if _HONORIFIC.match(text, end):
+        return end, False
+    start = end + (text[end : end + 1] in (" ", "　"))
     for size in range(4, 0, -1):
         piece = text[start : start + size]
         if len(piece) < size or not re.fullmatch(r"[一-龥々ぁ-んァ-ヴーノヶ]+", piece):
             continue
         if piece in lists.given or (
-            re.fullmatch(r"[ぁ-ん]+", piece) and size > 1 and start > end and piece in lists.given_kana
+            re.fullmatch(r"[ぁ-ん]+", piece)
+            and size > 1
+            and piece in lists.given_kana
+            and (start > end or size > 2 or _HONORIFIC.match(text, start + size))
         ):
             follow = text[start + size : start + size + 6]
             bounded = not re.match(r"[一-龥々]", follow) or _HONORIFIC.match(follow) is not None
@@ -615,11 +262,44 @@ def _by_honorific(text: str) -> Iterator[Found]:
             or re.search(r"[ぁ-ん]", core)
         ):
             continue
+        if " " in name or "　" in name:
+            if re.split(r"[ 　]", name)[0] not in japanese().surnames:
+                continue
         if any(core.endswith(word) for word in _NOT_NAMES if len(word) > 1) or re.search(
             r"(?:者|員|客|師|屋|業|社|長|人|方|店|部|課|科|生|会|院|所|局|官|手|主|母|父|親|嬢|医|士)$", core
         ):
             continue
         yield Found(match.start(1), match.start(1) + len(name), Kind.PERSON, 0.64)
+    for match in _KIN_GIVEN.finditer(text):
+        name = match[1]
+        if name in japanese().given or (
+            len(name) > 2 and hiragana(name) in japanese().given_kana and not re.match(r"[ぁ-ん]", name)
+        ):
+            if name not in _NOT_NAMES:
+                yield Found(*match.span(1), Kind.PERSON, 0.6)
+    for match in _AGED.finditer(text):
+        name = match[1]
+        lists = japanese()
+        if (
+            (name in lists.given or name in lists.surnames or hiragana(name) in lists.given_kana)
+            and name not in _NOT_NAMES
+            and not _is_public(name)
+        ):
+            yield Found(*match.span(1), Kind.PERSON, 0.62)
+    for match in _ONE_KANJI.finditer(text):
+        if match[0] in japanese().given and match[0] not in _NOT_NAMES:
+            yield Found(*match.span(), Kind.PERSON, 0.6)
+
+
+_KIN_GIVEN = re.compile(
+    r"(?:妻|夫|嫁|旦那|息子|娘|長男|次男|三男|長女|次女|三女|兄|姉|弟|妹|甥|姪|孫|彼氏|彼女|恋人|友人|友達|親友|同僚|部下|上司|先輩|後輩|担任|主人|家内|いとこ|従兄弟|幼馴染|ルームメイト|相方|婚約者)(?:の|、|である|は)?([一-龥々]{1,4}?|[ぁ-ん]{2,4}?|[ァ-ヴー]{2,5}?)(?=[、。のはがとにをもへ（(さちくで]|と(?:は|の)|$)"
+)
+_AGED = re.compile(
+    r"(?<![一-龥々])([一-龥々]{1,4}|[ァ-ヴー]{2,6}|[ぁ-ん]{2,5})[、,（( 　]{1,2}[0-9]{1,3}[歳才]"
+)
+_ONE_KANJI = re.compile(
+    r"(?<![一-龥々ぁ-んァ-ヴ])([一-龥])(?=ちゃん|くん|君|さん)|(?<=[。、はがもとの])([一-龥])(?=ちゃん|くん)"
+)
 
 
 def _in_kana(text: str) -> Iterator[Found]:
@@ -637,7 +317,15 @@ def _in_kana(text: str) -> Iterator[Found]:
     for match in _HIRA_PAIR.finditer(text):
         whole = match[4] or match[5]
         if (match[2] and match[1] in lists.surname_kana and match[3] in lists.given_kana) or (
-            whole and (_splits(whole) or (whole in lists.surname_kana | lists.given_kana and len(whole) > 2))
+            whole
+            and (
+                _splits(whole)
+                or (
+                    len(whole) > 1 + (match[5] is None)
+                    and whole not in _HIRAGANA_KIN
+                    and (whole in lists.surname_kana or whole in lists.given_kana)
+                )
+            )
         ):
             yield Found(match.start(), match.end(), Kind.PERSON, 0.72)
     for match in _KATAKANA.finditer(text):

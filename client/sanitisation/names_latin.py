@@ -9,432 +9,74 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
-from renga.client.sanitisation.lexicon import Latin, latin, public_figures, words
+from renga.client.sanitisation.lexicon import Latin, latin, listed, public_figures, words
 
 _TOKEN = re.compile(
     r"[A-Za-zÀ-ɏḀ-ỿ](?:[A-Za-zÀ-ɏḀ-ỿ]|['’\-](?=[A-Za-zÀ-ɏḀ-ỿ])(?!(?:s|san|sama|kun|chan|sensei)(?![A-Za-z])))*"
 )
-_PARTICLES = frozenset(
-    [
-        "de",
-        "da",
-        "do",
-        "dos",
-        "das",
-        "del",
-        "della",
-        "di",
-        "du",
-        "la",
-        "le",
-        "van",
-        "von",
-        "der",
-        "den",
-        "ter",
-        "ten",
-        "zu",
-        "bin",
-        "ibn",
-        "al",
-        "el",
-        "ben",
-        "y",
-        "e",
-        "st",
-        "san",
-        "mac",
-        "mc",
-    ]
-)
-_SUFFIXES = frozenset(["jr", "sr", "ii", "iii", "iv", "phd", "md", "esq", "cpa", "dds", "mba"])
-_NEVER = frozenset(
-    [
-        "i",
-        "you",
-        "he",
-        "she",
-        "it",
-        "we",
-        "they",
-        "me",
-        "him",
-        "us",
-        "them",
-        "my",
-        "your",
-        "his",
-        "her",
-        "its",
-        "our",
-        "their",
-        "this",
-        "that",
-        "these",
-        "those",
-        "the",
-        "a",
-        "an",
-        "and",
-        "or",
-        "but",
-        "if",
-        "so",
-        "as",
-        "at",
-        "by",
-        "for",
-        "from",
-        "in",
-        "into",
-        "of",
-        "on",
-        "to",
-        "with",
-        "about",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "am",
-        "do",
-        "does",
-        "did",
-        "have",
-        "has",
-        "had",
-        "will",
-        "would",
-        "can",
-        "could",
-        "should",
-        "may",
-        "might",
-        "must",
-        "not",
-        "no",
-        "yes",
-        "ok",
-        "okay",
-        "hi",
-        "hello",
-        "hey",
-        "dear",
-        "thanks",
-        "thank",
-        "please",
-        "sorry",
-        "regards",
-        "best",
-        "mr",
-        "mrs",
-        "ms",
-        "miss",
-        "mx",
-        "dr",
-        "prof",
-        "sir",
-        "madam",
-        "lord",
-        "lady",
-        "herr",
-        "frau",
-        "monsieur",
-        "madame",
-        "mme",
-        "señor",
-        "señora",
-        "sr",
-        "sra",
-        "don",
-        "doña",
-        "signor",
-        "signora",
-        "mlle",
-        "rev",
-        "fr",
-        "captain",
-        "sgt",
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-        "mon",
-        "tue",
-        "wed",
-        "thu",
-        "fri",
-        "sat",
-        "sun",
-        "what",
-        "who",
-        "where",
-        "when",
-        "why",
-        "how",
-        "which",
-        "whose",
-        "there",
-        "here",
-        "now",
-        "then",
-        "today",
-        "tomorrow",
-        "yesterday",
-        "let",
-        "lets",
-        "can't",
-        "don't",
-        "i'm",
-        "i've",
-        "i'll",
-        "it's",
-        "that's",
-        "what's",
-        "he's",
-        "she's",
-        "we're",
-        "you're",
-        "they're",
-        "english",
-        "french",
-        "german",
-        "spanish",
-        "italian",
-        "japanese",
-        "chinese",
-        "korean",
-        "american",
-        "british",
-        "canadian",
-        "australian",
-        "indian",
-        "russian",
-        "european",
-        "asian",
-        "african",
-        "christmas",
-        "easter",
-        "god",
-        "internet",
-        "email",
-        "phone",
-        "address",
-        "name",
-        "street",
-        "avenue",
-        "road",
-        "city",
-        "state",
-        "country",
-        "zip",
-        "code",
-        "date",
-        "time",
-        "number",
-        "account",
-        "order",
-        "invoice",
-        "total",
-        "subject",
-        "re",
-        "fw",
-        "fwd",
-        "cc",
-        "bcc",
-        "to",
-        "sent",
-        "from",
-        "attn",
-        "note",
-        "todo",
-        "company",
-        "team",
-        "inc",
-        "ltd",
-        "llc",
-        "corp",
-        "gmbh",
-        "department",
-        "office",
-        "manager",
-        "director",
-        "engineer",
-        "developer",
-        "doctor",
-        "nurse",
-        "teacher",
-        "student",
-        "customer",
-        "client",
-        "patient",
-        "employee",
-        "user",
-        "admin",
-        "support",
-        "api",
-        "url",
-        "http",
-        "json",
-        "xml",
-        "html",
-        "css",
-        "sql",
-        "python",
-        "java",
-        "javascript",
-        "linux",
-        "windows",
-        "mac",
-        "google",
-        "amazon",
-        "apple",
-        "microsoft",
-        "facebook",
-        "twitter",
-        "github",
-        "netflix",
-        "uber",
-        "tesla",
-        "openai",
-        "android",
-        "iphone",
-        "der",
-        "die",
-        "das",
-        "und",
-        "ist",
-        "nicht",
-        "mit",
-        "von",
-        "für",
-        "ein",
-        "eine",
-        "ich",
-        "sie",
-        "wir",
-        "ihr",
-        "mein",
-        "meine",
-        "bitte",
-        "guten",
-        "tag",
-        "hallo",
-        "liebe",
-        "lieber",
-        "sehr",
-        "geehrte",
-        "geehrter",
-        "bonjour",
-        "merci",
-        "je",
-        "tu",
-        "il",
-        "elle",
-        "nous",
-        "vous",
-        "le",
-        "la",
-        "les",
-        "un",
-        "une",
-        "des",
-        "et",
-        "est",
-        "pas",
-        "pour",
-        "avec",
-        "dans",
-        "sur",
-        "mon",
-        "ma",
-        "mes",
-        "hola",
-        "gracias",
-        "por",
-        "favor",
-        "el",
-        "los",
-        "las",
-        "una",
-        "con",
-        "para",
-        "mi",
-        "soy",
-        "es",
-        "estoy",
-        "que",
-        "como",
-        "donde",
-        "cuando",
-        "señor",
-        "north",
-        "south",
-        "east",
-        "west",
-        "central",
-        "new",
-        "old",
-        "great",
-        "upper",
-        "lower",
-        "mount",
-        "lake",
-        "river",
-        "united",
-        "saint",
-        "san",
-        "santa",
-        "los",
-        "las",
-        "el",
-        "university",
-        "college",
-        "school",
-        "hospital",
-        "bank",
-        "church",
-        "street",
+_PARTICLES = listed("particles")
+_SUFFIXES = listed("suffixes")
+_NEVER = listed("never a name")
+_PLACES = listed("places")
+_NEVER_ALONE = frozenset(
+    {
         "park",
-    ]
+        "lake",
+        "church",
+        "bank",
+        "street",
+        "hill",
+        "may",
+        "west",
+        "north",
+        "day",
+        "long",
+        "rivers",
+        "summer",
+        "rose",
+    }
 )
-_PLACES = frozenset(
-    ["paris", "london", "berlin", "madrid", "rome", "vienna", "austin", "houston", "dallas", "denver", "phoenix", "charlotte", "florence", "sydney", "melbourne", "victoria", "georgia", "virginia", "carolina", "dakota", "jordan", "israel", "china", "india", "chad", "kenya", "savannah", "brooklyn", "madison", "lincoln", "jackson", "cheyenne", "orlando", "jersey", "york", "washington", "boston", "chicago", "seattle", "portland", "oxford", "cambridge", "bristol", "lancaster", "chester", "windsor", "hamilton", "kingston", "alberta", "regina", "tokyo", "osaka", "kyoto", "nagoya", "sapporo", "fukuoka", "kobe", "yokohama", "nara", "nagasaki", "hiroshima", "sendai", "shibuya", "shinjuku", "ginza", "roma", "milan", "siena", "lourdes", "valencia", "cordoba", "santiago", "salvador", "trinidad", "asia", "america", "africa", "europe", "france", "germany", "spain", "italy", "ireland", "scotland", "england", "wales", "holland", "brazil", "cuba", "malta", "cyprus", "troy", "athens", "sparta", "eden", "nevada", "montana", "utah", "texas", "indiana", "arizona", "tennessee", "alaska", "geneva", "zurich", "nancy", "lyon", "nice", "bath", "reading", "derby", "london", "dublin", "cork", "kent", "essex", "york", "devon", "chelsea", "kensington", "hollywood", "malibu", "miami", "tampa", "memphis", "nashville", "dayton", "cleveland", "columbus"]
-)  # fmt: skip
+_NAMES_FIRST = listed("names that are words")
+_FOREIGN = listed("words of other languages")
 _AFTER_NAME = re.compile(
     r"[ \t]{0,2}(?:'s\b|’s\b)?[ \t]{0,2}(?:<|\(|\[)?[ \t]{0,2}(?:mailto:)?[\w.+\-]{1,64}@[\w\-]+\."
 )
 
 # What stands before a name and says that one comes: the name may then be lower case or of no lexicon.
 _STRONG = re.compile(
-    r"(?<![A-Za-z])(?:my (?:full |legal |real |first |last |middle |maiden |user)?name(?:'s| is| was|:)|(?:the )?name(?:'s| is|d| was)|i(?:'|’)?m called|call me|they call me|i go by|known as|named(?: after)?|signed by|(?:prepared|written|submitted|approved|reviewed|requested|reported|filed|sent|issued) by"
+    r"(?<![A-Za-z])(?:my (?:full |legal |real |first |last |middle |maiden |user)?name(?:'s| is| was|:)|(?:the )?name(?:'s| is|d| was)|i(?:'|’)?m called|call me|they call me|i go by|known as|named(?: after)?|signed by|(?:prepared|submitted|approved|reviewed|requested|reported|filed|sent|issued) by"
     r"|mr\.?|mrs\.?|ms\.?|mx\.?|miss|dr\.?|prof\.?|professor|doctor|nurse|officer|detective|judge|attorney|herr|frau|monsieur|madame|mme\.?|mlle\.?|señora?|sr\.|sra\.|signora?|don|doña|sir|dame|rev\.|pastor|father|sister|sgt\.?|capt\.?|lt\.?|col\.?|dott\.?|ing\."
     r"|ich (?:heiße|heisse|bin)|mein name ist|je m'appelle|je suis|mon nom est|me llamo|mi nombre es|soy|mi chiamo|mijn naam is|sehr geehrter? (?:herr|frau)|lieber?|cher|chère|querid[oa]|estimad[oa]"
     r"|spoke (?:with|to)|talked (?:with|to)|met with|meeting with|interview(?:ed)? with|appointment with|behalf of|c/o|attn:?|attention:?|addressed to|payable to|beneficiary(?: is|:)?|care of|in care of"
-    r"|(?:my|our|his|her|their|the|a|ex|an old)[ -](?:\w+ )?(?:wife|husband|son|daughter|brother|sister|mother|father|mom|mum|dad|boss|manager|colleague|co-?worker|friend|neighbou?r|roommate|flatmate|landlord|landlady|tenant|doctor|dentist|therapist|lawyer|boyfriend|girlfriend|partner|fiancée?|cousin|uncle|aunt|nephew|niece|grandmother|grandfather|grandma|grandpa|teacher|client|customer|patient|employee|assistant|supervisor|coach|nanny|accountant|advisor|tutor|classmate|stepson|stepdaughter|mother-in-law|father-in-law|brother-in-law|sister-in-law|intern|applicant|candidate|recruiter|witness|defendant|plaintiff|agent|ceo|cto|cfo|vp|director|lead|hr manager|kid|baby|toddler|twin)s?(?:,| is| was| named| called|'s name is)?)"
+    r"|(?:my|our|his|her|their|your|ex)[ -](?:\w+ )?(?:wife|husband|son|daughter|brother|sister|mother|father|mom|mum|dad|boss|manager|colleague|co-?worker|friend|neighbou?r|roommate|flatmate|landlord|landlady|tenant|doctor|dentist|therapist|lawyer|boyfriend|girlfriend|partner|fiancée?|cousin|uncle|aunt|nephew|niece|grandmother|grandfather|grandma|grandpa|teacher|client|customer|patient|employee|assistant|supervisor|coach|nanny|accountant|advisor|tutor|classmate|stepson|stepdaughter|mother-in-law|father-in-law|brother-in-law|sister-in-law|intern|applicant|candidate|recruiter|witness|defendant|plaintiff|agent|ceo|cto|cfo|vp|director|lead|hr manager|kid|baby|toddler|twin)s?(?:,| is| was| named| called|'s name is)?)"
     r"[ \t,:]{1,3}[\"'*_]{0,2}$",
     re.I,
 )  # fmt: skip
+_ROLE = re.compile(
+    r"(?<![A-Za-z])(?:witness|defendant|plaintiff|attendees?|participants?|applicants?|patients?|tenant|landlord|employees?|students?|victim|suspect|colleagues?|coworkers?|manager|supervisor|candidates?|caller|resident|borrower|insured|claimant|buyer|seller|driver|owner|guests?|bride|groom|author(?:ed by)?|authori[sz]e|appoint|nominate|between|on behalf of|engineer|nurse|teacher|professor|lawyer|attorney|therapist|accountant|neighbou?r|roommate|friends?|cousin|uncle|aunt|grandma|grandpa)[,:]?[ ]{1,2}[\"'*_]{0,2}$",
+    re.I,
+)
+_GREETING = re.compile(
+    r"(?<![A-Za-z])(?:i(?:'|’)?m|i am|this is|it(?:'|’)?s|it was|here is|hi|hiya|hello|hey|dear|morning|good (?:morning|afternoon|evening)|thanks|thank you|cheers|regards|best|best wishes|yours|yours truly|love|xoxo|kind regards|best regards|warm regards|warmly|respectfully|sincerely|take care|congrats|congratulations|sorry|happy birthday|liebe|lieber|hallo|salut|hola|querid[oa]|ciao|gruß|grüße|cordialement|saludos|atentamente)"
+    r"[ \t,!\-–—]{1,3}(?:\r?\n[ \t>\-–—]{0,4}){0,2}[\"'*_]{0,2}$",
+    re.I,
+)
+_NO_PERSON_TAIL = re.compile(
+    r"[ ](?:Inc|Ltd|LLC|Corp|GmbH|Co\.|Company|University|College|Street|St\.|Avenue|Ave|Road|Hospital|School|Bank|Airport|Park|Prize|Award|Stadium|Foundation|Institute|theorem|algorithm|equation|distribution|Island|Bay|County|Hotel|Museum|Series|Group|Center|Centre|Code|Framework|Library|API|Cloud|Studio|Language)\b"
+)
+_PUBLIC_TALK = re.compile(
+    r"(?<![a-z])(?:who (?:is|was|were|won|wrote|invented|discovered)|(?:novels?|books?|poems?|plays?|films?|movies?|songs?|albums?|quotes?|paintings?) (?:by|of|from)|written by|starring|directed by|lyrics|singers?|bands?|actors?|actress|characters?|protagonist|presidents?|prime minister|emperor|pope|philosoph\w+|economists?|scientists?|physicists?|mathematicians?|inventors?|painters?|artists?|composers?|footballers?|players?|athletes?|biography|theory|theories|theorem|historical|century|polic(?:y|ies) of|in the style of|world cup|nobel|famous|celebrit\w+|wars?|revolution|empire|dynasty|plot|literature|essay on|politicians?|senators?|ideas of)(?![a-z])",
+    re.I,
+)
+_HERE = re.compile(r"[ ](?:from|here|again|calling|at|with)\b", re.I)
+_CODE_TAIL = re.compile(r"[(\[_/\\=]|\.[A-Za-z(]|::")
+_PLACE_BEFORE = re.compile(
+    r"\b(?:Mount|Mt\.?|Lake|San|Santa|Saint|St\.?|Los|Las|El|La|New|Fort|Port|North|South|East|West|Cape|River|Camp|Visual|Apache|Amazon|Google|Microsoft|Apple|Adobe|Oracle|Team|Project|Operation|Hurricane|Storm)[ ]$"
+)
 _WEAK = re.compile(
     r"(?:(?<![A-Za-z])(?:i(?:'|’)?m|i am|this is|it(?:'|’)?s|here is|hi|hello|hey|dear|thanks,?|thank you,?|cheers,?|regards,?|best,?|sincerely,?|yours,?|love,?|xoxo,?|with|from|to|by|for|and|contact|email|e-mail|call|called|text|texted|ask|asked|tell|told|remind|invite|cc|ping|message|messaged|meet|met|met with|visit|visiting|hired|fired|promote|thank|owner|author|reviewer|assignee|reporter|signed|sincerely yours|kind regards,?|best regards,?|warm regards,?|respectfully,?|said|between|works? with|dating|married|marry|forward(?:ed)? to|cc'?d|loop in|assign(?:ed)? to|gruß|grüße|cordialement|saludos|atentamente|mfg|vg|lg)"
     r"|[,;:\-–—(\[\"'|>/•·*]|\d[.)])[ \t]{0,3}(?:\r?\n[ \t>]{0,4}){0,2}[\"'*_(]{0,2}$",
@@ -459,8 +101,12 @@ _TO_SOMEBODY = re.compile(
     r"(?<![a-z])(?:ask|asked|tell|told|call|called|text|texted|email|emailed|message|ping|invite|remind|thank|meet|met|with|from|and|to|for|by|hi|hey|hello|thanks|dear|me and|love|cc|contact)[ ,]{1,2}$",
     re.I,
 )
+_TELL = re.compile(
+    r"(?<![a-z])(?:ask|asked|tell|told|called|texted|text|email|emailed|hi|hey|hello|dear|thanks|met|remind|invite|me and)[ ,]{1,2}$",
+    re.I,
+)
 _PERSON_VERB = re.compile(
-    r"(?:'s|’s)?[ ](?:said|says|told|asked|asks|called|emailed|texted|wrote|works?|worked|lives?|lived|moved|wants?|needs?|thinks?|is (?:my|a|an|our|the|in|at|on|from|not|going|coming|out|sick|late|leaving|\d+)|was (?:born|my|hired|fired|admitted|diagnosed|prescribed|late|here)|has (?:a|been|an|not)|born|will|can|could|would|has|had|joined|left|quit|died|married|and (?:i|my|her|his)|just|recently|complained|reported|reached|responded|replied|mentioned|submitted|approved|signed|agreed|paid|owes|visited|attended|graduated|lost|forgot|keeps?|never|always|doesn't|didn't|isn't|wasn't|won't|can't|at \d|phone|email|cell|mobile|address|salary|password|account|dob|ssn|birthday)(?![a-z])",
+    r"(?:'s|’s)?,?[ ](?:who(?:'s| is| was| has| turns| works| lives| lived| just| will)|said|says|told|asked|asks|called|emailed|texted|wrote|works?|worked|lives?|lived|moved|wants?|needs?|thinks?|is (?:my|a|an|our|the|in|at|on|from|not|going|coming|out|sick|late|leaving|\d+)|was (?:born|my|hired|fired|admitted|diagnosed|prescribed|late|here)|has (?:a|been|an|not)|born|will|can|could|would|has|had|joined|left|quit|died|married|and (?:i|my|her|his)|just|recently|complained|reported|reached|responded|replied|mentioned|submitted|approved|signed|agreed|paid|owes|visited|attended|graduated|lost|forgot|keeps?|never|always|doesn't|didn't|isn't|wasn't|won't|can't|at \d|phone|email|cell|mobile|address|salary|password|account|dob|ssn|birthday)(?![a-z])",
     re.I,
 )
 _POSSESSION = re.compile(
@@ -475,7 +121,8 @@ def latin_names(text: str) -> Iterator[Found]:
     tokens = list(_TOKEN.finditer(text))
     at = 0
     while at < len(tokens):
-        if not _may_start(tokens[at][0], lexicon, common):
+        glued = tokens[at].start() and text[tokens[at].start() - 1] in "'’" and len(tokens[at][0]) < 3
+        if glued or not _may_start(tokens[at][0], lexicon, common):
             at += 1
             continue
         run = _run(text, tokens, at)
@@ -484,6 +131,9 @@ def latin_names(text: str) -> Iterator[Found]:
             at += 1
             continue
         size, certainty = best
+        if not certainty:  # somebody public
+            at += size
+            continue
         start, end = tokens[at].start(), tokens[at + size - 1].end()
         if tokens[at + size - 1][0].lower() in _SUFFIXES | {"jr", "sr"} and text[end : end + 1] == ".":
             end += 1
@@ -491,7 +141,7 @@ def latin_names(text: str) -> Iterator[Found]:
         at += size
 
 
-_AND = re.compile(r"[ ]?(?:,|&|and|und|et|y|/|\+)[ ]{0,2}(?:and )?$|,[ ]$")
+_AND = re.compile(r"[\"']?[ ]?(?:,|&|and|und|et|y|/|\+)[ ]{0,2}(?:and )?[\"']?$|,[ ]$")
 
 
 def together(text: str, found: Sequence[Found]) -> Iterator[Found]:
@@ -500,10 +150,16 @@ def together(text: str, found: Sequence[Found]) -> Iterator[Found]:
     spans = {f.start: f for f in found} | {f.end: f for f in found}
     for token in _TOKEN.finditer(text):
         low = token[0].lower()
-        if not token[0][0].isupper() or low not in lexicon.given or low in _NEVER:
+        if (
+            not token[0][0].isupper()
+            or low in _NEVER
+            or not (low in lexicon.given or text[token.start() - 1 : token.start()] in tuple("'\""))
+        ):
+            continue
+        if re.match(r"[ ][A-Z]", text[token.end() : token.end() + 2]):
             continue
         after = re.match(
-            r"[ ]?(?:,|&|and|und|et|y|/|\+)[ ]{0,2}(?:and )?", text[token.end() : token.end() + 8]
+            r"[ ]?(?:,|&|and|und|et|y|/|\+)[ ]{0,2}(?:and )?[\"']?", text[token.end() : token.end() + 8]
         )
         before = _AND.search(text[max(0, token.start() - 8) : token.start()])
         if (
@@ -557,197 +213,235 @@ def _best(
     """The longest prefix of the run that is a person, with its certainty."""
     start = tokens[at].start()
     context = text[max(0, start - 60) : start]
-    label = _LABEL.search(context) is not None
-    strong = label or _STRONG.search(context) is not None
-    weak = strong or not context.strip() or context.endswith("\n") or _WEAK.search(context) is not None
-    titled = _TITLED.search(context) is not None
-    full, single = public_figures()
+    label, titled = _LABEL.search(context) is not None, _TITLED.search(context) is not None
+    strong = label or _STRONG.search(context) is not None or _ROLE.search(context) is not None
+    greeting = strong or _GREETING.search(context) is not None
+    weak = greeting or not context.strip() or context.endswith("\n") or _WEAK.search(context) is not None
+    said = _Said(label, titled, strong, greeting, weak)
+    full, _ = public_figures()
     for size in range(min(run, 5), 0, -1):
         parts = [t[0] for t in tokens[at : at + size]]
         end = tokens[at + size - 1].end()
         lows = [p.lower() for p in parts]
         plain = " ".join(lows)
         if size > 1 and (plain in full or plain.replace(".", "") in full):
-            return None if not strong or titled else (size, 0.5)
-        if any(
-            low in _NEVER
-            and not (low in ("st", "san", "santa", "may", "june", "april", "august") and size > 1)
-            for low in lows
-        ):
+            return size, (0.5 if strong and not titled else 0.0)
+        if any(low in _NEVER and not _also_a_surname(lows, i) for i, low in enumerate(lows)):
             continue
-        score = _score(
-            parts,
-            lows,
-            text,
-            start,
-            end,
-            lexicon,
-            common,
-            strong=strong,
-            weak=weak,
-            label=label,
-            titled=titled,
-            single=single,
-        )
+        score = _score(parts, lows, text, start, end, said)
         if score >= 0.5:
             return size, min(0.83, 0.45 + score / 4)
     return None
 
 
-def _score(
-    parts: Sequence[str], lows: Sequence[str], text: str, start: int, end: int, lexicon: Latin, common: frozenset[str],
-    *, strong: bool, weak: bool, label: bool, titled: bool, single: frozenset[str],
-) -> float:  # fmt: skip
+def _also_a_surname(lows: Sequence[str], at: int) -> bool:
+    """Is a word that is no name alone a part of one here (`Jiwoo Park`, `Theresa May`)?"""
+    if lows[at] in ("st", "san", "santa"):
+        return len(lows) > 1
+    return at > 0 and at == len(lows) - 1 and lows[at] in _NEVER_ALONE and _is(lows[0], latin().given)
+
+
+def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end: int, said: _Said) -> float:
     """Evidence that exactly these parts name a person; half and more says so."""
     core = [
         (p, low)
         for p, low in zip(parts, lows)
         if low not in _PARTICLES and low not in _SUFFIXES and len(low) > 1
     ]
-    if not core:
-        return 0.0
-    capital = all(p[0].isupper() for p, _ in core)
-    given = [_is(low, lexicon.given) for _, low in core]
-    surname = [_rank(low, lexicon) for _, low in core]
-    word = [
-        low in common or low.rstrip("s") in common or (low.endswith("ing") and low[:-3] in common)
-        for _, low in core
-    ]
-    tail = text[end : end + 40]
-    honoured = _JAPANESE_TITLE.match(tail) is not None
+    tail = text[end : end + 48]
     mailed = _AFTER_NAME.match(tail) is not None
-    if re.match(
-        r"[ ](?:Inc|Ltd|LLC|Corp|GmbH|Co\.|Company|University|College|Street|St\.|Avenue|Ave|Road|Hospital|School|Bank|Airport|Park|Prize|Award|Stadium|Foundation|Institute|theorem|algorithm|equation|distribution|Island|Bay|County|Hotel|Museum|Series|Group|Center|Centre)\b",
-        tail,
-    ):
+    honoured = _JAPANESE_TITLE.match(tail) is not None
+    if not core or _NO_PERSON_TAIL.match(tail):
         return 0.0
-    if (re.match(r"[(\[_/\\=]|\.[A-Za-z(]|::", tail) and not mailed) or (
-        start and text[start - 1] in "._/\\#$@&%-"
-    ):
+    if not mailed and (_CODE_TAIL.match(tail) or (start and text[start - 1] in "._/\\#$@&%-")):
         return 0.0
+    lexicon, common = latin(), words()
+    capital = all(p[0].isupper() for p, _ in core)
+    closed = re.match(r"[ ]?(?:[,!\n\-–]|$)", tail) is not None
+    inside = [
+        _Part(
+            p,
+            low,
+            _is(low, lexicon.given),
+            _rank(low, lexicon),
+            _is_word(low, common) and not (p[0].isupper() and low in _NAMES_FIRST),
+        )
+        for p, low in core
+    ]
     if len(core) == 1:
-        return _single(
-            core[0],
-            given[0],
-            surname[0],
-            word[0],
-            capital,
-            tail,
-            text,
-            start,
-            strong,
-            weak,
-            label,
-            titled,
-            honoured,
-            mailed,
-            single,
-        )
-    score = 0.0
-    first_word, last_word = word[0], word[-1]
-    if given[0] and surname[-1] is not None:
-        score += 0.75 if not (first_word and last_word) else 0.3
-        if not capital and (first_word or last_word):
-            score -= 0.35 if first_word and last_word else 0.2
-        elif not capital:
-            score -= 0.1
-    elif given[-1] and surname[0] is not None and len(core) == 2:
-        score += 0.6 if not (first_word or last_word) else 0.2
-        if not capital:
-            score -= 0.2
-    elif given[0] and not last_word:
-        score += 0.6 if capital and not first_word else 0.3 if capital else 0.05
-    elif surname[-1] is not None and not last_word and not first_word:
-        score += (0.55 if capital and surname[-1] < 20000 else 0.3) if capital else 0.0
-    elif surname[-1] is not None and not first_word and capital:
-        score += 0.3
-    elif not first_word and not last_word and capital:
-        score += 0.2
-    elif all(word):
-        score -= 0.4
-    if (
-        sum(word)
-        and len(core) > 2
-        and any(w and not g and s is None for w, g, s in zip(word, given, surname))
-    ):
-        score -= 0.5
-    if not capital and any(w and not g and s is None for w, g, s in zip(word, given, surname)):
-        score -= 0.6
-    if strong:
-        score += 0.45
-    elif weak:
-        score += 0.1
-    if honoured or mailed:
-        score += 0.5
-    if capital and (_PERSON_VERB.match(tail) or _POSSESSION.match(tail)):
-        score += 0.2
-    if any(low in _PLACES for _, low in core) and not strong:
-        score -= 0.15
-    return score
-
-
-def _single(
-    core: tuple[str, str], given: bool, rank: int | None, word: bool, capital: bool, tail: str, text: str, start: int,
-    strong: bool, weak: bool, label: bool, titled: bool, honoured: bool, mailed: bool, single: frozenset[str],
-) -> float:  # fmt: skip
-    part, low = core
-    if (
-        part.isupper()
-        and len(part) > 1
-        and not (label or titled or honoured)
-        and not text[max(0, start - 40) : start].isupper()
-    ):
-        return 0.0
-    famous = low in single or low in _PLACES
-    if (
-        capital
-        and not strong
-        and re.search(
-            r"\b(?:Mount|Mt\.?|Lake|San|Santa|Saint|St\.?|Los|Las|El|La|New|Fort|Port|North|South|East|West|Cape|River|Camp|Visual|Apache|Amazon|Google|Microsoft|Apple|Adobe|Oracle|Team|Project|Operation|Hurricane|Storm)[ ]$",
-            text[max(0, start - 12) : start],
-        )
-    ):
-        return 0.0
-    score = 0.0
-    if capital:
-        if given:
-            score += 0.3 if word or famous else 0.5
-        elif rank is not None and not word:
-            score += 0.25 if rank < 3000 else 0.1
-        elif word:
-            score -= 0.2 if not titled else 0.0
-        if famous:
-            score -= 0.25
+        score = _alone(inside[0], text, start, end, said, closed)
     else:
-        score += (
-            0.15 if given and not word else 0.05 if given or (rank is not None and not word) else -0.1
-        ) - (0.3 if word else 0.0)
-        if len(low) < 3:
-            score -= 0.3
-    if titled and (capital or not word):
-        score += 0.6
-    elif label:
-        field = _NAME_FIELD.search(text[max(0, start - 40) : start]) is not None
-        score += 0.65 if field else 0.5 if (capital or given) and not (word and not given) else 0.2
-    elif strong:
-        score += 0.45 if capital or given else 0.2 if not word else 0.0
-    elif weak and capital and (given or rank is not None):
-        score += 0.15 if given else 0.05
-    elif (
-        given
-        and not word
-        and not famous
-        and len(low) > 3
-        and _TO_SOMEBODY.search(text, max(0, start - 24), start)
-    ):
-        score += 0.4
+        opens = start == 0 or text[:start].rstrip(" *#>\t")[-1:] in ("", ".", "!", "?", "\n", ":")
+        score = _capitals(inside, opens) if capital else _lower(inside)
+        score += 0.45 if said.strong or (said.greeting and closed) else 0.1 if said.weak else 0.0
+        if (
+            any(part.low in _PLACES for part in inside)
+            and not said.strong
+            and not (inside[-1].rank or 9999) < 4000
+        ):
+            score -= 0.15
+    if not (said.strong or said.titled or honoured or mailed) and _public_talk(text, start, end):
+        score -= 0.5
     if honoured:
-        score += 0.6 if not word or given or rank is not None else 0.2
+        score += (
+            0.6
+            if len(core) > 1 or not inside[0].word or inside[0].given or inside[0].rank is not None
+            else 0.2
+        )
     if mailed:
-        score += 0.3
+        score += 0.5 if len(core) > 1 else 0.3
     if capital and (_PERSON_VERB.match(tail) or _POSSESSION.match(tail)):
-        score += 0.3 if given else 0.15 if rank is not None and not word else 0.0
+        known = any(p.given for p in inside)
+        score += (
+            (0.2 if len(core) > 1 else 0.3) if known else 0.15 if not any(p.word for p in inside) else 0.0
+        )
     return score
+
+
+def _public_talk(text: str, start: int, end: int) -> bool:
+    """Is the sentence about books, history, politics, fame?"""
+    left = max(text.rfind(mark, max(0, start - 90), start) for mark in ".!?\n")
+    return _PUBLIC_TALK.search(text, max(left, start - 90, 0), start) is not None or (
+        re.match(
+            r"[ ]?(?:'s|’s)?[ ](?:novels?|books?|films?|movies?|songs?|albums?|theory|theories|theorem|poems?|plays?|paintings?|symphony|speech|presidency)\b",
+            text[end : end + 24],
+        )
+        is not None
+    )
+
+
+class _Said(NamedTuple):
+    """What stands before a candidate: a label, a title, what certainly or only perhaps announces a name."""
+
+    label: bool
+    titled: bool
+    strong: bool
+    greeting: bool
+    weak: bool
+
+
+class _Part(NamedTuple):
+    text: str
+    low: str
+    given: bool
+    rank: int | None
+    word: bool
+
+
+def _capitals(parts: Sequence[_Part], opens: bool) -> float:
+    """Several capitalised parts, from inside. `opens`: they open a sentence or a line, where any word is a capital."""
+    first, last = parts[0], parts[-1]
+    score = 0.0
+    if first.given and last.rank is not None:
+        both = first.word and last.word
+        score = (
+            0.8
+            if not (first.word or last.word)
+            else 0.7
+            if not both
+            else 0.5
+            if last.rank < 4000 and not opens
+            else 0.3
+        )
+    elif last.given and first.rank is not None and len(parts) == 2:
+        score = 0.6 if not (first.word or last.word) else 0.25
+    elif first.given and not last.word:
+        score = 0.35 if first.word else 0.65
+    elif last.rank is not None and not first.word:
+        score = 0.3 if last.word else 0.55 if last.rank < 20000 else 0.45
+    elif not first.word and not last.word:
+        score = 0.4
+    elif all(p.word for p in parts):
+        score = -0.4
+    elif not last.word:
+        score = 0.15 if last.rank is not None else 0.1
+    if len(parts) > 2 and any(p.word and not p.given and p.rank is None for p in parts):
+        score -= 0.5
+    return score
+
+
+def _lower(parts: Sequence[_Part]) -> float:
+    """Several parts not all capitalised, from inside."""
+    first, last = parts[0], parts[-1]
+    if any(len(p.low) < 3 or (p.word and not p.given and p.rank is None) or p.low in _FOREIGN for p in parts):
+        return -0.6
+    known = first.given and last.rank is not None and last.rank < 30000
+    if known:
+        if not first.word and last.word:
+            return 0.5 if last.rank is not None and last.rank < 5000 else 0.3
+        return 0.65 if not last.word else 0.4 if not (first.word and last.word) else -0.1
+    if last.given and first.rank is not None and len(parts) == 2:
+        return 0.45 if not (first.word or last.word) else 0.0
+    if first.given and not last.word and not first.word:
+        return 0.35
+    return 0.1 if not any(p.word for p in parts) else -0.3
+
+
+def _alone(part: _Part, text: str, start: int, end: int, said: _Said, closed: bool) -> float:
+    """One part by itself, with what announces it."""
+    capital = part.text[0].isupper()
+    before = text[max(0, start - 40) : start]
+    if part.text.isupper() and len(part.text) > 1 and not (said.label or said.titled or before.isupper()):
+        return 0.0
+    if capital and not said.strong and _PLACE_BEFORE.search(before):
+        return 0.0
+    famous = part.low in public_figures()[1] or part.low in _PLACES
+    score = 0.0
+    if capital and part.given:
+        score = 0.05 if famous else 0.3 if part.word else 0.5
+    elif capital and part.rank is not None and not part.word:
+        score = (0.25 if part.rank < 3000 else 0.1) - (0.25 if famous else 0.0)
+    elif capital:
+        score = (0.0 if said.titled or not part.word else -0.2) - (0.25 if famous else 0.0)
+    else:
+        score = (
+            0.15
+            if part.given and not part.word
+            else 0.05
+            if part.rank is not None and not part.word
+            else -0.1
+        )
+        score -= (0.3 if part.word or part.low in _FOREIGN else 0.0) + (0.3 if len(part.low) < 3 else 0.0)
+    if said.titled and (capital or not part.word):
+        score += 0.6
+    elif said.label:
+        field = _NAME_FIELD.search(before) is not None
+        score += (
+            0.65 if field else 0.5 if (capital or part.given) and not (part.word and not part.given) else 0.2
+        )
+    elif said.strong:
+        score += 0.5 if (capital and not part.word) or part.given else 0.2 if not part.word else 0.0
+    elif said.greeting and (capital or closed) and part.given:
+        score += 0.45
+    elif (
+        said.greeting
+        and (closed or _HERE.match(text, end))
+        and not part.word
+        and not famous
+        and part.low not in _FOREIGN
+        and len(part.low) > 3
+    ):
+        score += 0.5 if capital else 0.45
+    elif said.weak and capital and (part.given or part.rank is not None):
+        score += 0.15 if part.given else 0.05
+    elif part.given and not famous and len(part.low) > 2 and _TO_SOMEBODY.search(before):
+        score += (
+            0.4
+            if not part.word and len(part.low) > 3
+            else 1.0
+            if part.low in _NAMES_FIRST and _TELL.search(before)
+            else 0.0
+        )
+    return score
+
+
+def _is_word(low: str, common: frozenset[str]) -> bool:
+    return (
+        low in common
+        or low in _FOREIGN
+        or (low.endswith("s") and low[:-1] in common)
+        or (low.endswith("ing") and low[:-3] in common)
+    )
 
 
 def _is(low: str, names: frozenset[str]) -> bool:

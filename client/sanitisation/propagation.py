@@ -13,36 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from renga.client.sanitisation.entities import Entity, Kind, Known
-from renga.client.sanitisation.lexicon import japanese, romaji_forms, words
+from renga.client.sanitisation.lexicon import japanese, listed, romaji_forms, words
 from renga.client.sanitisation.normal import normal
 from renga.client.sanitisation.shadow import shadow
 
 _LATIN = re.compile(r"[A-Za-zÀ-ɏ](?:[A-Za-zÀ-ɏ]|['’\-](?=[A-Za-zÀ-ɏ])(?!s\b|san\b|sama\b))*")
-_PARTICLES = frozenset(
-    [
-        "de",
-        "da",
-        "do",
-        "dos",
-        "das",
-        "del",
-        "della",
-        "di",
-        "du",
-        "la",
-        "le",
-        "van",
-        "von",
-        "der",
-        "den",
-        "ter",
-        "ten",
-        "jr",
-        "sr",
-        "ii",
-        "iii",
-    ]
-)
+_PARTICLES = listed("particles")
 _KANJI = re.compile(r"[一-龥々ヶノ]+")
 _SHORTEST_EXACT = 5
 

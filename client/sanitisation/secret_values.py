@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
+from renga.client.sanitisation.lexicon import listed
 
 _A = r"[A-Za-z0-9]"
 _B = r"[A-Za-z0-9_\-]"
@@ -76,7 +77,7 @@ _NAME = (
     r"(?:[\w\-.]{0,40}?(?:pass(?:word|wd|phrase|code|key)?s?|passw(?:or)?t?d?|pwd|psw|pw|secret|token|api[_\-. ]?keys?|apikey|access[_\-. ]?keys?|auth[_\-. ]?key|credentials?|private[_\-. ]?key"
     r"|secret[_\-. ]?key|signing[_\-. ]?key|encryption[_\-. ]?key|license[_\-. ]?key|client[_\-. ]?secret|shared[_\-. ]?key|account[_\-. ]?key|master[_\-. ]?key|bearer|otp|mfa[_\-. ]?code|2fa[_\-. ]?code|pin(?:[_\-. ]?(?:code|number))?"
     r"|(?:security|verification|access|door|gate|alarm|backup|recovery|unlock|auth(?:entication)?|one[ -]time|confirmation|login)[_\-. ]?(?:code|key|answer|pin)s?|seed(?:[_\-. ]?phrase)?|mnemonic|recovery[_\-. ]?phrase|salt|dsn"
-    r"|kennwort|passwort|mot de passe|mdp|code secret|contrase[ñn]a|clave|wachtwoord|senha)(?:[_\-. ]?(?:key|id|value|token|hash|v[0-9]|prod|dev|live|test|[0-9]))?)"
+    r"|kennwort|passwort|mot de passe|mdp|code secret|contrase[ñn]a|clave|wachtwoord|senha|digicode|code (?:porte|d'entrée|immeuble|wifi)|türcode)(?:[_\-][A-Za-z0-9]{1,20}|[0-9]){0,2})"
 )  # fmt: skip
 _ASSIGNED = re.compile(
     rf"(?<![A-Za-z0-9])({_NAME})[\"'`\]\)*]{{0,3}}\s{{0,3}}(?::=|=>|={{1,3}}|:|->|→|\|)\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}"
@@ -94,7 +95,7 @@ _BARE = re.compile(
 )
 _JAPANESE = re.compile(
     r"(?:(?<![A-Za-z_\-])(?:PIN|PW|pass|pw)(?![A-Za-z_\-])|パスワード|パスフレーズ|パスコード|暗証番号|暗証|合言葉|秘密鍵|秘密の答え|シークレットキー?|シークレット|アクセストークン|トークン|(?:API|ＡＰＩ)キー|アクセスキー|認証コード|確認コード|ワンタイムパスワード|PINコード|暗号キー|解錠コード|パスワ|仮パス|Wi-?Fiのパス)"
-    r"(?:[（(][^）)\n]{0,20}[）)])?\s{0,2}(?:は|:|：|=|が|を|→|＝|の値は|に|「|『|,|、)?\s{0,2}(?:現在|今|仮に|たしか|確か)?\s{0,2}[「『\"'`]?([!-~]{4,200})",
+    r"(?:[（(][^）)\n]{0,20}[）)])?[\"'」』]{0,2}\s{0,2}(?:は|:|：|=|が|を|→|＝|の値は|に|「|『|,|、)?\s{0,2}(?:現在|今|仮に|たしか|確か)?\s{0,2}[「『\"'`]?([!-~]{4,200})",
     re.I,
 )  # fmt: skip
 _SEED = re.compile(
@@ -113,195 +114,13 @@ _PLACEHOLDER = re.compile(
     r"|(?:os|process|env|config|settings|self|this|ctx|req|request|args|options|props|secrets|vault|getenv|System|Environment|var|local|data|module|params|user|form|input|app|crypto|random|uuid|hashlib|base64|st|getpass|generate|create|get|fetch|load|read|new|await|await|fn|lambda|function|def|return|print|models?|hash|bcrypt|jwt|z|Field|Column|Mapped)[.(\[_ ].*"
     r"|\$\{?\w+.*|%\w+%|[\w.]+\(.*|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+){1,5}|.*(?:YOUR_|_HERE|EXAMPLE|PLACEHOLDER|xxxx|XXXX|<|>|\*\*\*\*|\.\.\.|…).*)$",
 )  # fmt: skip
-_ENGLISH = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "is",
-        "are",
-        "was",
-        "be",
-        "been",
-        "being",
-        "not",
-        "no",
-        "and",
-        "or",
-        "but",
-        "if",
-        "then",
-        "else",
-        "so",
-        "too",
-        "very",
-        "required",
-        "optional",
-        "invalid",
-        "valid",
-        "expired",
-        "wrong",
-        "correct",
-        "incorrect",
-        "missing",
-        "empty",
-        "wrong",
-        "reset",
-        "strong",
-        "weak",
-        "safe",
-        "secure",
-        "insecure",
-        "long",
-        "short",
-        "new",
-        "old",
-        "same",
-        "different",
-        "needed",
-        "stored",
-        "hashed",
-        "encrypted",
-        "salted",
-        "rotated",
-        "compromised",
-        "leaked",
-        "private",
-        "public",
-        "sent",
-        "given",
-        "used",
-        "unused",
-        "set",
-        "unset",
-        "case-sensitive",
-        "always",
-        "never",
-        "only",
-        "also",
-        "just",
-        "that",
-        "this",
-        "these",
-        "those",
-        "what",
-        "which",
-        "who",
-        "how",
-        "when",
-        "where",
-        "why",
-        "it",
-        "its",
-        "in",
-        "on",
-        "at",
-        "to",
-        "of",
-        "for",
-        "from",
-        "with",
-        "without",
-        "by",
-        "as",
-        "authentication",
-        "authorization",
-        "management",
-        "manager",
-        "policy",
-        "field",
-        "reset",
-        "hashing",
-        "storage",
-        "generator",
-        "strength",
-        "change",
-        "recovery",
-        "protected",
-        "login",
-        "based",
-        "rotation",
-        "validation",
-        "must",
-        "should",
-        "can",
-        "could",
-        "would",
-        "will",
-        "may",
-        "might",
-        "please",
-        "something",
-        "nothing",
-        "anything",
-        "someone",
-        "good",
-        "bad",
-        "fine",
-        "ok",
-        "great",
-        "important",
-        "there",
-        "here",
-        "about",
-        "using",
-        "stolen",
-        "cracked",
-        "number",
-        "numbers",
-        "code",
-        "codes",
-        "token",
-        "tokens",
-        "key",
-        "keys",
-        "word",
-        "words",
-        "string",
-        "value",
-        "null",
-        "none",
-        "true",
-        "false",
-        "undefined",
-        "file",
-        "files",
-        "changed",
-        "updated",
-        "forgotten",
-        "lost",
-        "shared",
-        "visible",
-        "hidden",
-        "supposed",
-        "going",
-        "working",
-        "broken",
-        "blank",
-        "default",
-        "unknown",
-        "known",
-        "mandatory",
-        "necessary",
-        "enough",
-        "over",
-        "under",
-        "between",
-        "into",
-        "me",
-        "you",
-        "us",
-        "them",
-        "him",
-        "her",
-        "my",
-        "your",
-        "our",
-        "their",
-        "his",
-    ]
+_ENGLISH = listed("no secret")
+
+
+_ABOUT_SECRETS = re.compile(
+    r"(?:count|type|url|uri|endpoint|expir\w*|ttl|length|len|min|max|limit|policy|field|name|hint|file|path|dir|size|format|enabled|required|attempts|reset|strength|regex|pattern|label|error|valid\w*|column|input|class|index|idx|mask|budget|usage|s_per\w*|_at|_in|_by|algorithm|header|prefix|status|check|confirm\w*)$",
+    re.I,
 )
-_CODE_ONLY = frozenset(["salt", "dsn", "seed", "pin", "otp", "clave", "pw", "token", "pass", "bearer", "es"])
 
 
 def _worth(value: str, name: str, prose: bool) -> bool:
@@ -310,6 +129,8 @@ def _worth(value: str, name: str, prose: bool) -> bool:
         return False
     low = value.lower().strip(".,;:!?)('\"")
     if low in _ENGLISH or (low.startswith(("http://", "https://")) and not prose and "@" not in low):
+        return False
+    if _ABOUT_SECRETS.search(name):
         return False
     has_digit = any(c.isdigit() for c in value)
     has_mark = any(not c.isalnum() for c in value.strip(".,;:!?)'\""))

@@ -19,7 +19,11 @@ DATA = {
     "renga/py.typed",
     "renga/protocol/link.proto",
     "renga/protocol/link_pb2.pyi",
-    *(f"renga/client/sanitisation/{name}.txt" for name in ("names", "public", "words")),
+    *(f"renga/client/sanitisation/{name}.txt" for name in ("lists", "names", "public", "words")),
+    *(
+        f"renga/simulations/prompts/{name}.txt"
+        for name in ("clean", "conversations", "english", "japanese", "others")
+    ),
 }
 FOLDERS = ("client", "models", "protocol", "server", "simulations")
 

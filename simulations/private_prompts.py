@@ -1,0 +1,169 @@
+"""An evaluation set for sanitisation: templates x drawn values x noise, every private span known by construction.
+
+Each template belongs to one side, `build` or `judge`, by a hash of its text: what was looked at while building
+is never what judges. Same seed, same set.
+"""
+
+from __future__ import annotations
+
+import base64
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from typing import Literal
+from urllib.parse import quote
+
+from renga.client.sanitisation.entities import Kind
+from renga.simulations.private_values import Drawn, Values
+
+Side = Literal["build", "judge"]
+LANGUAGES = {
+    "english": "en",
+    "japanese": "ja",
+    "others": "de/fr/es",
+    "clean": "clean",
+    "conversations": "conversation",
+}
+_SLOT = re.compile(r"\{([a-z_0-9]+)(#\d)?(?:\.([a-z]+))?\}")
+_FULL_WIDTH = str.maketrans({chr(c): chr(c + 0xFEE0) for c in range(0x21, 0x7F)})
+_KANJI_DIGITS = str.maketrans("0123456789", "〇一二三四五六七八九")
+
+
+@dataclass(frozen=True)
+class Private:
+    """One private value in a prompt: text[start:end] is of this kind."""
+
+    start: int
+    end: int
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class PrivatePrompt:
+    """A prompt with its private spans; turns of one conversation share `conversation`."""
+
+    text: str
+    private: tuple[Private, ...]
+    group: str
+    noise: str
+    conversation: str | None = None
+
+
+def templates(name: str, side: Side | None) -> list[str]:
+    """The templates of one file on one side (of both for None)."""
+    text = files("renga.simulations").joinpath("prompts", f"{name}.txt").read_text(encoding="utf-8")
+    whole = [part.strip("\n") for part in text.split("\n===\n")]
+    return [t for t in whole if side is None or side_of(t) == side]
+
+
+def side_of(template: str) -> Side:
+    """Which side a template is on, for good."""
+    return "judge" if sha256(template.encode()).digest()[0] % 2 else "build"
+
+
+def evaluation_set(seed: int, side: Side | None = "judge", copies: int = 3) -> list[PrivatePrompt]:
+    """`copies` drawings of every template with private values, each clean prompt once."""
+    values, rng = Values(seed), random.Random(seed)
+    prompts: list[PrivatePrompt] = []
+    for name in ("english", "japanese", "others"):
+        for template in templates(name, side):
+            for copy in range(copies):
+                noise = "plain" if copy == 0 else rng.choice(_NOISES[name])
+                prompts.append(_filled(template, values, {}, LANGUAGES[name], noise, rng))
+    for number, template in enumerate(templates("conversations", side)):
+        for copy in range(copies):
+            drawn: dict[str, Drawn] = {}
+            for turn in template.split("\n---\n"):
+                key = f"{number}.{copy}"
+                prompts.append(_filled(turn, values, drawn, "conversation", "plain", rng, key))
+    prompts += [PrivatePrompt(text, (), "clean", "plain") for text in templates("clean", side)]
+    return prompts
+
+
+_NOISES = {
+    "english": (
+        "plain",
+        "lower",
+        "no punctuation",
+        "zero width",
+        "homoglyph",
+        "broken line",
+        "percent",
+        "base64",
+        "full width",
+    ),
+    "japanese": ("plain", "full width", "kanji digits", "zero width", "broken line", "no spaces", "base64"),
+    "others": ("plain", "lower", "zero width", "broken line"),
+}
+_NUMBERS = frozenset({Kind.PHONE, Kind.CREDIT_CARD, Kind.NATIONAL_ID, Kind.BANK_ACCOUNT, Kind.HEALTH_ID})
+
+
+def _filled(
+    template: str, values: Values, drawn: dict[str, Drawn], group: str, noise: str, rng: random.Random, key: str | None = None
+) -> PrivatePrompt:  # fmt: skip
+    parts: list[str] = []
+    private: list[Private] = []
+    length = done = 0
+    for match in _SLOT.finditer(template):
+        slot = f"{match[1]}{match[2] or ''}"
+        if slot not in drawn:
+            drawn[slot] = values.draw(match[1])
+        one = drawn[slot]
+        text = one.forms[match[3]] if match[3] else one.text
+        kind = Kind.EMAIL if match[3] == "email" else one.kind
+        text = _noisy(text, kind, noise, rng)
+        before = _around(template[done : match.start()], noise)
+        parts += [before, text]
+        private.append(Private(length + len(before), length + len(before) + len(text), kind))
+        length += len(before) + len(text)
+        done = match.end()
+    parts.append(_around(template[done:], noise))
+    return PrivatePrompt("".join(parts), tuple(private), group, noise, key)
+
+
+def _around(text: str, noise: str) -> str:
+    """What a noise does to the words around the values."""
+    if noise == "lower":
+        return text.lower()
+    if noise == "no punctuation":
+        return re.sub(r"[.,;:!?](?=\s|$)", "", text)
+    return text.replace(" ", "") if noise == "no spaces" else text
+
+
+def _noisy(text: str, kind: Kind, noise: str, rng: random.Random) -> str:
+    """One value under one noise; noises that would not happen to its kind leave it."""
+    numeric = kind in _NUMBERS and any(c.isdigit() for c in text)
+    if noise == "lower":
+        return text.lower() if kind in (Kind.PERSON, Kind.ADDRESS, Kind.EMAIL) else text
+    if noise == "zero width" and len(text) > 4 and kind is not Kind.URL:
+        at = rng.randint(1, len(text) - 1)
+        return f"{text[:at]}\u200b{text[at:]}"
+    if noise == "homoglyph" and kind in (Kind.EMAIL, Kind.PERSON):
+        return text.replace("o", "о", 1).replace("a", "а", 1)
+    if noise == "full width" and (numeric or kind in (Kind.EMAIL, Kind.DOB)):
+        return text.translate(_FULL_WIDTH)
+    if noise == "kanji digits" and numeric and text.isascii():
+        return text.translate(_KANJI_DIGITS)
+    if noise == "broken line" and numeric:
+        gaps = [m.end() for m in re.finditer(r"[\- ]", text)]
+        return f"{text[: gaps[-1]]}\n{text[gaps[-1] :]}" if gaps else text
+    if noise == "percent" and kind is Kind.EMAIL:
+        return quote(text, safe="")
+    if noise == "base64" and kind is Kind.EMAIL:
+        return base64.b64encode(text.encode()).decode()
+    return text
+
+
+def conversations(prompts: list[PrivatePrompt]) -> Iterator[list[PrivatePrompt]]:
+    """Prompts by conversation, in order; a prompt outside of one is a conversation of one turn."""
+    current: list[PrivatePrompt] = []
+    for prompt in prompts:
+        if current and (prompt.conversation is None or prompt.conversation != current[0].conversation):
+            yield current
+            current = []
+        current.append(prompt)
+    if current:
+        yield current
