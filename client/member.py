@@ -198,6 +198,12 @@ class Member:
     def _train_privately(self, start: Adapter, request: LearnRequest) -> Learned:
         settings = self.settings
         lessons = [Lesson(text) for text in encode_texts(self.weights, self.private)]
+        shortest = min(lesson.text.length for lesson in lessons)
+        if settings.tokens < shortest:
+            raise RengaError(
+                f"{settings.tokens} training tokens pay for no text: the shortest has {shortest}",
+                hint="raise edge.tokens",
+            )
         how = Learning(
             rate=settings.rate,
             tokens=settings.tokens,

@@ -1,4 +1,4 @@
-"""Text to learn from and to be judged on: JSONL, one example a line.
+"""Text to learn from and to be judged on: JSONL, one example a line, or what `datasets` loads.
 
     {"prompt": "…", "response": "…", "choices": ["…", "…"], "domain": "…"}
     {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}
@@ -16,12 +16,26 @@ from pathlib import Path
 from typing import Any
 
 from renga.errors import UsageError
+from renga.models.dataset_files import FORMATS, records
 from renga.models.example import Example
 
 KEYS = ("prompt", "response", "choices", "domain", "messages")
 ROLES = ("system", "user", "assistant")
 
 _SHAPE = 'a line looks like {"prompt": "…", "response": "…"}'
+
+
+def read_examples(path: Path) -> list[Example]:
+    """Every example in a JSONL file, or in a file or folder of those formats that `datasets` reads.
+
+    Columns, or keys, are those of a line. Raises UsageError that names the file and the place in it.
+    """
+    if path.is_dir() or path.suffix in FORMATS:
+        examples = [example_of(record, where) for record, where in records(path)]
+        if not examples:
+            raise UsageError(f"{path}: no texts in it", hint=f"its columns: {', '.join(KEYS[:4])}")
+        return examples
+    return read_jsonl(path)
 
 
 def read_jsonl(path: Path) -> list[Example]:
@@ -83,6 +97,11 @@ def _example(line: str, where: str) -> Example:
         raise UsageError(f"{where}: not JSON: nested too deeply", hint=_SHAPE) from None
     if not isinstance(data, dict):
         raise UsageError(f"{where}: expected an object, not {_kind(data)}", hint=_SHAPE)
+    return example_of(data, where)
+
+
+def example_of(data: Mapping[str, Any], where: str) -> Example:
+    """The example that a record says; raises UsageError, with `where` it stands, if it says none."""
     _refuse_typos(data, where)
     if "messages" in data:
         if "prompt" in data or "response" in data:

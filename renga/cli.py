@@ -196,9 +196,9 @@ def evaluate(
     docs/metrics.md defines both.
     """
     from renga.errors import UsageError
-    from renga.models.data import read_jsonl
+    from renga.models.data import read_examples
 
-    examples = read_jsonl(data)
+    examples = read_examples(data)
     if bare := sum(example.response is None for example in examples):
         raise UsageError(
             f"{data}: {bare} of {len(examples)} lines have no response to measure",

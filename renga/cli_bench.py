@@ -175,9 +175,9 @@ def transfer(
 def _texts(data: Path, limit: int) -> list[Example]:
     """The first labelled texts of a file."""
     from renga.errors import UsageError
-    from renga.models.data import read_jsonl
+    from renga.models.data import read_examples
 
-    labelled = [example for example in read_jsonl(data) if example.response is not None]
+    labelled = [example for example in read_examples(data) if example.response is not None]
     if not labelled:
         raise UsageError(f"{data}: no text has a response", hint="every line that is measured needs one")
     return labelled[:limit]

@@ -102,8 +102,8 @@ class Client(Section):
     """One client. Any key of `[edge]` may stand here too and then holds for this client alone."""
 
     name: Name = Field(description="unique; lower-case letters, digits, `_` and `-`")
-    data: ConfigPath = Field(description="private training text, JSONL")
-    held_out: ConfigPath = Field(description="text of the same domain that is never trained on, JSONL")
+    data: ConfigPath = Field(description="private training text: JSONL, or what `datasets` reads")
+    held_out: ConfigPath = Field(description="text of the same domain that is never trained on")
     weight: Amount = Field(0.0, description="share in the merge; 0: its number of texts")
     edge: Edge = Field(description="`[edge]` with this client's own keys over it")
 
@@ -112,10 +112,10 @@ class Transfer(Section):
     """Public texts that both sides hold, and how models learn from each other on them."""
 
     data: tuple[ConfigPath, ...] = Field(
-        (), description="JSONL files; a line without response is a bare prompt"
+        (), description="files of public text; one without response is a bare prompt"
     )
     validation: tuple[ConfigPath, ...] = Field(
-        (), description="labelled public JSONL files for the host's gate"
+        (), description="files of labelled public text for the host's gate"
     )
     slice: Count = Field(0, description="texts with a response per round; 0: all")
     questions: Count = Field(0, description="bare prompts per round; 0: all")
@@ -174,6 +174,21 @@ class Fault(Section):
     )
 
 
+class Network(Section):
+    """How unreliable the way to the clients is: shares of all messages, drawn by seed."""
+
+    drop: Share = Field(0.0, description="messages that never reach their client")
+    lose: Share = Field(0.0, description="messages that a client works on, and whose reply is lost")
+    late: Share = Field(0.0, description="replies that come late")
+    delay: Amount = Field(0.0, description="seconds by which they do, on average")
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.drop + self.lose + self.late > 1:
+            raise ValueError("network.drop, lose and late are shares of all messages: together at most 1")
+        return self
+
+
 class Config(Section):
     """A federation on one machine."""
 
@@ -188,6 +203,7 @@ class Config(Section):
     round: Round = Round()
     evaluate: Evaluate = Evaluate()
     baselines: Baselines = Baselines()
+    network: Network = Network()
     faults: tuple[Fault, ...] = ()
 
     @model_validator(mode="before")
@@ -373,5 +389,6 @@ def sections() -> dict[str, type[Section]]:
         "round": Round,
         "evaluate": Evaluate,
         "baselines": Baselines,
+        "network": Network,
         "faults": Fault,
     }

@@ -25,7 +25,7 @@ from renga.client.work import Work
 from renga.deployment import ClientConfig
 from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.models.alignment import Crosswalk
-from renga.models.data import read_jsonl, split
+from renga.models.data import read_examples, split
 from renga.models.example import Example
 from renga.models.references import load_tokenizer
 from renga.models.template import Template
@@ -228,7 +228,7 @@ def _member(
 def _texts(config: ClientConfig) -> list[Example]:
     if config.data is None:
         raise UsageError("no private text", hint="--data FILE.jsonl")
-    examples = read_jsonl(config.data)
+    examples = read_examples(config.data)
     bare = next((example for example in examples if example.response is None), None)
     if bare is not None:
         raise UsageError(f"{config.data}: a text has no response: {bare.prompt[:40]!r}")

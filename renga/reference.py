@@ -55,8 +55,9 @@ _INTRODUCTION = """\
 A TOML file. Paths in it start at its own folder. `renga check CONFIG` says what is wrong with it, and what a
 run would take; a key that isn't listed here is an error.
 
-Data files are JSONL, one text a line: `{"prompt": "…", "response": "…"}`, with `"choices": ["…", "…"]` where
-the response is picked from some, and `"domain"` if you like; or chat turns,
+Data files are JSONL, one text a line (or, with `pip install "renga[datasets]"`, Parquet, CSV, JSON, Arrow and
+folders of data sets, with these keys as columns): `{"prompt": "…", "response": "…"}`, with
+`"choices": ["…", "…"]` where the response is picked from some, and `"domain"` if you like; or chat turns,
 `{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}`. In the transfer set
 a line without a response is a *bare prompt*: clients answer it, and what they agree on is learned.
 """

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from renga.deployment import ServerConfig
 from renga.errors import RefusedPayload, RengaError, UsageError
-from renga.models.data import read_jsonl, split
+from renga.models.data import read_examples, split
 from renga.models.example import Example
 from renga.models.references import load_tokenizer
 from renga.models.seeds import derived
@@ -114,8 +114,8 @@ def dev_token(port: int) -> Path:
 
 
 def _public_texts(config: ServerConfig) -> tuple[list[Example], list[Example]]:
-    transfer = [example for path in config.transfer.data for example in read_jsonl(path)]
-    validation = [e for path in config.transfer.validation for e in read_jsonl(path) if e.response]
+    transfer = [example for path in config.transfer.data for example in read_examples(path)]
+    validation = [e for path in config.transfer.validation for e in read_examples(path) if e.response]
     labelled = [example for example in transfer if example.response is not None]
     if not validation and labelled:
         share = min(VALIDATION_SHARE, VALIDATION_LIMIT / len(labelled))

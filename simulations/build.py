@@ -15,7 +15,7 @@ from renga.client.member import Member, MemberSettings, OnProgress, state_of
 from renga.config import Client, Config
 from renga.errors import UsageError
 from renga.models.alignment import Crosswalk
-from renga.models.data import read_jsonl, split
+from renga.models.data import read_examples, split
 from renga.models.example import Example
 from renga.models.seeds import derived
 from renga.models.vocabulary import Vocabulary
@@ -65,7 +65,7 @@ def read_texts(config: Config) -> Texts:
             )
         found = _labelled(client.held_out)
         held_out[client.name] = found[: config.evaluate.limit] if config.evaluate.limit else found
-    transfer = [example for path in config.transfer.data for example in read_jsonl(path)]
+    transfer = [example for path in config.transfer.data for example in read_examples(path)]
     public_validation = [example for path in config.transfer.validation for example in _labelled(path)]
     if not public_validation:
         labelled = [example for example in transfer if example.response is not None]
@@ -82,7 +82,7 @@ def _share(examples: Sequence[Example], share: float, limit: int) -> float:
 
 
 def _labelled(path: Path) -> list[Example]:
-    examples = read_jsonl(path)
+    examples = read_examples(path)
     bare = next((example for example in examples if example.response is None), None)
     if bare is not None:
         raise UsageError(

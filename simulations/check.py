@@ -16,7 +16,7 @@ from typing import Any
 
 from renga.config import Config
 from renga.errors import RengaError
-from renga.models.data import read_jsonl
+from renga.models.data import read_examples
 from renga.models.example import Example
 from renga.simulations import forecast
 from renga.simulations.estimate import Shape, shape_of
@@ -55,7 +55,7 @@ class _Findings:
 
     def read(self, path: Path) -> list[Example]:
         try:
-            return read_jsonl(path)
+            return read_examples(path)
         except RengaError as error:
             self.told(error)
             return []

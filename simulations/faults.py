@@ -9,8 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from renga.config import Fault as Planned
+from renga.config import Network
+from renga.models.seeds import derived
 from renga.protocol.adapter_codec import DecodedAdapter
-from renga.protocol.faults import Effect, Fault, planned
+from renga.protocol.faults import Effect, Fault, planned, seeded
 from renga.protocol.knowledge_codec import RowArrays, RowsLike
 from renga.protocol.messages import (
     AnswerReply,
@@ -37,13 +39,22 @@ class Answering(Protocol):
     def judge(self, request: JudgeRequest) -> JudgeReply: ...
 
 
-def carrier_faults(faults: Sequence[Planned]) -> Fault:
-    """Those that a carrier can act out: messages that never arrive, replies that come too late."""
+def carrier_faults(faults: Sequence[Planned], network: Network, seed: int) -> Fault:
+    """Those that a carrier can act out: messages that never arrive, replies that come too late.
+
+    What `faults` plan comes first; the rest is left to `network`, and to chance by `seed`.
+    """
     plan: dict[tuple[str, str, int], Effect] = {}
-    for fault in faults:
-        if fault.kind in ("drop", "slow"):
-            plan[fault.client, "*", fault.round] = "drop" if fault.kind == "drop" else LATE
-    return planned(plan)
+    for one in faults:
+        if one.kind in ("drop", "slow"):
+            plan[one.client, "*", one.round] = "drop" if one.kind == "drop" else LATE
+    written, chance = planned(plan), seeded(derived(seed, "network"), **network.model_dump())
+
+    def fault(name: str, message_type: str, round: int) -> Effect:
+        effect = written(name, message_type, round)
+        return chance(name, message_type, round) if effect is None else effect
+
+    return fault
 
 
 def lies(faults: Sequence[Planned]) -> dict[str, dict[int, str]]:

@@ -129,7 +129,9 @@ def _digest(config: Config) -> str:
     paths = [path for client in config.clients for path in (client.data, client.held_out)]
     digest = hashlib.sha256()
     for path in (*paths, *config.transfer.data, *config.transfer.validation):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
 

@@ -123,7 +123,7 @@ class _Simulation:
         grid = LocalGrid(
             client_app(resolve),
             {name: {} for name in members},
-            fault=carrier_faults(self.config.faults),
+            fault=carrier_faults(self.config.faults, self.config.network, self.config.seed),
             on_failure=self._note_failure,
         )
         run_server(server_app(lambda context: federation), grid, server_context())

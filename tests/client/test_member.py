@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from renga.client.member import Member, MemberSettings, _halfway, state_of
+from renga.errors import RengaError
 from renga.models.adapter import Adapter
 from renga.models.alignment import Crosswalk
 from renga.models.example import Example
@@ -17,7 +18,8 @@ from renga.models.knowledge import Rows
 from renga.models.local import LocalModel
 from renga.models.scoring import encode_texts, log_likelihoods
 from renga.models.training import Learning, Lesson, learn
-from renga.protocol.messages import AnswerRequest, ExchangeRequest, SettledAnswer
+from renga.models.weights import SharedWeights
+from renga.protocol.messages import AnswerRequest, ExchangeRequest, LearnRequest, SettledAnswer
 from tests.models.tiny_weights import tiny
 
 OWN = [Example(f"Where is ada {n}?", "no") for n in range(6)]
@@ -39,10 +41,19 @@ SETTINGS = MemberSettings(
 )
 
 
-@pytest.fixture
-def member(tmp_path: Path) -> Member:
-    """One that has learned its own text, and frozen that."""
+@pytest.fixture(scope="module")
+def learned() -> tuple[SharedWeights, Adapter]:
+    """A model, and what it is after learning OWN."""
     weights = tiny("llama")
+    lessons = [Lesson(text) for text in encode_texts(weights, OWN)]
+    how = Learning(rate=3e-2, tokens=2500, batch=4, seed=1)
+    return weights, learn(weights, weights.fresh_adapter(2, 4.0, "all", 0), lessons, how).adapter
+
+
+@pytest.fixture
+def member(tmp_path: Path, learned: tuple[SharedWeights, Adapter]) -> Member:
+    """One that has learned its own text, and frozen that."""
+    weights, snapshot = learned
     found = Member(
         settings=SETTINGS,
         private=OWN,
@@ -53,10 +64,7 @@ def member(tmp_path: Path) -> Member:
         state=state_of(tmp_path, "ada"),
         crosswalk_of=lambda _: Crosswalk(weights.vocabulary, weights.vocabulary),
     )
-    lessons = [Lesson(text) for text in encode_texts(weights, OWN)]
-    how = Learning(rate=3e-2, tokens=2500, batch=4, seed=1)
-    learned = learn(weights, weights.fresh_adapter(2, 4.0, "all", 0), lessons, how)
-    found.state.save(TURN, "snapshot", learned.adapter)
+    found.state.save(TURN, "snapshot", snapshot)
     return found
 
 
@@ -131,3 +139,11 @@ def test_a_loss_is_measured_once_an_adapter(member: Member) -> None:
     assert member._loss(member.state.load(TURN, "snapshot")) == first
     assert member.weights.meter.passes == passes
     assert member._loss(None) != first
+
+
+def test_a_budget_that_pays_for_no_text_is_told(member: Member) -> None:
+    poor = replace(member, settings=replace(SETTINGS, tokens=3))
+    none = np.zeros(0, np.int32)
+    request = LearnRequest(*TURN, 3, None, None, "tiny", none, none.astype(np.float32))
+    with pytest.raises(RengaError, match="3 training tokens pay for no text: the shortest has"):
+        poor.learn(request)

@@ -14,6 +14,7 @@ from renga.client.app import client_app
 from renga.client.member import Member
 from renga.errors import RengaError
 from renga.models.example import Example
+from renga.protocol.flower_internals import acting_as_server
 from renga.protocol.local_carrier import LocalGrid, run_server, server_context
 from renga.protocol.messages import Description
 from renga.server.app import server_app
@@ -89,6 +90,23 @@ def test_texts_and_bare_prompts_take_turns_each_among_their_own(tmp_path: Path) 
         assert chosen == sorted(set(chosen)) and sum(i % 4 == 0 for i in chosen) == 4 and len(chosen) == 16
     assert {i for chosen in seen[:3] for i in chosen} == set(range(40))
     assert federation_of(tmp_path, [], transfer=transfer)._slice(3) == list(range(40))
+
+
+def test_one_who_never_shows_up_stops_nobody_while_the_quorum_is_there(tmp_path: Path) -> None:
+    members = {name: Describing(name, lambda d: d) for name in ("ann", "ben")}
+
+    def resolve(context: Context) -> Member:
+        return cast(Member, members[str(context.node_config["name"])])
+
+    grid = LocalGrid(client_app(resolve), {name: {} for name in members})
+    names = ["ann", "ben", "never"]
+    federation = federation_of(tmp_path, names, settings=Settings(quorum=2), timing=Timing(5.0, 0.1))
+    with acting_as_server(1):
+        described, silent = federation._describe(grid)
+    assert sorted(described) == ["ann", "ben"] and silent == {"never": "is not here"}
+    all_needed = federation_of(tmp_path / "x", names, settings=Settings(quorum=3), timing=Timing(0.1, 0.1))
+    with acting_as_server(1), pytest.raises(RengaError, match="2 of 3 clients are connected"):
+        all_needed._describe(grid)
 
 
 def test_who_can_not_take_part_is_told_by_name_with_a_reason(tmp_path: Path) -> None:

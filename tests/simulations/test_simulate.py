@@ -320,6 +320,21 @@ def test_the_report_names_who_was_left_out(faulty: Path) -> None:
     assert all(kind in page for kind in KINDS) and "no reply in time" in page
 
 
+def test_messages_are_lost_by_chance_and_the_same_ones_every_time(tmp_path: Path, models: Path) -> None:
+    network = {"drop": 0.04, "lose": 0.04, "late": 0.04, "delay": 1e9}
+    people = [client(name) for name in ("ada", "bo", "cy", "di")]
+    told = []
+    for place in ("one", "two"):
+        path = write_federation(
+            tmp_path / place, models, people, network=network, round={"quorum": 1}, **QUICK
+        )
+        run(load(path), tmp_path / place / "out", display=False)
+        statuses = [{n: c["status"] for n, c in r["clients"].items()} for r in rounds(path.parent / "out")]
+        told.append(statuses)
+    assert told[0] == told[1]
+    assert {status for record in told[0] for status in record.values()} >= {"ok", "late"}
+
+
 def test_a_run_without_a_quorum_says_why_and_goes_on_later(tmp_path: Path, models: Path) -> None:
     faults = [{"client": "ada", "round": 1, "kind": "nan"}]
     path = write_federation(
