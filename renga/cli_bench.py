@@ -12,6 +12,7 @@ from renga.cli_options import DEFAULT_MODEL, MODEL_HELP, AsJson, Debug, ModelRef
 
 if TYPE_CHECKING:
     from renga.models.example import Example
+    from renga.models.local import LocalModel
     from renga.simulations.bench_tables import Sheet
 
 bench = typer.Typer(
@@ -170,6 +171,58 @@ def transfer(
 
     result = run(teacher, student, examples, top_k=top_k, repeats=repeats, tell=tell)
     _give(result, transfer_sheets(result), "transfer", out, docs, as_json)
+
+
+@bench.command(epilog="Example: renga bench cooperation --part retrieval --part compression")
+def cooperation(
+    part: Annotated[
+        list[str] | None,
+        typer.Option("--part", metavar="NAME", help="A part of it; repeat it.  [default: all]"),
+    ] = None,
+    model: ModelReference = DEFAULT_MODEL,
+    host: Annotated[str, typer.Option("--host", metavar="REF", help="The host model.")] = "gemma-3-270m",
+    limit: Annotated[int, typer.Option(min=0, help="Questions of a part; 0: its own number.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the made-up world.")] = 0,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="A folder per domain, for what is measured on one."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")] = Path(
+        "runs/bench-cooperation"
+    ),
+    docs: Docs = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """What do models gain by working together on an answer, and what does it cost?
+
+    Every part has its tables, with controls, and a JSON file of its own in the folder of the results.
+    """
+    from renga.simulations.bench_cooperation import PARTS, Setting
+    from renga.simulations.bench_cooperation import measure as run
+    from renga.simulations.bench_cooperation import part as part_of
+
+    names = part or list(PARTS)
+    for name in names:
+        part_of(name)
+        _look_for_block(docs, f"cooperation {name}")
+    loaded: dict[str, LocalModel] = {}
+
+    def load(reference: str) -> LocalModel:
+        from renga.models.local import LocalModel
+        from renga.models.locate import locate, ready_folder
+
+        if reference not in loaded:
+            ready_folder(locate(reference), tell)
+            loaded[reference] = LocalModel.load(reference)
+        return loaded[reference]
+
+    for name in names:
+        setting = Setting(model, host, limit, seed, data, tell, load)
+        result = run(name, setting)
+        _give(
+            result, part_of(name).sheets(result), f"cooperation {name}", out / f"{name}.json", docs, as_json
+        )
 
 
 def _texts(data: Path, limit: int) -> list[Example]:
