@@ -15,6 +15,7 @@ import typer.core
 
 from renga.boundary import enter
 from renga.cli_bench import bench
+from renga.cli_cooperation import add_to as add_cooperation_to
 from renga.cli_federation import add_to
 from renga.cli_merge import add_to as add_merge_to
 from renga.cli_options import DEFAULT_MODEL, AsJson, Debug, ModelReference, print_json, tell
@@ -40,6 +41,7 @@ app.add_typer(bench, name="bench")
 app.add_typer(models, name="models")
 app.add_typer(plan_commands, name="plan")
 add_to(app)
+add_cooperation_to(app)
 add_merge_to(app)
 
 # What an argument means stands in the docstrings: this typer loses an argument's own help under click 8.5.

@@ -11,7 +11,7 @@ import numpy as np
 from renga.models.contract import Prompt, Sampling
 from renga.models.cooperation.attributes import auroc
 from renga.models.cooperation.consistency import Entailment, Exact, Facts
-from renga.models.cooperation.detect import Detector, SelfCheck
+from renga.models.cooperation.detect import Detector, Sampler, SelfCheck
 from renga.models.cooperation.likelihood import scored
 from renga.models.cooperation.verdicts import Verdict, fit
 from renga.models.data import read_jsonl
@@ -108,7 +108,11 @@ def _selfcheck(claims: Claims, edge: LocalModel) -> list[float]:
         [given.text for given in answer_many(edge, prompts, Sampling(1.0, max_tokens=16, seed=s), batch=8)]
         for s in range(4)
     ]
-    checks = [SelfCheck(lambda _q, _n, i=i: [row[i] for row in drawn]) for i in range(len(claims))]
+
+    def drawn_for(i: int) -> Sampler:
+        return lambda question, count: [row[i] for row in drawn]
+
+    checks = [SelfCheck(drawn_for(i)) for i in range(len(claims))]
     return _worst(checks, claims)
 
 

@@ -37,8 +37,8 @@ def measure(setting: Setting) -> dict[str, Any]:
 
 
 def _reviews(edge: LocalModel, setting: Setting) -> dict[str, Any]:
-    """Decisions to accept or refuse an answer, by a detector that learned from verdicts; a reviewer, who errs,
-    decides some of them."""
+    """Decisions to accept or refuse answers, by a detector that learned from verdicts; some are made by a
+    reviewer, who errs."""
     made = edited(world(setting.seed, 40), setting.seed, setting.some(40))
     learned = edited(world(setting.seed + 1, 40), setting.seed + 1, 30)
     scores, known = (_likelihoods(edge, claims) for claims in (made, learned))

@@ -169,7 +169,7 @@ def questions(found: World, seed: int, limit: int) -> list[Asked]:
 def edited(found: World, seed: int, limit: int) -> list[tuple[str, str, bool, str]]:
     """Answers that hold and answers that were edited, as many of each: (question, answer, holds, passage)."""
     rng = random.Random(f"renga edits {seed}")
-    made = []
+    made: list[tuple[str, str, bool, str]] = []
     for work in found.works:
         other = rng.choice([w for w in found.works if w != work])
         passage = passage_of(work, random.Random(f"{seed} {work.name}"))
@@ -228,7 +228,7 @@ def walks_asked(found: World, seed: int, each: int) -> list[tuple[int, str, str]
 def queries_asked(found: World, seed: int, limit: int) -> list[tuple[str, str]]:
     """Questions to the database, with the query that is right: (question, SQL)."""
     rng = random.Random(f"renga queries {seed}")
-    made = []
+    made: list[tuple[str, str]] = []
     join = "FROM work JOIN town ON work.town_id = town.id"
     for work in found.works:
         kind, town, goods, name = work.kind, work.town, work.goods, work.name

@@ -18,7 +18,6 @@ from renga.models.cooperation.prune import (
     sentence_units,
     word_units,
 )
-from renga.models.cooperation.retrieve import answers
 from renga.models.cooperation.spans import Span, sentences
 from renga.models.cooperation.surprisal import (
     by_chance,
@@ -30,6 +29,7 @@ from renga.models.cooperation.surprisal import (
 )
 from renga.models.cooperation.values import forms, held, values
 from renga.models.generate import answer
+from renga.models.responders import respond_by
 
 METHODS = ("words", "progressive", "sentences", "both", "overlap", "summary", "random", "truncate")
 _MODEL_FREE = ("overlap", "random", "truncate")
@@ -55,10 +55,7 @@ def compress(
     without sentences that hold values the text does not; empty if none is left. random, truncate: controls.
     protect: code, numbers, quotations are kept; surrogates are kept always.
     """
-    if method not in METHODS:
-        raise UsageError(f"no method {method!r}", hint=did_you_mean(method, METHODS))
-    if model is None and method not in _MODEL_FREE:
-        raise UsageError(f"{method!r} needs a model", hint=f"without one: {', '.join(_MODEL_FREE)}")
+    _check_method(method, model)
     vocabulary = model.vocabulary if model is not None else None
     if count is None:
         if vocabulary is None:
@@ -91,6 +88,13 @@ def compress(
     if method == "both":
         return _in_two(text, budget, model, question, count, surrogates, protect)
     return _summary(text, budget, model, question, count)
+
+
+def _check_method(method: str, model: LanguageModel | None) -> None:
+    if method not in METHODS:
+        raise UsageError(f"no method {method!r}", hint=did_you_mean(method, METHODS))
+    if model is None and method not in _MODEL_FREE:
+        raise UsageError(f"{method!r} needs a model", hint=f"without one: {', '.join(_MODEL_FREE)}")
 
 
 def _in_two(
@@ -165,7 +169,7 @@ class Compressing:
         return Prompt(f"{short}\n\n{question}" if short else question, prompt.clearance)
 
     def respond(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
-        return answers(self.responder, self.shortened(prompt), sampling)
+        return respond_by(self.responder, self.shortened(prompt), sampling)
 
 
 def compressing(
@@ -183,6 +187,7 @@ def compressing(
     """
     if budget < 8:
         raise UsageError(f"a budget of {budget} tokens holds no prompt", hint="8 or more")
+    _check_method(method, model)
     vocabulary = getattr(responder, "vocabulary", None) or (model.vocabulary if model is not None else None)
     if count is None:
         if vocabulary is None:

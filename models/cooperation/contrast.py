@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from renga.errors import UsageError
-from renga.models.composed import Composed, Places
+from renga.models.composed import Composed, Places, want_of
 from renga.models.contract import LanguageModel, Want
 
 FLOOR = -100.0  # nats; an amateur that excludes a token says no more than this of it
@@ -48,17 +48,21 @@ def contrast(
     plausibility: float = 0.1,
     temperature: float = 1.0,
     ratio: bool = False,
+    rows: int = 64,
     wants: Sequence[Want] | None = None,
 ) -> Composed:
     """The model that says what `expert` knows beyond `amateur`; see `Contrast`.
 
-    wants: of either, `TopK(k)` for one across the network; the contrast with that truncated row is then the
-    target. Raises UsageError for numbers without meaning, and for unlike vocabularies.
+    rows: how many best tokens are asked of a model that is elsewhere (0: all); the contrast with that
+    truncated row is then, by definition, the target. wants: the same by hand, for either. Raises UsageError
+    for numbers without meaning, and for unlike vocabularies.
     """
     if not (math.isfinite(strength) and strength >= 0 and 0 < temperature < math.inf):
         raise UsageError(f"strength = {strength}, temperature = {temperature}: from 0, and above 0")
     check_plausibility(plausibility)
-    return Composed([expert, amateur], Contrast(strength, plausibility, temperature, ratio), wants=wants)
+    members = [expert, amateur]
+    wants = wants or [want_of(member, rows) for member in members]
+    return Composed(members, Contrast(strength, plausibility, temperature, ratio), wants=wants)
 
 
 def check_plausibility(beta: float) -> None:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class Mark:
     detector: str
 
 
+@runtime_checkable
 class Detector(Protocol):
     """Something that looks at answers."""
 

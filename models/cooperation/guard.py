@@ -14,7 +14,7 @@ from typing import Protocol
 from renga.errors import RengaError, UsageError
 from renga.models.contract import LanguageModel, Piece, Prompt, Responder, Sampling
 from renga.models.cooperation.detect import Detector, Mark
-from renga.models.cooperation.retrieve import answers
+from renga.models.responders import answer_by, respond_by
 
 ABSTENTION = "I can't answer this reliably."
 
@@ -99,13 +99,13 @@ class Guarded:
         policy = self.policy
         if {policy.then, policy.failing} == {Then.SHOW}:
             parts = []
-            for piece in answers(self.responder, prompt, sampling):
+            for piece in respond_by(self.responder, prompt, sampling):
                 parts.append(piece.text)
                 yield piece
             finding = self.inspect(prompt, "".join(parts))
             yield _last("", finding, policy, None, ())
             return
-        answer = _whole(self.responder, prompt, sampling)
+        answer = answer_by(self.responder, prompt, sampling)
         finding = self.inspect(prompt, answer)
         then = None
         if finding.score >= policy.threshold:
@@ -148,7 +148,7 @@ class Guarded:
         if then is Then.ESCALATE:
             assert self._escalate is not None
             try:
-                other = _whole(self._escalate, prompt, sampling)
+                other = answer_by(self._escalate, prompt, sampling)
             except RengaError as error:  # a raw prompt that may not leave, a line that is down
                 notices.append(f"could not be handed on: {error.message}")
                 return answer, finding, Then.SHOW
@@ -172,7 +172,7 @@ class Guarded:
                 f"{prompt.text}\n\nAn earlier answer was: {best[0]}\nWhat is wrong with it:\n{reasons}\n"
                 "Answer again, without these mistakes."
             )
-            again = _whole(self.responder, Prompt(text, prompt.clearance), sampling)
+            again = answer_by(self.responder, Prompt(text, prompt.clearance), sampling)
             seen = self.inspect(prompt, again)
             if again.strip() and seen.score < best[1].score:
                 best = (again, seen)
@@ -224,7 +224,3 @@ def _last(
     followed = then or (Then.SHOW if finding.score >= policy.threshold else None)
     tail = "\n\n" + "\n".join(said) if said else ""
     return Checked(answer + tail, finding, followed, notices)
-
-
-def _whole(responder: Responder | LanguageModel, prompt: Prompt, sampling: Sampling) -> str:
-    return "".join(piece.text for piece in answers(responder, prompt, sampling))

@@ -16,7 +16,7 @@ import torch
 
 from renga.errors import UsageError
 from renga.models.caching import handed
-from renga.models.contract import Prompt
+from renga.models.contract import LanguageModel, Prompt
 from renga.models.cooperation.contrast import FLOOR, among, check_plausibility
 from renga.models.local import LocalModel, LocalSession
 
@@ -74,25 +74,27 @@ class LayeredSession(LocalSession):
         return _normal(weights.model.get_output_embeddings()(states)[:, : weights.vocabulary.size])
 
 
-def view(model: LocalModel, layer: int) -> Layered:
+def view(model: LanguageModel, layer: int) -> Layered:
     """The model that ends after `layer` blocks. Raises UsageError for one that it has not."""
-    return Layered(model, _checked(model, [layer]), None)
+    here = _here(model)
+    return Layered(here, _checked(here, [layer]), None)
 
 
-def dola(model: LocalModel, *, layers: Sequence[int] | str = "low", plausibility: float = 0.1) -> Layered:
+def dola(model: LanguageModel, *, layers: Sequence[int] | str = "low", plausibility: float = 0.1) -> Layered:
     """The model contrasted, at each place, with that of its `layers` that differs most from it.
 
     layers: their numbers, or "low" or "high": every second one of the lower or upper half, as the paper has
     them. Its rows are log p_last − log p_layer over the plausible tokens, normalised.
     """
     check_plausibility(plausibility)
-    count = _count(model)
+    here = _here(model)
+    count = _count(here)
     if isinstance(layers, str):
         if layers not in ("low", "high"):
             raise UsageError(f"layers = {layers!r}", hint='"low", "high", or numbers of layers')
         middle = count // 2
         layers = range(0, middle, 2) if layers == "low" else range(middle, count, 2)
-    return Layered(model, _checked(model, list(layers)), plausibility)
+    return Layered(here, _checked(here, list(layers)), plausibility)
 
 
 def farthest(last: torch.Tensor, early: Sequence[torch.Tensor], plausibility: float) -> torch.Tensor:
@@ -117,6 +119,12 @@ def _kl(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 def _normal(logits: torch.Tensor) -> torch.Tensor:
     wide = logits if logits.dtype == torch.float64 else logits.float()
     return torch.log_softmax(wide, dim=-1)
+
+
+def _here(model: LanguageModel) -> LocalModel:
+    if not isinstance(model, LocalModel):
+        raise UsageError("only a model that is here shows its layers")
+    return model
 
 
 def _count(model: LocalModel) -> int:

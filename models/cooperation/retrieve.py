@@ -15,7 +15,7 @@ from renga.models.contract import Clearance, LanguageModel, Piece, Prompt, Respo
 from renga.models.cooperation.passages import Citation
 from renga.models.cooperation.sources import Finding, Source
 from renga.models.cooperation.spans import Span, sentences, tokens
-from renga.models.generate import respond
+from renga.models.responders import respond_by
 
 _FREEDOM = {Clearance.RAW: 0, Clearance.SANITISED: 1, Clearance.PUBLIC: 2}
 _COMMON = 4  # letters that a word has at least if it counts as evidence
@@ -81,7 +81,7 @@ class Retrieving:
             framed(prompt.text, findings), min(prompt.clearance, clearance, key=_FREEDOM.__getitem__)
         )
         parts: list[str] = []
-        for piece in answers(self.responder, asked if findings else prompt, sampling):
+        for piece in respond_by(self.responder, asked if findings else prompt, sampling):
             parts.append(piece.text)
             yield piece
         answer = "".join(parts)
@@ -114,13 +114,6 @@ def retrieve(
     if count is None and vocabulary is not None:
         count = lambda text: len(vocabulary.encode(text))  # noqa: E731
     return Retrieving(responder, sources, k, room, count or (lambda text: 1 + len(text.encode()) // 3))
-
-
-def answers(responder: Responder | LanguageModel, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
-    """The answer of a responder, or of a model as one."""
-    if hasattr(responder, "respond"):
-        return responder.respond(prompt, sampling)
-    return respond(responder, prompt, sampling)
 
 
 def framed(question: str, findings: Sequence[Finding]) -> str:

@@ -126,7 +126,7 @@ def search(
     """
     if k < 1 or beams < 1 or steps < 1 or not 0 <= weight <= 1 or not delimiter:
         raise UsageError(f"k = {k}, beams = {beams}, steps = {steps}, weight = {weight}: from 1, and 0 to 1")
-    found = by_detector(verify) if hasattr(verify, "inspect") else verify
+    found = by_detector(verify) if not callable(verify) else verify
     return Searching(model, found, k, beams, weight, delimiter, steps)
 
 

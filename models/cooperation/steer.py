@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from renga.errors import UsageError
-from renga.models.composed import Composed, Places
+from renga.models.composed import Composed, Places, want_of
 from renga.models.contract import LanguageModel, Sampling, Want
 from renga.models.cooperation.contrast import FLOOR, check_plausibility, plausible
 from renga.models.sampling import restricted
@@ -59,18 +59,21 @@ def steer(
     *,
     strength: float = 1.0,
     top_p: float = 1.0,
+    rows: int = 64,
     wants: Sequence[Want] | None = None,
 ) -> Composed:
     """`base`, moved by what makes `tuned` differ from `untuned`; see the module.
 
-    untuned None: `tuned` is already the difference, from `offsets`. wants: of each member; `TopK(k)` of one
-    across the network makes the steering with that truncated row the target. strength 0 is the base itself.
+    untuned None: `tuned` is already the difference, from `offsets`. rows: how many best tokens are asked of a
+    model that is elsewhere (0: all); the steering with that truncated row is then, by definition, the target.
+    wants: the same by hand, for each. strength 0 is the base itself.
     """
     if not math.isfinite(strength):
         raise UsageError(f"strength = {strength}: must be finite")
     if not 0 < top_p <= 1:
         raise UsageError(f"top_p = {top_p}: must lie above 0 and at most at 1")
     members = [base, tuned] if untuned is None else [base, tuned, untuned]
+    wants = wants or [want_of(member, rows) for member in members]
     return Composed(members, Steering(strength, top_p), wants=wants)
 
 

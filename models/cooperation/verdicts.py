@@ -69,11 +69,11 @@ def fit(verdicts: Sequence[Verdict], *, ridge: float = 1.0) -> Weights:
     if not 0 < wrong.sum() < len(wrong):
         raise RengaError("only one kind of verdict so far", hint="review until some are right and some wrong")
     names = sorted({name for verdict in verdicts for name in verdict.scores})
+    if not names:
+        raise RengaError("no detector had a word on these answers", hint="guard them with detectors")
     held = [[verdict.scores[name] for verdict in verdicts if name in verdict.scores] for name in names]
     means = {name: float(np.mean(column)) for name, column in zip(names, held, strict=True)}
-    table = np.array([[v.scores.get(name, means[name]) for name in names] for v in verdicts]).reshape(
-        -1, len(names)
-    )
+    table = np.array([[v.scores.get(name, means[name]) for name in names] for v in verdicts])
     bias, weights = logistic(table, wrong, ridge)
     return Weights(bias, dict(zip(names, map(float, weights), strict=True)), means)
 

@@ -2,8 +2,8 @@
 
 To add one of ours, add a line. A package of somebody else's adds one by an entry point of the group
 `renga.strategies`, name = "module:function". What a strategy takes and gives stands in the function's own
-signature: operands are parameters annotated LanguageModel, Responder, Drafter or Judge (or a union of these),
-everything else is an option, whose value is checked against its annotation.
+signature: operands are parameters annotated LanguageModel, Responder, Drafter, Judge, Source or Detector
+(or a union of these), everything else is an option, whose value is checked against its annotation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from renga.errors import RengaError, UsageError, did_you_mean
 
-Kind = Literal["model", "responder", "drafter", "judge", "source"]
+Kind = Literal["model", "responder", "drafter", "judge", "source", "detector"]
 
 # name: (where, what it gives)
 TABLE: dict[str, tuple[str, Kind]] = {
@@ -30,6 +30,29 @@ TABLE: dict[str, tuple[str, Kind]] = {
     "lookup": ("renga.models.cooperation.drafters:lookup", "drafter"),
     "ngram": ("renga.models.cooperation.drafters:ngram", "drafter"),
     "either": ("renga.models.cooperation.drafters:either", "drafter"),
+    "contrast": ("renga.models.cooperation.contrast:contrast", "model"),
+    "view": ("renga.models.cooperation.layers:view", "model"),
+    "dola": ("renga.models.cooperation.layers:dola", "model"),
+    "steer": ("renga.models.cooperation.steer:steer", "model"),
+    "offsets": ("renga.models.cooperation.steer:offsets", "model"),
+    "dexperts": ("renga.models.cooperation.steer:dexperts", "model"),
+    "guide": ("renga.models.cooperation.guide:guide", "model"),
+    "gedi": ("renga.models.cooperation.guide:gedi", "model"),
+    "conditioned": ("renga.models.cooperation.plan_words:conditioned", "model"),
+    "search": ("renga.models.cooperation.plan_words:searching", "responder"),
+    "compress": ("renga.models.cooperation.plan_words:compressed", "responder"),
+    "retrieve": ("renga.models.cooperation.plan_words:retrieving", "responder"),
+    "passages": ("renga.models.cooperation.plan_words:passages", "source"),
+    "graph": ("renga.models.cooperation.plan_words:graph", "source"),
+    "database": ("renga.models.cooperation.plan_words:database", "source"),
+    "relay": ("renga.models.cooperation.plan_words:relay", "source"),
+    "guard": ("renga.models.cooperation.plan_words:guarding", "responder"),
+    "likelihood": ("renga.models.cooperation.plan_words:likelihood", "detector"),
+    "selfcheck": ("renga.models.cooperation.plan_words:selfcheck", "detector"),
+    "crosscheck": ("renga.models.cooperation.plan_words:crosscheck", "detector"),
+    "exact": ("renga.models.cooperation.plan_words:exact", "detector"),
+    "entailment": ("renga.models.cooperation.plan_words:entailment", "detector"),
+    "facts": ("renga.models.cooperation.plan_words:facts", "detector"),
     "select": ("renga.models.ensemble.select:select", "responder"),
     "combine": ("renga.models.ensemble.select:combine", "responder"),
     "cascade": ("renga.models.ensemble.cascade:cascade", "responder"),
@@ -47,6 +70,7 @@ KINDS: dict[str, Kind] = {
     "Drafter": "drafter",
     "Judge": "judge",
     "Source": "source",
+    "Detector": "detector",
 }
 
 

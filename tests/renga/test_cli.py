@@ -23,11 +23,12 @@ from renga.cli import app, run
 from tests.tiny_federation import texts, write_federation, write_texts
 
 HEAVY = ("torch", "transformers", "flwr", "peft", "numpy", "pydantic", "safetensors")
-BENCHES = ["bench learning", "bench wire", "bench memory", "bench transfer"]
+BENCHES = ["bench learning", "bench wire", "bench memory", "bench transfer", "bench cooperation"]
 KEYS = [f"keys {verb}" for verb in ("invite", "list", "revoke", "rotate")]
 BETWEEN_MACHINES = ["serve", "join", "train", "status", "ledger", *KEYS]  # at work: test_federation.py
+COOPERATION = ["index", "review", "train-attribute"]  # at work: test_cooperation_commands.py
 MODELS = ["models list", "models fetch", "models show"]
-COMMANDS = ["simulate", "check", "ask", "eval", *BENCHES, *MODELS, *BETWEEN_MACHINES]
+COMMANDS = ["simulate", "check", "ask", "eval", *BENCHES, *COOPERATION, *MODELS, *BETWEEN_MACHINES]
 
 
 class Said(NamedTuple):

@@ -41,6 +41,10 @@ def rows(model, ids):
     return model.open(PROMPT).feed(ids).logp
 
 
+def rows_behind(session, id):
+    return session.feed([id]).logp
+
+
 def test_a_predictor_learns_what_it_is_shown(ships):
     assert ships.odds(b"A ferry sails") > 1 > -1 > ships.odds(b"The dough in the oven")
     again = train("ships", SHIPS, BREAD)
@@ -129,7 +133,7 @@ def test_guided_models_verify_what_they_say_and_rewind(family, ships, kind, temp
     assert more is not None and torch.allclose(more, rows(model, alone)[3:], atol=1e-9)
     single = model.open(PROMPT)
     for id in alone:
-        last = single.feed([id]).logp
+        last = rows_behind(single, id)
     assert torch.allclose(last[-1], rows(model, alone)[-1], atol=1e-9)
 
 
