@@ -154,9 +154,9 @@ def sheets(result: Mapping[str, Any]) -> list[Sheet]:
             f"Towards formal wording, {result['edge']}",
             ("by", "formal", "log-odds", "distinct pairs", "bits per byte by the host", "an answer"),
             texts(rows),
-            f"{result['texts']} requests, {TOKENS} tokens each. Formal, and by what "
-            "log-odds, says naive Bayes over words, fitted on other templates than the predictor that guides; "
-            f"the AUROC of that one on them is {result['held_out_auroc']:.2f}. Bits per byte by "
-            f"{result['host']} say how natural a text is.",
+            f"{result['texts']} requests, {TOKENS} tokens each. Formal, and by what log-odds, says naive "
+            "Bayes over words, fitted on other templates than the predictor that guides; the AUROC of that "
+            f"one on them is {result['held_out_auroc']:.2f}. Bits per byte by {result['host']} say how "
+            "natural a text is.",
         )
     ]

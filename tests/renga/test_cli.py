@@ -28,7 +28,19 @@ KEYS = [f"keys {verb}" for verb in ("invite", "list", "revoke", "rotate")]
 BETWEEN_MACHINES = ["serve", "join", "train", "status", "ledger", *KEYS]  # at work: test_federation.py
 COOPERATION = ["index", "review", "train-attribute"]  # at work: test_cooperation_commands.py
 MODELS = ["models list", "models fetch", "models show"]
-COMMANDS = ["simulate", "check", "ask", "eval", *BENCHES, *COOPERATION, *MODELS, *BETWEEN_MACHINES]
+PLANS = ["plan check", "plan list", "plan fit"]
+COMMANDS = [
+    "simulate",
+    "check",
+    "ask",
+    "eval",
+    "merge",
+    *PLANS,
+    *BENCHES,
+    *COOPERATION,
+    *MODELS,
+    *BETWEEN_MACHINES,
+]
 
 
 class Said(NamedTuple):
