@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_a_predictor_is_trained_and_measured(renga: Renga, tmp_path: Path) -> No
 def names() -> dict[str, Leaf]:
     weights = tiny("llama")
     models = {"edge": LocalModel(weights), "clinic": LocalModel(weights, random_adapter(weights))}
-    return {name: Leaf(name, lambda model=model: model) for name, model in models.items()}
+    return {name: Leaf(name, partial(models.get, name)) for name in models}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
