@@ -148,7 +148,7 @@ class Evaluate(Section):
 
     limit: Count = Field(0, description="texts per file; 0: all")
     others: Count = Field(
-        0, description="texts of each other client's file that a client is measured on; 0: as `limit` says"
+        0, description="texts of all other clients' files together to measure a client on; 0: all of them"
     )
     batch: Positive = Field(16, description="texts per forward pass")
     accuracy: Flag = Field(True, description="measure accuracy too, not only bits per byte")

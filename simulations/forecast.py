@@ -150,9 +150,11 @@ def seconds(config: Config, data: Data, shapes: Mapping[str, Shape]) -> float:
     host = shapes[config.host.model]
     after = config.rounds if config.evaluate.every else 1
     untouched = {config.host.model, *(client.edge.model for client in config.clients)}
-    total = STARTING + sum(choices * _reading(shapes[model], tables, speed) for model in untouched)
+    reading = {model: _reading(shapes[model], tables, speed) for model in untouched}
+    total = STARTING + sum(choices * seconds for seconds in reading.values())
     for client in config.clients:
-        shape = shapes[client.edge.model]
+        model = client.edge.model
+        shape = shapes[model]
         texts = estimate.measure(data.private[client.name])
         alone = config.baselines.alone
         learned = config.rounds * (client.edge.tokens + client.edge.transfer_tokens)
@@ -161,13 +163,20 @@ def seconds(config: Config, data: Data, shapes: Mapping[str, Shape]) -> float:
         total += _learning(shape, learned, texts, speed)
         total += config.rounds * _reading(shape, rows, speed)
         total += config.rounds * _answering(config, shape, data, speed)
-        total += (after + alone) * choices * _reading(shape, tables, speed)
+        total += (after + alone) * choices * _share_measured(config, limited, client.name) * reading[model]
     runs = 1 + config.baselines.public + config.baselines.centralised
     total += runs * config.rounds * _learning(host, config.host.tokens, rows, speed)
     total += config.rounds * (
         _reading(host, rows, speed) + 2 * _reading(host, estimate.measure(data.validation), speed)
     )
     return total + (after + runs - 1) * choices * _reading(host, tables, speed)
+
+
+def _share_measured(config: Config, held_out: Mapping[str, list[Example]], name: str) -> float:
+    """Of all held-out texts those that one client is measured on."""
+    everything = sum(map(len, held_out.values()))
+    chosen = len(held_out[name]) + config.evaluate.others if config.evaluate.others else everything
+    return min(1.0, chosen / max(1, everything))
 
 
 def _learning(shape: Shape, tokens: float, texts: Texts, speed: float) -> float:

@@ -17,6 +17,7 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from flwr.app import Context
 
@@ -29,6 +30,7 @@ from renga.models.adapter_files import save_peft
 from renga.models.evaluation import evaluate_domains
 from renga.models.example import Example
 from renga.models.local import LocalModel
+from renga.models.seeds import derived
 from renga.models.weights import SharedWeights
 from renga.protocol.local_carrier import LocalGrid, run_server, server_context
 from renga.server.app import server_app
@@ -248,9 +250,10 @@ class _Simulation:
 
     def _held_out(self, who: str) -> Mapping[str, Sequence[Example]]:
         """By domain the texts that `who` is measured on."""
-        others = self.config.evaluate.others if who in self.members else 0
-        found = self.texts.held_out
-        return {name: texts[: others or None] if name != who else texts for name, texts in found.items()}
+        found, count = self.texts.held_out, self.config.evaluate.others
+        if not count or who not in found:
+            return found
+        return {who: found[who], **spread(found, who, count, derived(self.config.seed, "others", who))}
 
     def _export(self) -> None:
         """Adapters that peft loads: each client's, each cohort's, the host's."""
@@ -339,6 +342,20 @@ class _Simulation:
     def _host_progress(self) -> Callable[[str, int, int, float | None, int], None]:
         report = self._client_progress()
         return lambda phase, step, steps, loss, tokens: report("host", phase, step, steps, loss, tokens)
+
+
+def spread(
+    held_out: Mapping[str, Sequence[Example]], who: str, count: int, seed: int
+) -> dict[str, Sequence[Example]]:
+    """About `count` texts of the domains that are not `who`'s, as many of each as of any other.
+
+    With more domains than texts some are drawn by `seed`, with one text each: what measuring all clients
+    costs grows with their number, and not with its square.
+    """
+    others = [name for name in held_out if name != who]
+    each = max(1, round(count / max(1, len(others))))
+    drawn = np.random.default_rng(seed).permutation(len(others))[: max(1, count // each)]
+    return {others[i]: held_out[others[i]][:each] for i in sorted(drawn)}
 
 
 def _same(adapter: Adapter | None) -> Adapter | None:

@@ -85,7 +85,7 @@ def test_estimates_follow_what_is_asked(config: Path) -> None:
             'validation = ["public.jsonl", "val',
             "transfer.validation: 1 texts have no response",
         ),
-        ('"public.jsonl"', '"."', "a folder, where a JSONL file was expected"),
+        ('"public.jsonl"', '"."', "no file that can be read, where files of one kind were expected"),
     ],
 )
 def test_problems_are_named(config: Path, old: str, new: str, problem: str) -> None:

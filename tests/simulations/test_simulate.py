@@ -15,9 +15,10 @@ import torch
 from renga.config import load
 from renga.errors import RengaError, UsageError
 from renga.models.adapter_files import load_peft
+from renga.models.example import Example
 from renga.models.weights import SharedWeights
 from renga.simulations.metrics import read_metrics
-from renga.simulations.simulate import run
+from renga.simulations.simulate import run, spread
 from tests.simulations.small_federation import (
     QUICK,
     STRANGE,
@@ -405,3 +406,12 @@ def test_baselines_are_the_same_steps_without_the_others(tmp_path: Path, models:
     kept = tree(tmp_path / "out" / "clients" / "ada")
     alone = tree(tmp_path / "out" / "alone" / "ada")
     assert alone["0001-00/alone.adapter"] == kept["0001-01/snapshot.adapter"]
+
+
+def test_a_client_is_measured_on_some_of_all_others_however_many_there_are() -> None:
+    held_out = {f"d{n}": [Example(f"{n} {i}?", "yes") for i in range(40)] for n in range(100)}
+    few = {name: held_out[name] for name in ("d0", "d1", "d2", "d3")}
+    assert {d: len(t) for d, t in spread(few, "d1", 30, 1).items()} == {"d0": 10, "d2": 10, "d3": 10}
+    many = spread(held_out, "d1", 30, 1)
+    assert sum(map(len, many.values())) == 30 and "d1" not in many
+    assert spread(held_out, "d1", 30, 1) == many != spread(held_out, "d1", 30, 2)
