@@ -50,6 +50,15 @@ def weighted_sum(block: Floats, share: F64 | Sequence[float]) -> Floats:
     return total
 
 
+def inner(x: Floats, y: Floats) -> float:
+    """x . y, by pieces of 256 in their own precision and in float64 beyond. Not by BLAS, whose order of
+    adding depends on its threads."""
+    whole = x.size // 256 * 256
+    pieces = np.einsum("ij,ij->i", x[:whole].reshape(-1, 256), y[:whole].reshape(-1, 256))
+    rest = (x[whole:] * y[whole:]).sum(dtype=np.float64)
+    return float(pieces.sum(dtype=np.float64) + rest)
+
+
 @dataclass(frozen=True)
 class Thinned:
     """Updates thinned by a rule, then averaged; with `elect` only those that agree on the sign.
@@ -132,7 +141,7 @@ class Slerp:
 
     Vectors whose cosine is beyond +-`straight` are merged on the straight line, where the circle has no
     direction. mergekit draws that line at 0.9995, where the two differ by 1e-4; models tuned from one base
-    are always beyond it. Costs one pass for the angle, in float64.
+    are always beyond it. Costs one pass for the angle.
     """
 
     straight: float = 1 - 1e-10
@@ -147,8 +156,8 @@ class Slerp:
             return line * self.scale
         uu = vv = uv = 0.0
         for start, stop in spans(blocks.size):
-            u, v = blocks.read(start, stop).astype(np.float64)
-            uu, vv, uv = uu + (u * u).sum(), vv + (v * v).sum(), uv + (u * v).sum()
+            u, v = blocks.read(start, stop)
+            uu, vv, uv = uu + inner(u, u), vv + inner(v, v), uv + inner(u, v)
         lengths = np.sqrt(uu) * np.sqrt(vv)
         cosine = float(np.clip(uv / lengths, -1, 1)) if lengths > 0 else 0.0
         if not lengths > 0 or abs(cosine) > self.straight:
@@ -181,13 +190,15 @@ class Stock:
             return np.ones(rows)
         gram = np.zeros((rows, n, n))
         for start, stop in spans(blocks.size, columns if self.by_rows else 1):
-            block = blocks.read(start, stop).astype(np.float64)
-            # [inputs, rows, columns]; a sum of its own for each pair, as BLAS adds in an order of its threads
-            block = block.reshape(n, -1, columns) if self.by_rows else block[:, None]
-            where = slice(start // columns, stop // columns) if self.by_rows else slice(0, 1)
+            block = blocks.read(start, stop)
+            where = slice(start // columns, stop // columns)
             for i in range(n):
                 for j in range(i, n):
-                    gram[where, i, j] += (block[i] * block[j]).sum(axis=-1)
+                    if self.by_rows:
+                        x, y = (block[k].reshape(-1, columns).astype(np.float64) for k in (i, j))
+                        gram[where, i, j] = (x * y).sum(axis=1)
+                    else:
+                        gram[0, i, j] += inner(block[i], block[j])
         lengths = np.sqrt(gram[:, range(n), range(n)])
         cosines, mass = np.zeros(rows), 0.0
         for i, j in combinations(range(n), 2):

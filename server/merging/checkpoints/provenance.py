@@ -70,7 +70,7 @@ def card(record: Mapping[str, Any], recipe: str) -> str:
             for name, s in scores.items()
         ]
         lines.append("")
-    lines += [f"`{PROVENANCE}` has the whole fingerprints: sha256 over each model's tensors.", ""]
+    lines += [f"`{PROVENANCE}` has the whole fingerprints: over each model's tensors.", ""]
     if recipe:
         lines += ["## Recipe", "", "```", recipe.strip(), "```", ""]
     return "\n".join(lines)
