@@ -21,6 +21,7 @@ from renga.cli_merge import add_to as add_merge_to
 from renga.cli_options import DEFAULT_MODEL, AsJson, Debug, ModelReference, print_json, tell
 from renga.cli_plan import Lets
 from renga.cli_plan import plan as plan_commands
+from renga.cli_training import add_to as add_training_to
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -42,6 +43,7 @@ app.add_typer(models, name="models")
 app.add_typer(plan_commands, name="plan")
 add_to(app)
 add_cooperation_to(app)
+add_training_to(app)
 add_merge_to(app)
 
 # What an argument means stands in the docstrings: this typer loses an argument's own help under click 8.5.
@@ -49,6 +51,12 @@ ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG")]
 AdapterFolder = Annotated[
     Path | None,
     typer.Option("--adapter", metavar="DIR", help="A LoRA adapter for this model, as PEFT saves it."),
+]
+
+
+PlanOption = Annotated[
+    str | None,
+    typer.Option("--plan", metavar="PLAN", help="Several models answer together: docs/plans.md."),
 ]
 
 
@@ -140,10 +148,7 @@ def ask(
     public: Annotated[
         bool, typer.Option("--public", help="Nothing in it is private: let the federation answer.")
     ] = False,
-    plan: Annotated[
-        str | None,
-        typer.Option("--plan", metavar="PLAN", help="Several models answer together: docs/plans.md."),
-    ] = None,
+    plan: PlanOption = None,
     let: Lets = None,
     state: Annotated[
         Path, typer.Option("--state", metavar="DIR", help="With --public: the client's state folder.")
@@ -190,6 +195,14 @@ def evaluate(
     adapter: AdapterFolder = None,
     limit: Annotated[int, typer.Option(min=0, help="Only the first texts; 0: all.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Texts per forward pass.")] = 16,
+    plan: PlanOption = None,
+    let: Lets = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="With --plan: the prompts may go to models elsewhere.")
+    ] = False,
+    state: Annotated[
+        Path, typer.Option("--state", metavar="DIR", help="With --plan: the client's state folder.")
+    ] = Path("client"),
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -207,6 +220,21 @@ def evaluate(
             hint="evaluation needs a response on every line",
         )
     chosen = examples[: limit or None]
+    if plan is not None:
+        from renga.cli_plan import names
+        from renga.planning import measure_by
+
+        read, known = names(plan, model, adapter, let, state)
+        with _progress() as bar:
+            task = bar.add_task("texts", total=len(chosen))
+            measured = measure_by(
+                read.root, known, chosen, public, lambda done, _: bar.update(task, completed=done)
+            )
+        if as_json:
+            print_json({"plan": plan, "data": str(data), **measured})
+        else:
+            print("\n".join(f"{key.replace('_', ' '):14} {_said(value)}" for key, value in measured.items()))
+        return
     loaded = load(model, adapter)
     from renga.models.evaluation import evaluate as measure
 

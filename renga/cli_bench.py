@@ -225,6 +225,39 @@ def cooperation(
         )
 
 
+@bench.command(epilog="Example: renga bench ensemble --data domains --docs docs/benchmarks.md")
+def ensemble(
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data", metavar="DIR", help="A folder per domain: intent, ordering, phonetics, factcheck."
+        ),
+    ],
+    work: Annotated[
+        Path, typer.Option("--work", metavar="DIR", help="Folder of the members' adapters.")
+    ] = Path("runs/bench-ensemble"),
+    texts: Annotated[int, typer.Option(min=2, help="Held-out texts of each domain; as many more fit.")] = 25,
+    seed: Annotated[int, typer.Option(min=0, help="Which texts.")] = 1,
+    part: Annotated[
+        str, typer.Option("--part", help="quality, speed (needs an idle machine with two cores), or all.")
+    ] = "all",
+    out: ResultFile = None,
+    docs: Docs = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Several models together against each alone: rules, routers, cascades; quality, passes, speed."""
+    from renga.errors import UsageError
+    from renga.simulations.bench_ensemble import bench as run
+    from renga.simulations.bench_ensemble_sheets import ensemble_sheets
+
+    if part not in ("quality", "speed", "all"):
+        raise UsageError(f"there is no part {part!r}", hint="known: all, quality, speed")
+    _look_for_block(docs, "ensemble")
+    result = run(data, work, texts=texts, seed=seed, part=part, tell=tell)
+    _give(result, ensemble_sheets(result), "ensemble", out, docs, as_json)
+
+
 def _texts(data: Path, limit: int) -> list[Example]:
     """The first labelled texts of a file."""
     from renga.errors import UsageError

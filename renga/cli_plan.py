@@ -138,3 +138,26 @@ def fit(
         fitted = fit_weights(models, examples, rule=rule)
         options = {**root.options, "weights": [round(weight, 4) for weight in fitted]}
     print(written(Call("fuse", root.operands, options)))
+
+
+@plan.command(epilog="Example: renga plan feedback router.bandit --good")
+def feedback(
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
+    good: Annotated[
+        bool | None, typer.Option("--good/--bad", help="Whether the last answer was right.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Tell a bandit what became of the last answer that route(..., router="bandit:FILE") gave.
+
+    FILE is the bandit's memory. It learns whom to ask from that.
+    """
+    from renga.errors import UsageError
+    from renga.models.ensemble.bandit import Bandit
+
+    if not file.exists():
+        raise UsageError(f"there is no bandit in {file}", hint='route(…, router="bandit:FILE") makes one')
+    if good is None:
+        raise UsageError("was the answer right?", hint="--good or --bad")
+    name = Bandit.open(file, []).feedback(1.0 if good else 0.0)
+    print(f"{name} {'was right' if good else 'was not'}")

@@ -12,6 +12,7 @@ from renga.errors import UsageError
 
 if TYPE_CHECKING:
     from renga.models.contract import Clearance, LanguageModel, Sampling
+    from renga.models.example import Example
     from renga.models.plans.build import Leaf
     from renga.models.plans.language import Node, PlanText
 
@@ -84,6 +85,42 @@ def answer_by(
     tell(f"{cost.passes} passes over {cost.tokens:,} tokens{moved}, {time.perf_counter() - start:.1f} s")
     for absence in absences(model):
         tell(str(absence))
+
+
+def measure_by(
+    plan: Node,
+    names: Mapping[str, Leaf],
+    examples: Sequence[Example],
+    public: bool,
+    tick: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """Bits per byte (None for a responder), accuracy of greedy answers, and cost of a plan on texts."""
+    import math
+
+    from renga.models.ensemble.measuring import measure
+    from renga.models.plans.build import build
+    from renga.models.plans.report import report
+
+    said = report(plan, names)
+    if said.edges and not public:
+        raise UsageError(
+            f"the plan asks {said.edges[0].name} at the other end, and raw prompts do not leave this device",
+            hint="--public, if nothing in the file is private",
+        )
+    start = time.perf_counter()
+    found = measure(build(plan, names), examples, tick=tick, clearance="public" if public else "raw")
+    bits = found.bits_per_byte
+    cost = found.cost
+    return {
+        "bits_per_byte": None if math.isnan(bits) else round(bits, 4),
+        "accuracy": round(found.accuracy, 4),
+        "texts": len(examples),
+        "passes": cost.passes,
+        "tokens": cost.tokens,
+        "bytes_up": cost.bytes_up,
+        "bytes_down": cost.bytes_down,
+        "seconds": round(time.perf_counter() - start, 1),
+    }
 
 
 def names_of(

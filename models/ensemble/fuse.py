@@ -13,7 +13,7 @@ from renga.models.composed import Composed, Places, name_of, same_vocabulary, wa
 from renga.models.contract import Full, LanguageModel, Want
 from renga.models.ensemble.bytewise import Bytewise
 from renga.models.ensemble.following import Following
-from renga.models.ensemble.rules import Rule, rule_of
+from renga.models.ensemble.rules import Rule, mean, rule_of
 from renga.models.ensemble.translate import translate
 from renga.models.ensemble.union import Union
 
@@ -46,6 +46,10 @@ def fuse(
     """
     if not models:
         raise UsageError("fuse needs at least one model")
+    if len(models) == 1 and hasattr(
+        models[0], "fusing"
+    ):  # a route to several: it knows whom, and the weights
+        return Fused([models[0].fusing(rule, "string" if align == "none" else align)], Weighted(mean, [1.0]))
     shares = checked_weights(weights, len(models), "fuse")
     first = models[0]
     strange = [m for m in models[1:] if not same_vocabulary(m.vocabulary, first.vocabulary)]

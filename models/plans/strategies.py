@@ -53,11 +53,13 @@ TABLE: dict[str, tuple[str, Kind]] = {
     "exact": ("renga.models.cooperation.plan_words:exact", "detector"),
     "entailment": ("renga.models.cooperation.plan_words:entailment", "detector"),
     "facts": ("renga.models.cooperation.plan_words:facts", "detector"),
+    "route": ("renga.models.ensemble.route:route", "model"),
     "select": ("renga.models.ensemble.select:select", "responder"),
     "combine": ("renga.models.ensemble.select:combine", "responder"),
     "cascade": ("renga.models.ensemble.cascade:cascade", "responder"),
     "loglik": ("renga.models.ensemble.judges:loglik", "judge"),
     "mbr": ("renga.models.ensemble.judges:mbr", "judge"),
+    "reward": ("renga.models.ensemble.reward:reward", "judge"),
     "pairwise": ("renga.models.ensemble.judges:pairwise", "judge"),
 }
 

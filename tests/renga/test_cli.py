@@ -23,12 +23,12 @@ from renga.cli import app, run
 from tests.tiny_federation import texts, write_federation, write_texts
 
 HEAVY = ("torch", "transformers", "flwr", "peft", "numpy", "pydantic", "safetensors")
-BENCHES = ["bench learning", "bench wire", "bench memory", "bench transfer", "bench cooperation"]
+BENCHES = [f"bench {what}" for what in ("ensemble", "learning", "wire", "memory", "transfer", "cooperation")]
 KEYS = [f"keys {verb}" for verb in ("invite", "list", "revoke", "rotate")]
 BETWEEN_MACHINES = ["serve", "join", "train", "status", "ledger", *KEYS]  # at work: test_federation.py
 COOPERATION = ["index", "review", "train-attribute"]  # at work: test_cooperation_commands.py
 MODELS = ["models list", "models fetch", "models show"]
-PLANS = ["plan check", "plan list", "plan fit"]
+PLANS = ["plan check", "plan list", "plan fit", "plan feedback", "train-router", "train-reward"]
 COMMANDS = [
     "simulate",
     "check",

@@ -1,0 +1,134 @@
+"""Before inference: who is to answer? A linear router on a client's own features.
+
+Zooter (arXiv:2311.08692): the rewards of all members' answers to a query, softened, are what the router's
+softmax is fitted to by their KL divergence. With two members the softened rewards are HybridLLM's soft label
+"as good as".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from renga.errors import RengaError, UsageError
+
+Table = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Router:
+    """softmax((x - mean) / spread @ weight + bias) over `members`, by name.
+
+    threshold: of the last member's probability; from it on the last is asked, when there is a share of its
+    calls to keep to (nan: the most probable member is asked).
+    """
+
+    members: tuple[str, ...]
+    mean: Table  # [features]
+    spread: Table  # [features]
+    weight: Table  # [features, members]
+    bias: Table  # [members]
+    threshold: float = float("nan")
+
+    def probabilities(self, features: Table) -> Table:
+        """[queries, features] -> [queries, members]."""
+        logits = (features - self.mean) / self.spread @ self.weight + self.bias
+        logits = logits - logits.max(-1, keepdims=True)
+        return np.asarray(np.exp(logits) / np.exp(logits).sum(-1, keepdims=True))
+
+    def pick(self, features: Table) -> NDArray[np.int64]:
+        """The member to ask for each query: [queries]."""
+        p = self.probabilities(features)
+        if np.isnan(self.threshold):
+            return np.asarray(p.argmax(-1))
+        first = p[:, :-1].argmax(-1)
+        return np.asarray(np.where(p[:, -1] >= self.threshold, p.shape[1] - 1, first))
+
+    def calibrated(self, features: Table, share: float) -> Router:
+        """With the threshold at which the last member gets `share` of queries like these."""
+        if not 0 <= share <= 1:
+            raise UsageError(f"a share of calls lies between 0 and 1, not {share:g}")
+        values = np.sort(self.probabilities(features)[:, -1])[::-1]
+        asked = round(share * len(values))
+        threshold = np.inf if not asked else float(values[asked - 1])
+        return Router(self.members, self.mean, self.spread, self.weight, self.bias, threshold)
+
+    def save(self, path: Path) -> None:
+        """Write it as safetensors."""
+        from safetensors.numpy import save_file
+
+        arrays = {name: getattr(self, name) for name in ("mean", "spread", "weight", "bias")}
+        arrays["threshold"] = np.array([self.threshold])
+        save_file(arrays, str(path), metadata={"members": "\n".join(self.members), "kind": "renga router"})
+
+    @classmethod
+    def load(cls, path: Path) -> Router:
+        """Read what `save` wrote. Raises UsageError if there is none, RengaError if it is something else."""
+        from safetensors import SafetensorError, safe_open
+
+        if not path.is_file():
+            raise UsageError(f"there is no router {path}", hint="renga train-router makes one")
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                told = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 it is no dict
+            members = tuple(told["members"].split("\n"))
+            mean, spread, weight, bias = (arrays[name] for name in ("mean", "spread", "weight", "bias"))
+            router = cls(members, mean, spread, weight, bias, float(arrays["threshold"][0]))
+        except (SafetensorError, KeyError, IndexError) as error:
+            raise RengaError(f"{path} is no router") from error
+        if router.weight.shape != (len(router.mean), len(members)) or router.bias.shape != (len(members),):
+            raise RengaError(f"{path} is a router whose parts do not fit each other")
+        return router
+
+
+def fit_router(
+    features: Table,
+    rewards: Table,
+    members: Sequence[str],
+    *,
+    sharpness: float = 4.0,
+    groups: Sequence[str] | None = None,
+    smoothing: float = 0.3,
+    decay: float = 1e-2,
+) -> Router:
+    """Fit a router to the rewards of every member's answers [queries, members], higher is better.
+
+    Rewards are first put on one scale for each query. groups: the domain of each query; a share `smoothing`
+    of a reward is then its domain's mean, which takes out the noise of single rewards (tag-based
+    enhancement). decay: of the weights, since there are more features than queries.
+    """
+    if features.shape[0] != rewards.shape[0] or rewards.shape[1] != len(members):
+        raise UsageError("a router is fitted to one row of rewards for each query, a column for each member")
+    if len(features) < 2:
+        raise UsageError("a router needs at least two queries to be fitted")
+    scaled = rewards - rewards.mean(1, keepdims=True)
+    scaled /= max(1e-9, float(np.abs(scaled).mean()))
+    if groups is not None:
+        for group in set(groups):
+            rows = np.array([each == group for each in groups])
+            scaled[rows] = (1 - smoothing) * scaled[rows] + smoothing * scaled[rows].mean(0)
+    wanted = torch.from_numpy(scaled * sharpness / 2).softmax(-1)
+    mean = features.mean(0)
+    spread = features.std(0) + 1e-6
+    x = torch.from_numpy((features - mean) / spread / np.sqrt(features.shape[1]))
+    weight = torch.zeros((features.shape[1], len(members)), dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(len(members), dtype=torch.float64, requires_grad=True)
+    search = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        search.zero_grad()
+        said = (x @ weight + bias).log_softmax(-1)
+        loss = -(wanted * said).sum(-1).mean() + decay * weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    with torch.inference_mode(False), torch.enable_grad():
+        search.step(closure)  # type: ignore[no-untyped-call]
+    scale = np.sqrt(features.shape[1])
+    return Router(tuple(members), mean, spread, weight.detach().numpy() / scale, bias.detach().numpy())
