@@ -40,7 +40,8 @@ def test_tables():
         "texts": 4, "answered": 3, "best_member": "intent",
         "rows": {"intent": row, "oracle member": row, "select": {**row, "bits_per_byte": None}},
         "routing": {
-            "experts": 0.5, "host": 0.5, "both": 0.6, "zero router": {"aiq": 0.5}, **dict.fromkeys(names, way),
+            "experts": 0.5, "host": 0.5, "both": 0.6, "zero router": {"aiq": 0.5},
+            **dict.fromkeys(names, way),
         },
         "bytes": {"texts": 2, "bytes": 0.1, "string": 0.2, "union": 0.3},
         "reward": {"texts": 2, "candidates": 7, "heads": 5, "sizes": [1, 2], "gold": {"mean": [0.1, 0.2]}},
