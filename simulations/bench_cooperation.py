@@ -47,6 +47,7 @@ PARTS = {
     "steering": "cooperation_steer",
     "guiding": "cooperation_guide",
     "people": "cooperation_people",
+    "soft": "cooperation_soft",
 }
 
 

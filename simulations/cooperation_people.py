@@ -40,7 +40,7 @@ def _reviews(edge: LocalModel, setting: Setting) -> dict[str, Any]:
     """Decisions to accept or refuse answers, by a detector that learned from verdicts; some are made by a
     reviewer, who errs."""
     made = edited(world(setting.seed, 40), setting.seed, setting.some(40))
-    learned = edited(world(setting.seed + 1, 40), setting.seed + 1, 30)
+    learned = edited(world(setting.seed + 1, 40), setting.seed + 1, setting.some(30))
     scores, known = (_likelihoods(edge, claims) for claims in (made, learned))
     weights = fit([Verdict("", "", {"likelihood": s}, c[2]) for s, c in zip(known, learned, strict=True)])
     doubts = [weights.score({"likelihood": s}) for s in scores]
@@ -135,8 +135,8 @@ def sheets(result: Mapping[str, Any]) -> list[Sheet]:
             ("asked about", "the least sure", "random ones"),
             texts(rows),
             f"{reviews['answers']} answers, half of them edited. The detector is the likelihood by "
-            f"{result['edge']}, weighed by 30 verdicts; the reviewer errs in {ERROR:.0%} of cases; means of "
-            f"{DRAWS} draws.",
+            f"{result['edge']}, weighed by verdicts on others; the reviewer errs in {ERROR:.0%} of cases; "
+            f"means of {DRAWS} draws.",
         ),
         Sheet(
             "Questions that join what two clients know",

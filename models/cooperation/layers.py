@@ -66,7 +66,9 @@ class LayeredSession(LocalSession):
         early = [self._row(states[j][0, -wanted:], j == len(states) - 1) for j in self._layered.layers]
         if self._layered.plausibility is None:
             return early[0]
-        return farthest(_normal(output.logits[0]), early, self._layered.plausibility)
+        # A model may have more output rows than its tokenizer has tokens.
+        last = _normal(output.logits[0, :, : weights.vocabulary.size])
+        return farthest(last, early, self._layered.plausibility)
 
     def _row(self, states: torch.Tensor, last: bool) -> torch.Tensor:
         weights = self._layered.weights

@@ -125,6 +125,16 @@ def test_dola_in_one_pass_is_the_contrast_of_views(family):
     assert model.meter.passes == before + 1
 
 
+def test_rows_that_name_no_token_are_no_part_of_dola():
+    model = LocalModel(tiny("gemma3"))  # 400 rows, fewer tokens
+    assert model.weights.model.config.vocab_size > model.vocabulary.size
+    ids = some_ids(model.weights, 3)
+    found = said(dola(model, layers=[2, 4]), ids)
+    assert found.shape == (4, model.vocabulary.size)
+    early = [said(view(model, j), ids) for j in (2, 4)]
+    assert torch.allclose(found, farthest(said(model, ids), early, 0.1), atol=1e-4)
+
+
 def test_layers_that_can_not_be_read():
     with pytest.raises(UsageError, match=r"layers \[3\]"):
         view(LocalModel(tiny("llama")), 3)

@@ -1,0 +1,78 @@
+"""The cooperation benchmark: its world is the same again, its answers are right, its parts run."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from renga.errors import UsageError
+from renga.models.contract import Prompt
+from renga.models.cooperation.consistency import Exact
+from renga.models.cooperation.database import SqliteDatabase
+from renga.models.local import LocalModel
+from renga.simulations.bench_cooperation import PARTS, Setting, interval, measure, part
+from renga.simulations.bench_tables import markdown
+from renga.simulations.cooperation_world import (
+    edited,
+    passage_of,
+    queries_asked,
+    questions,
+    walks_asked,
+    world,
+)
+from tests.models.tiny_weights import tiny
+
+
+def test_a_world_is_the_same_again_and_others_differ() -> None:
+    assert world(3) == world(3) and world(3) != world(4)
+    assert questions(world(3), 3, 9) == questions(world(3), 3, 9)
+
+
+def test_answers_stand_in_the_passages() -> None:
+    asked = questions(world(0, 40), 0, 80)
+    assert len(asked) == 80 and len({a.question for a in asked}) > 60
+    for each in asked:
+        assert each.answer in each.passage
+
+
+def test_edited_answers_are_told_apart_by_their_values() -> None:
+    made = edited(world(0, 40), 0, 60)
+    holding = sum(holds for _, _, holds, _ in made)
+    assert abs(2 * holding - len(made)) <= 2
+    for question, answer, holds, passage in made:
+        if any(c.isdigit() for c in answer):
+            worst = max(mark.score for mark in Exact([passage]).inspect(Prompt(question), answer))
+            assert (worst > 0.5) is not holds
+
+
+def test_paths_and_queries_have_the_answers_they_say(tmp_path) -> None:
+    found = world(1)
+    by_name = {work.name: work for work in found.works}
+    for hops, question, answer in walks_asked(found, 1, 10):
+        work = next(work for name, work in by_name.items() if name in question)
+        if hops == 3:
+            assert answer == found.mayors[found.born[work.founder]]
+        assert any(answer in (t.subject, t.object) for t in found.graph().triples)
+    database = SqliteDatabase(found.database(tmp_path / "w.db"))
+    for _, sql in queries_asked(found, 1, 40):
+        assert database.run(sql).rows
+    assert passage_of(found.works[0], random.Random(0)).count(found.works[0].name) >= 2
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_every_part_runs_on_tiny_models(name: str) -> None:
+    models = {"edge": LocalModel(tiny("llama")), "host": LocalModel(tiny("gemma3"))}
+    setting = Setting(
+        "edge", "host", 1 if name == "guiding" else 2, 0, None, lambda line: None, models.__getitem__
+    )
+    result = measure(name, setting)
+    text = markdown(part(name).sheets(result))
+    assert text.count("| --- |") >= 1 and "nan" not in text.replace("nano", "")
+
+
+def test_shares_have_intervals_and_parts_have_names() -> None:
+    assert interval([True, True, False, False]) == "50% (15%–85%)"
+    assert interval([]) == "–"
+    with pytest.raises(UsageError, match="no part 'people2'"):
+        part("people2")
