@@ -98,8 +98,8 @@ def sheets(result: Mapping[str, Any]) -> list[Sheet]:
             ("what the host reads", "right of five", "bits per byte", "places", "bytes", "a question"),
             texts(rows),
             f"{result['questions']} questions about passages that were not trained on; trained on "
-            f"{result['lessons']} others, {EPOCHS} times: {times}. Right: the answer is likelier than "
-            f"those to up to four questions of its kind. Bytes: slots in 8 bits, ids in {ID_BYTES} bytes. Pruned by "
-            "shared words.",
+            f"{result['lessons']} others, {EPOCHS} times: {times}. Right: the answer is likelier than those "
+            f"to up to four questions of its kind. Slots go in 8 bits, ids in {ID_BYTES} bytes each. Pruned "
+            "by shared words.",
         )
     ]
