@@ -20,6 +20,8 @@ from renga.simulations.bench_tables import Sheet, shown, texts, verdict
 from renga.simulations.metrics import HOST
 from renga.simulations.units import MISSING, duration, percent, size
 
+HOST_STAGES_SAID = ("untouched", "public only", "federated", "centralised")
+
 
 def sheets(result: Mapping[str, Any]) -> list[Sheet]:
     """The tables of a result, as `bench` gives it."""
@@ -61,11 +63,12 @@ def _host_sheet(result: Mapping[str, Any], seeds: str) -> Sheet:
     rows = []
     for measure in MEASURES:
         cells = [_cell(result["host"][stage][measure], measure) for stage in HOST_STAGES]
+        change = _cell(result["host"]["difference"][measure], measure, signed=True)
         share = result["host"]["closed"][measure]
-        rows.append((NAMES[measure], *cells, shown(_estimate(share), percent)))
+        rows.append((NAMES[measure], *cells, change, shown(_estimate(share), percent)))
     return Sheet(
         f"Host ({result['models']['host']}), all domains",
-        ("measure", "untouched", "public only", "federated", "centralised", "closed"),
+        ("measure", *HOST_STAGES_SAID, "federated − public only", "closed"),
         texts(rows),
         f"Closed: the share of the way from public only to centralised. Mean ± half of the 95 % interval "
         f"over {seeds}.",
@@ -84,7 +87,7 @@ def _domains_sheet(result: Mapping[str, Any], seeds: str) -> Sheet:
                 rows.append((domain, NAMES[measure], *map(SAY[measure], means), percent(share)))
     return Sheet(
         f"Host ({result['models']['host']}), domain by domain",
-        ("domain", "measure", "untouched", "public only", "federated", "centralised", "closed"),
+        ("domain", "measure", *HOST_STAGES_SAID, "closed"),
         texts(rows),
         f"Means over {seeds}; closed: the share of the way between the means, where centralised is better.",
         words=frozenset(("measure",)),

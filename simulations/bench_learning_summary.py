@@ -35,7 +35,8 @@ Estimates = dict[str, Estimate | None]
 def summarise(runs: Sequence[Metrics]) -> dict[str, Any]:
     """Estimates over the runs, as JSON takes them: `clients`, `host`, `domains`, `targets`, `cost`.
 
-    An estimate is None where a run lacks the measure. Differences are federated minus alone.
+    An estimate is None where a run lacks the measure. Differences are federated minus alone, the host's
+    federated minus public only.
     """
     names = [client.name for client in runs[0].clients]
     clients = {name: {part: _client(runs, [name], part) for part in PARTS} for name in names}
@@ -67,6 +68,8 @@ def _host(runs: Sequence[Metrics]) -> dict[str, Any]:
     stages: dict[str, Any] = {
         stage: {m: estimate(values[m]) for m in MEASURES} for stage, values in found.items()
     }
+    pairs = {m: differences(found["federated"][m], found["public"][m]) for m in MEASURES}
+    stages["difference"] = {m: estimate(values) for m, values in pairs.items()}
     stages["closed"] = {
         m: _closed(found["public"][m], found["federated"][m], found["centralised"][m], m) for m in MEASURES
     }
@@ -104,8 +107,10 @@ def closed(public: Series, federated: Series, centralised: Series, measure: str)
 def _series(runs: Sequence[Metrics], names: Sequence[str], stage: str, part: Part, measure: str) -> Series:
     values: Series = []
     for run in runs:
-        each = [getattr(run.measure(name, stage, part), measure) for name in names]
-        values.append(None if None in each or not each else sum(each) / len(each))
+        # A domain of free answers may have no accuracy: then it is the mean of the others.
+        found = [getattr(run.measure(name, stage, part), measure) for name in names]
+        each = [value for value in found if value is not None]
+        values.append(sum(each) / len(each) if each else None)
     return values
 
 
@@ -128,11 +133,13 @@ def _by_domain(runs: Sequence[Metrics], names: Sequence[str]) -> dict[str, Any]:
 def _targets(clients: Mapping[str, Any], host: Mapping[str, Any], measure: str) -> list[dict[str, Any]]:
     sign, say, words = WORSE[measure], SAY[measure], f"on {NAMES[measure]}"
     share: Estimate | None = host["closed"][measure]
-    own = {name: client["own"]["difference"][measure] for name, client in clients.items()}
-    others = {name: client["others"]["difference"][measure] for name, client in clients.items()}
-    worse = [name for name, d in own.items() if d is not None and _surely(d, sign)]
-    behind = [name for name, d in others.items() if d is not None and sign * d.mean >= 0]
-    sure = sum(d is not None and _surely(d, -sign) for d in others.values())
+    own, others = (
+        {name: d for name, client in clients.items() if (d := client[part]["difference"][measure])}
+        for part in PARTS
+    )
+    worse = [name for name, d in own.items() if _surely(d, sign)]
+    behind = [name for name, d in others.items() if sign * d.mean >= 0]
+    sure = sum(_surely(d, -sign) for d in others.values())
     best: Estimate | None = host["centralised"][measure]
     told = "not measured" if best is None else "not clearly better than public only in every run"
     return [
@@ -143,12 +150,12 @@ def _targets(clients: Mapping[str, Any], host: Mapping[str, Any], measure: str) 
         },
         {
             "target": f"no client is worse than alone on its own domain within the interval, {words}",
-            "met": None if None in own.values() else not worse,
+            "met": not worse if own else None,
             "said": _said(own, say, f"worse: {', '.join(worse)}" if worse else "none is"),
         },
         {
             "target": f"every client is better than alone on the others' domains, {words}",
-            "met": None if None in others.values() else not behind,
+            "met": not behind if others else None,
             "said": _said(
                 others,
                 say,
@@ -165,7 +172,9 @@ def _surely(difference: Estimate, sign: int) -> bool:
     return (low if sign > 0 else -high) > 0
 
 
-def _said(found: Mapping[str, Estimate | None], say: Callable[[float | None], str], verdict: str) -> str:
+def _said(found: Mapping[str, Estimate], say: Callable[[float | None], str], verdict: str) -> str:
+    if not found:
+        return "not measured"
     each = ", ".join(f"{name} {shown(d, say, signed=True)}" for name, d in found.items())
     return f"{verdict} ({each})"
 

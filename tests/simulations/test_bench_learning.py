@@ -80,6 +80,7 @@ def test_what_is_better_is_said_to_be() -> None:
     assert ada["others"]["difference"]["bits_per_byte"]["mean"] == pytest.approx(-1.0)
     assert ada["others"]["difference"]["bits_per_byte"]["high"] == pytest.approx(-1.0)
     assert result["host"]["closed"]["bits_per_byte"]["mean"] == pytest.approx(0.6)
+    assert result["host"]["difference"]["bits_per_byte"]["mean"] == pytest.approx(-0.6)
     assert result["cost"]["overhead"]["mean"] == pytest.approx(1.1)
     assert result["cost"]["bytes_per_client_and_round"]["up"]["mean"] == 1000
     assert result["cost"]["bytes_by_kind"]["up"]["rows"]["mean"] == 100
