@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 
 import click
@@ -36,6 +37,8 @@ def enter(arguments: list[str], command: Callable[[list[str]], object]) -> int:
         os.environ.setdefault(name, value)
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     debug = DEBUG in options
+    if not debug:  # what a library will do differently one day is no concern of who runs a command today
+        warnings.simplefilter("ignore", FutureWarning)
     rest = [argument for argument in options if argument != DEBUG] + arguments[len(options) :]
     try:
         status = command(rest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,3 +103,15 @@ def test_full_disk_for_real() -> None:
     with pytest.raises(OSError, match="No space") as raised, full.open("w") as file:
         file.write("x" * 100_000)
     assert explain(raised.value)[0].startswith("no space left")
+
+
+def test_what_libraries_will_change_one_day_is_told_to_nobody_but_who_looks_for_it() -> None:
+    def command(arguments: list[str]) -> object:
+        warnings.warn("use another argument", FutureWarning, stacklevel=1)
+        return 0
+
+    for options, told in (([], 0), (["--debug"], 1)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert enter(options, command) == 0
+        assert len(caught) == told
