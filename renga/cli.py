@@ -21,8 +21,8 @@ from renga.cli_merge import add_to as add_merge_to
 from renga.cli_options import DEFAULT_MODEL, MODEL_HELP, AsJson, Debug, ModelReference, print_json, tell
 from renga.cli_plan import Lets
 from renga.cli_plan import plan as plan_commands
-from renga.cli_training import add_to as add_training_to
 from renga.cli_private import VaultFile, add_private
+from renga.cli_training import add_to as add_training_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
