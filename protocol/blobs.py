@@ -55,9 +55,9 @@ class BlobStore:
         if self.has(digest):
             return size
         partial = self._partial(digest)
-        have = partial.stat().st_size if partial.exists() else 0
+        have = _size(partial)
         if have > size:
-            partial.unlink()
+            partial.unlink(missing_ok=True)
             have = 0
         if size > LARGEST:
             raise RefusedPayload(f"a blob of {size} bytes is larger than the {LARGEST} that are taken")
@@ -83,12 +83,16 @@ class BlobStore:
         if self.has(digest):
             return
         partial = self._partial(digest)
-        with open(partial, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != digest:
-            partial.unlink()
-            raise RefusedPayload("a blob is not what its name says")
-        os.replace(partial, self._path(digest))
+        try:
+            with open(partial, "rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != digest:
+                partial.unlink(missing_ok=True)
+                raise RefusedPayload("a blob is not what its name says")
+            os.replace(partial, self._path(digest))
+        except FileNotFoundError:  # the same blob, brought twice at once: the other one was quicker
+            if not self.has(digest):
+                raise RefusedPayload("a blob went away while it was checked") from None
 
     def parts(self, digest: str, start: int = 0) -> Iterator[bytes]:
         """A blob from byte `start` on. Raises RefusedPayload if it isn't here."""
@@ -129,13 +133,22 @@ class BlobStore:
 
     def bytes(self) -> int:
         """Bytes of all files here."""
-        return sum(entry.stat().st_size for entry in os.scandir(self._folder) if entry.is_file())
+        with os.scandir(self._folder) as entries:
+            return sum(_size(entry) for entry in entries)
 
     def _path(self, digest: str) -> Path:
         return self._folder / _checked(digest)
 
     def _partial(self, digest: str) -> Path:
         return self._folder / f"{_checked(digest)}.part"
+
+
+def _size(file: Path | os.DirEntry[str]) -> int:
+    """Bytes of a file, 0 if it isn't there: others add, rename and drop files while we look."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _checked(digest: str) -> str:

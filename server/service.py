@@ -16,6 +16,7 @@ from renga.protocol.versions import PROTOCOL, software
 from renga.server.access import identified, refuse
 from renga.server.answering import PLAN, Answering
 from renga.server.enrolment import enrol, renew
+from renga.server.guard import Guard
 from renga.server.identity import ServerIdentity
 from renga.server.link import Post
 from renga.server.sessions import Sessions
@@ -103,7 +104,7 @@ async def listen(
 
     Raises RengaError if the port is taken or may not be opened.
     """
-    server = grpc.aio.server(options=list(SERVER_OPTIONS))
+    server = grpc.aio.server(options=list(SERVER_OPTIONS), interceptors=[Guard()])
     add_LinkServicer_to_server(service, server)  # type: ignore[no-untyped-call]
     shown = f"[{host}]" if ":" in host else host
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,40 @@ def test_a_message_is_what_was_packed_or_nothing() -> None:
     for bad in (b"", blob[:11], blob[:-1], blob + b"x", b"X" + blob[1:], bytes(changed), lacking):
         with pytest.raises(RefusedPayload):
             unpacked(bad)
+
+
+def test_files_that_go_away_while_they_are_counted_are_not_there(tmp_path: Path, monkeypatch) -> None:
+    """A reply that was read is dropped in one thread while another asks whether there is room."""
+    store, scan = BlobStore(tmp_path), os.scandir
+    gone, _ = store.add([b"dropped"])
+    store.add([b"kept"])
+
+    @contextmanager
+    def dropping(folder: Path):
+        with scan(folder) as entries:
+            found = list(entries)
+        store.drop(gone)
+        yield found
+
+    monkeypatch.setattr("renga.protocol.blobs.os.scandir", dropping)
+    assert store.bytes() == len(b"kept")
+    assert store.arrived(NAME, len(DATA)) == 0
+
+
+def test_a_blob_brought_twice_at_once_is_there_once(tmp_path: Path, monkeypatch) -> None:
+    store = BlobStore(tmp_path)
+    bring(store, DATA, NAME, until=len(DATA))
+    hashed = hashlib.file_digest
+
+    def second(file, kind):  # ends while the first is still reading
+        found = hashed(file, kind)
+        monkeypatch.setattr("renga.protocol.blobs.hashlib.file_digest", hashed)
+        store.finish(NAME)
+        return found
+
+    monkeypatch.setattr("renga.protocol.blobs.hashlib.file_digest", second)
+    store.finish(NAME)
+    assert store.read(NAME) == DATA
+    (tmp_path / NAME).unlink()
+    with pytest.raises(RefusedPayload, match="went away"):
+        store.finish(NAME)

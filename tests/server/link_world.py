@@ -37,7 +37,7 @@ class Loop:
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
 
-    def do(self, coroutine: Coroutine[Any, Any, Any], timeout: float = 30.0) -> Any:
+    def do(self, coroutine: Coroutine[Any, Any, Any], timeout: float = 60.0) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout)
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -121,7 +121,7 @@ class World:
         self.links.pop(name).cancel()
         self.wait_for(lambda: name not in self.post.attached())
 
-    def wait_for(self, true: Any, seconds: float = 15.0) -> None:
+    def wait_for(self, true: Any, seconds: float = 60.0) -> None:
         import time
 
         end = time.monotonic() + seconds

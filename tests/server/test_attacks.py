@@ -40,6 +40,7 @@ class Hand:
     def __init__(self, here: World, credentials: Credentials) -> None:
         self.here, self.credentials = here, credentials
         self.sent: tuple[bytes, bytes] = (b"", b"")
+        self.heard = asyncio.Event()
 
     async def answer(self, forge: Forge) -> None:
         """Attach, take one request, bring a blob, and say of it what `forge` makes of the honest manifest."""
@@ -67,23 +68,26 @@ class Hand:
                 id=request.id, digest=DIGEST, size=len(BLOB), manifest=data, signature=signature
             )
             await call.write(wire.ClientFrame(reply=reply))
-            await asyncio.sleep(0.3)
+            await self.heard.wait()
             call.cancel()
 
 
 def told(here: World, hand: Hand, forge: Forge) -> str:
     """What the strategy is told of a reply."""
-    answering = here.loop.start(asyncio.wait_for(hand.answer(forge), 10))
+    answering = here.loop.start(asyncio.wait_for(hand.answer(forge), 60))
     here.wait_for(lambda: "ada" in here.post.attached())
     (id,) = here.post.grid.push_messages([message("ada", np.ones(2))])
-    answering.result(15)
     found: list[Message] = []
 
     def pulled() -> bool:
+        if answering.done():
+            answering.result()
         found.extend(here.post.grid.pull_messages([id]))
         return bool(found)
 
     here.wait_for(pulled)
+    here.loop.loop.call_soon_threadsafe(hand.heard.set)
+    answering.result(30)
     here.wait_for(lambda: "ada" not in here.post.attached())
     return found[0].error.reason or "" if found[0].has_error() else ""
 
@@ -122,6 +126,7 @@ def test_what_was_said_once_is_not_good_again(here: World) -> None:
     hand = Hand(here, here.enrolled("ada"))
     assert "refused" not in told(here, hand, honest)
     first = hand.sent
+    hand.heard = asyncio.Event()
     assert "refused" in told(here, hand, lambda manifest, key: first)
 
 

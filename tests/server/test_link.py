@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 from pathlib import Path
 
 import grpc
@@ -48,7 +47,7 @@ def doubling(calls: list[str] | None = None, gate: threading.Event | None = None
         if calls is not None:
             calls.append(str(context.node_config["name"]))
         if gate is not None:
-            gate.wait(20)
+            gate.wait(60)
         doubled = ArrayRecord({"x": Array(2 * vector(asked))})
         return Message(RecordDict({"arrays": doubled}), reply_to=asked)
 
@@ -65,7 +64,7 @@ def here(tmp_path: Path):
         yield made
 
 
-def ask(here: World, names: list[str], x: np.ndarray, kind: str = "train.learn", seconds: float = 20.0):
+def ask(here: World, names: list[str], x: np.ndarray, kind: str = "train.learn", seconds: float = 60.0):
     return gather(
         here.post.grid, [message(name, x, kind) for name in names], deadline=seconds, quorum=len(names)
     )
@@ -135,7 +134,8 @@ async def _cut(here: World) -> None:
     here.server, _ = await listen(here.who, LinkService(here.who, here.post), "localhost", here.port)
 
 
-def test_two_processes_under_one_name_are_not_both_here(here: World) -> None:
+def test_two_processes_under_one_name_are_not_both_here(here: World, monkeypatch) -> None:
+    monkeypatch.setattr("renga.server.link.PROBE_SECONDS", 60.0)  # the first one answers, however slowly
     credentials = here.enrolled("ada")
     here.attach(here.link("ada", doubling(), credentials))
     states: list[str] = []
@@ -147,13 +147,31 @@ def test_two_processes_under_one_name_are_not_both_here(here: World) -> None:
     assert ask(here, ["ada"], np.ones(1)).replies
 
 
-def test_a_client_that_crashed_comes_back_at_once(here: World) -> None:
+def test_a_client_that_crashed_comes_back_at_once(here: World, monkeypatch) -> None:
+    monkeypatch.setattr("renga.server.link.PROBE_SECONDS", 3600.0)  # nobody waits for one that is gone
     credentials = here.enrolled("ada")
     here.attach(here.link("ada", doubling(), credentials))
     here.detach("ada")
-    started = time.monotonic()
     here.attach(here.link("ada", doubling(), credentials))
-    assert time.monotonic() - started < 5
+    assert ask(here, ["ada"], np.ones(1)).replies
+
+
+def test_a_client_whose_first_connection_is_dead_comes_back(here: World, monkeypatch) -> None:
+    monkeypatch.setattr("renga.server.link.PROBE_SECONDS", 0.05)
+    credentials = here.enrolled("ada")
+
+    async def mute() -> grpc.StatusCode:  # as one behind a router that forgot it: no ping is answered
+        async with credentials.channel(here.address) as channel:
+            call = LinkStub(channel).Attach()
+            await call.write(wire.ClientFrame(hello=wire.Hello(protocol=1, nonce=bytes(16), base="b")))
+            while await call.read() is not grpc.aio.EOF:
+                pass
+            return await call.code()
+
+    dead = here.loop.start(mute())
+    here.wait_for(lambda: "ada" in here.post.attached())
+    here.attach(here.link("ada", doubling(), credentials))
+    assert dead.result(60) is grpc.StatusCode.OK
     assert ask(here, ["ada"], np.ones(1)).replies
 
 
@@ -232,7 +250,7 @@ async def _first_frame(credentials: Credentials, address: str) -> grpc.StatusCod
         call = LinkStub(channel).Attach()
         try:
             await call.write(wire.ClientFrame(hello=wire.Hello(protocol=1, nonce=bytes(16))))
-            await asyncio.wait_for(call.read(), 10)
+            await asyncio.wait_for(call.read(), 60)
         except grpc.aio.AioRpcError as error:
             return error.code()
         return grpc.StatusCode.OK if not call.done() else await call.code()
