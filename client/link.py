@@ -20,7 +20,9 @@ import grpc
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from renga.client.enrolment import refused
+from renga.client.lending import Lender
 from renga.client.outbox import Outbox
+from renga.client.witness import Witness
 from renga.client.work import Work
 from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.protocol import link_pb2 as wire
@@ -58,7 +60,8 @@ class Link:
     base: str
     lent: tuple[wire.Model, ...] = ()
     on_state: Callable[[str], None] = lambda state: None
-    on_lend: Callable[[wire.LendRequest], None] | None = None
+    lender: Lender | None = None
+    witness: Witness | None = None
     _replies: OrderedDict[str, tuple[str, int, str]] = field(default_factory=OrderedDict)
     _working: set[str] = field(default_factory=set)
     _requests: asyncio.Queue[wire.FlowerMessage] = field(default_factory=asyncio.Queue)
@@ -87,7 +90,7 @@ class Link:
                 except TimeoutError:
                     said = "the server does not answer"
                 except RefusedPayload as error:
-                    raise UsageError(f"{self.address}: {error.message}") from None
+                    raise UsageError(f"{self.address}: {error.message}", hint=error.hint) from None
                 if asyncio.get_running_loop().time() - started > LONGEST_PAUSE:
                     pause = FIRST_PAUSE
                 wait = random.uniform(0.5, 1.0) * pause
@@ -102,7 +105,12 @@ class Link:
         self._outgoing = asyncio.Queue()
         nonce = os.urandom(16)
         hello = wire.Hello(
-            protocol=PROTOCOL, software=software(), models=self.lent, nonce=nonce, base=self.base
+            protocol=PROTOCOL,
+            software=software(),
+            models=self.lent,
+            nonce=nonce,
+            base=self.base,
+            published=self.witness.round if self.witness else 0,
         )
         self._outgoing.put_nowait(wire.ClientFrame(hello=hello))
         call = self._stub.Attach(self._frames())
@@ -134,6 +142,8 @@ class Link:
         check(self.server_key, WELCOME, nonce + welcome.session, welcome.signature)
         if welcome.federation != self.credentials.federation or welcome.nonce != nonce:
             raise RefusedPayload("this is the server of another federation")
+        if self.witness is not None:
+            self.witness.welcomed(welcome.last)
         self._session = welcome.session
 
     def _take(self, frame: wire.ServerFrame) -> None:
@@ -143,8 +153,14 @@ class Link:
             case "ping":
                 pong = wire.ClientFrame(pong=wire.Pong(number=frame.ping.number))
                 self._outgoing.put_nowait(pong)
-            case "lend" if self.on_lend is not None:
-                self.on_lend(frame.lend)
+            case "published" if self.witness is not None:
+                self.witness.follow(frame.published)
+            case "lend":
+                why_not = "the client lends no model"
+                if self.lender is not None:
+                    why_not = self.lender.asked(frame.lend, self._stub)
+                if why_not:
+                    self._refuse(frame.lend.lease.hex(), why_not)
             case "bye":
                 self.on_state(f"the server goes: {one_line(frame.bye.reason)}")
 

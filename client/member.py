@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from renga.client.state import ClientState
+from renga.client.witness import Witness
 from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.models.adapter import Adapter, Factors, checked
 from renga.models.alignment import Crosswalk, align_many
@@ -81,6 +82,7 @@ class Member:
     state: ClientState
     crosswalk_of: Callable[[str], Crosswalk]
     on_progress: OnProgress | None = None
+    witness: Witness | None = None
     _known: dict[str | None, float] = field(default_factory=dict)  # losses on `validation`, by adapter
 
     def describe(self) -> Description:
@@ -162,6 +164,8 @@ class Member:
     def judge(self, request: JudgeRequest) -> JudgeReply:
         """Compare the merged adapter with the cohort's last one, and keep it if it beats the client's own."""
         turn = (request.round, request.attempt)
+        if self.witness is not None:
+            self.witness.note("judge", turn, request.adapter)
         merged = self._checked(from_wire(request.adapter))
         own = self.state.load(turn, "own")
         before = self.state.load(turn, "cohort") if self.state.has(turn, "cohort") else None
@@ -172,9 +176,14 @@ class Member:
         return JudgeReply(self._loss(before), after_loss, len(self.validation), kept)
 
     def _cohort_adapter(self, request: LearnRequest) -> Adapter | None:
+        if self.witness is not None:
+            self.witness.vouch(request.since)
+            self.witness.vouch(request.adopted)
         if request.adopted is None:
             return None
         if request.adapter is not None:
+            if self.witness is not None:
+                self.witness.note("learn", (request.round, request.attempt), request.adapter)
             self.state.save(request.adopted, "merged", self._checked(from_wire(request.adapter)))
         return self.state.load(request.adopted, "merged")
 

@@ -58,6 +58,15 @@ class ClientState:
     def has(self, turn: Turn, name: str) -> bool:
         return self._path(turn, name).exists()
 
+    def latest(self, name: str) -> tuple[Turn, Adapter] | None:
+        """The newest adapter that was saved under this name, and its turn."""
+        found = sorted(self._folder.glob(f"[0-9]*-[0-9]*/{name}.adapter"))
+        if not found:
+            return None
+        round, attempt = found[-1].parent.name.split("-")
+        turn = int(round), int(attempt)
+        return turn, self.load(turn, name)
+
     def forget(self, keep: set[Turn]) -> None:
         """Drop the turns that nobody will go on from."""
         wanted = {self._name(turn) for turn in keep}

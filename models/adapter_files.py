@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from renga.errors import RengaError
+from renga.errors import RefusedPayload, RengaError
 from renga.models.adapter import Adapter, Factors
+from renga.models.strict_safetensors import read_header
 from renga.protocol.coding import from_bf16
 
 F32 = NDArray[np.float32]
@@ -90,6 +91,7 @@ def load_peft(folder: Path) -> Adapter:
     folder = Path(folder)
     try:
         config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        read_header(folder / _WEIGHTS)
         stored: list[tuple[str, dict[str, Any]]]
         stored = deserialize((folder / _WEIGHTS).read_bytes())  # type: ignore[no-untyped-call]
         with safe_open(folder / _WEIGHTS, framework="numpy") as opened:
@@ -97,6 +99,8 @@ def load_peft(folder: Path) -> Adapter:
         provenance = json.loads(metadata.get("renga.provenance", "{}"))
     except FileNotFoundError as error:
         raise _unusable(folder, f"{Path(error.filename).name} is missing") from error
+    except RefusedPayload as error:
+        raise _unusable(folder, error.message) from error
     except (OSError, ValueError, SafetensorError) as error:
         raise _unusable(folder, "its files are truncated or not what they should be") from error
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":

@@ -127,6 +127,7 @@ class BatchedModel:
         self._lock = lock or weights.lock
         self._free = list(range(sessions))
         self._guard = threading.Lock()
+        self._closed = False
         self._cache = _Rows(sessions)
         self._queue: queue.SimpleQueue[_Feed | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True, name="batching")
@@ -154,9 +155,19 @@ class BatchedModel:
         return BatchedSession(self, row, ids)
 
     def close(self) -> None:
-        """Stop reading; what waits ends in an error."""
-        self._queue.put(None)
+        """Stop reading; what waits, and what comes later, ends in an error."""
+        with self._guard:
+            self._closed = True
+            self._queue.put(None)
         self._thread.join()
+
+    def _enqueue(self, feed: _Feed) -> None:
+        with (
+            self._guard
+        ):  # nothing may stand behind the mark at which the thread ends: it would wait for ever
+            if self._closed:
+                raise RengaError("the model is closed")
+            self._queue.put(feed)
 
     def _leave(self, row: int) -> None:
         with self._guard:
@@ -261,6 +272,11 @@ class BatchedSession:
         self._open = True
 
     @property
+    def prompt_ids(self) -> int:
+        """Ids of the prompt."""
+        return self._start
+
+    @property
     def length(self) -> int:
         """Ids read since the session opened."""
         return len(self._ids) - self._start
@@ -278,7 +294,7 @@ class BatchedSession:
         if keep:
             feed = _Feed(self, self._ids[self.cached :] + list(ids), keep)
             before = self.cached
-            self._model._queue.put(feed)
+            self._model._enqueue(feed)
             try:
                 rows.append(feed.future.result())
             except BaseException:

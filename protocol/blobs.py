@@ -14,15 +14,19 @@ from pathlib import Path
 from renga.errors import RefusedPayload, RengaError
 
 PART = 256 << 10  # bytes of a part on the wire
-LARGEST = 2 << 30  # bytes of a blob
+LARGEST = 2 << 30  # bytes of a blob, if nothing else is said
 
 
 class BlobStore:
-    """Blobs in a folder. `room`: bytes that all of them together may take, unfinished ones included."""
+    """Blobs in a folder.
 
-    def __init__(self, folder: Path, *, room: int = 8 << 30) -> None:
+    `room`: bytes that all of them together may take, unfinished ones included. `largest`: of one.
+    """
+
+    def __init__(self, folder: Path, *, room: int = 8 << 30, largest: int = LARGEST) -> None:
         self._folder = folder
         self._room = room
+        self._largest = largest
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -59,8 +63,8 @@ class BlobStore:
         if have > size:
             partial.unlink(missing_ok=True)
             have = 0
-        if size > LARGEST:
-            raise RefusedPayload(f"a blob of {size} bytes is larger than the {LARGEST} that are taken")
+        if size > self._largest:
+            raise RefusedPayload(f"a blob of {size} bytes is larger than the {self._largest} that are taken")
         if self.bytes() + size - have > self._room:
             raise RefusedPayload("there is no room for this blob now")
         return have

@@ -113,6 +113,12 @@ def load_credentials(folder: Path) -> Credentials:
     )
 
 
+def identity_in(folder: Path) -> tuple[Identity, float]:
+    """Whose certificate is in a folder, and until when it is good (Unix seconds); no key is opened."""
+    certificate = read_certificate(folder / "certificate.pem")
+    return identity_of(certificate), certificate.not_valid_after_utc.timestamp()
+
+
 def has_credentials(folder: Path) -> bool:
     return (folder / "certificate.pem").exists()
 

@@ -83,18 +83,20 @@ class ServerFrame(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., request: _Optional[_Union[FlowerMessage, _Mapping]] = ..., lend: _Optional[_Union[LendRequest, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("protocol", "software", "models", "nonce", "base")
+    __slots__ = ("protocol", "software", "models", "nonce", "base", "published")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     NONCE_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     software: str
     models: _containers.RepeatedCompositeFieldContainer[Model]
     nonce: bytes
     base: str
-    def __init__(self, protocol: _Optional[int] = ..., software: _Optional[str] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., nonce: _Optional[bytes] = ..., base: _Optional[str] = ...) -> None: ...
+    published: int
+    def __init__(self, protocol: _Optional[int] = ..., software: _Optional[str] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., nonce: _Optional[bytes] = ..., base: _Optional[str] = ..., published: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("protocol", "software", "federation", "session", "nonce", "signature", "last", "transfer")
@@ -358,16 +360,18 @@ class Sampling(_message.Message):
     def __init__(self, temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., max_tokens: _Optional[int] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class SessionReply(_message.Message):
-    __slots__ = ("opened", "fed", "length", "lease")
+    __slots__ = ("opened", "fed", "length", "lease", "refused")
     OPENED_FIELD_NUMBER: _ClassVar[int]
     FED_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
     opened: Opened
     fed: Fed
     length: Length
     lease: bytes
-    def __init__(self, opened: _Optional[_Union[Opened, _Mapping]] = ..., fed: _Optional[_Union[Fed, _Mapping]] = ..., length: _Optional[_Union[Length, _Mapping]] = ..., lease: _Optional[bytes] = ...) -> None: ...
+    refused: str
+    def __init__(self, opened: _Optional[_Union[Opened, _Mapping]] = ..., fed: _Optional[_Union[Fed, _Mapping]] = ..., length: _Optional[_Union[Length, _Mapping]] = ..., lease: _Optional[bytes] = ..., refused: _Optional[str] = ...) -> None: ...
 
 class Opened(_message.Message):
     __slots__ = ("vocabulary", "wants", "prompt_ids")

@@ -1,7 +1,7 @@
 """What the server published, as a chain: every client sees the same adapters, and nothing older than it saw.
 
-A link names the adapters of a round by cohort and digest, and the link before it by hash. The server signs
-each. Whoever holds one link holds the whole past: two histories can't share a link.
+A link names every adapter that clients were shown in a round (see `showing`), and the link before it by hash.
+The server signs each. Whoever holds one link holds the whole past: two histories can't share a link.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from renga.errors import RefusedPayload
 from renga.protocol import link_pb2 as wire
-from renga.protocol.signing import LIMIT, PUBLISHED, canonical, check
+from renga.protocol.adapter_codec import DecodedAdapter
+from renga.protocol.signing import PUBLISHED, canonical, check
+
+LIMIT = 256 << 10  # bytes of what a link lists
 
 
 @dataclass(frozen=True)
 class Link:
-    """One round of the chain. `adapters`: sha256 by cohort, hex. `hash`: what the next one calls it."""
+    """One round of the chain. `adapters`: sha256, hex, by what each is. `hash`: what the next calls it."""
 
     round: int
     previous: bytes
@@ -81,6 +85,22 @@ def follow(known: Link | None, links: Iterable[Link]) -> Link | None:
     if not met and known is not None:
         raise RefusedPayload(f"the server offers an older round than {known.round}, which it had published")
     return newest
+
+
+def showing(kind: str, attempt: int, adapter: DecodedAdapter) -> tuple[str, str]:
+    """What an adapter that a client is shown is called in a link, and its sha256.
+
+    Clients of one base, rank, alpha and set of layers are shown the same one in the same message (`kind`), so
+    that the server can't give one of them another without a link that contradicts it.
+    """
+    paths = sorted(adapter.factors)
+    about = {"alpha": adapter.alpha, "base": adapter.base, "rank": adapter.rank, "of": paths}
+    digest = hashlib.sha256(canonical(about))
+    name = f"{attempt}:{kind}:{digest.hexdigest()[:16]}"
+    for path in paths:
+        for factor in adapter.factors[path]:
+            digest.update(np.ascontiguousarray(factor, dtype="<f4").tobytes())
+    return name, digest.hexdigest()
 
 
 def _signed_part(message: wire.Published) -> bytes:

@@ -25,6 +25,7 @@ Token = Annotated[
     Path | None, typer.Option("--token", metavar="FILE", help="The operator's token.  [default: in --state]")
 ]
 DEFAULT_STATE = Path("state")
+DEFAULT_CLIENT = Path("client")
 DEFAULT_PORT = 9443
 
 
@@ -154,16 +155,30 @@ def status(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Who is here, in which cohorts, the last round, versions, health."""
+    """Who is here, in which cohorts, the last round, versions, health.
+
+    With the state folder of a client: who it is, what may leave it, and what has left.
+    """
+    from renga.client_status import client_status
+    from renga.client_status import render as render_client
     from renga.operating import Operator, render
 
-    found = Operator.of(state, server, token).status()
+    own = _client_folder(state) if server is None and token is None else None
+    found = client_status(own) if own else Operator.of(state, server, token).status()
     if as_json:
         print_json(found)
         return
     from rich.console import Console
 
-    Console().print(render(found))
+    Console().print(render_client(found) if own else render(found))
+
+
+def _client_folder(state: Path) -> Path | None:
+    """The client's state that is meant: the folder given, or the one of its name if there is no server's."""
+    from renga.client_status import is_client
+
+    here = [state] if state.exists() else [DEFAULT_CLIENT]
+    return next(filter(is_client, here), None)
 
 
 def ledger(

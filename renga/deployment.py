@@ -18,6 +18,7 @@ from renga.config import ConfigPath, Count, Edge, Host, Name, Reference, Round, 
 from renga.errors import UsageError, did_you_mean
 
 Port = Annotated[int, Field(strict=True, ge=0, le=65535)]
+Above = Annotated[int, Field(strict=True, ge=1)]
 
 
 class Listen(Section):
@@ -30,6 +31,29 @@ class Listen(Section):
     names: tuple[str, ...] = Field(
         (), description="names and addresses by which clients reach it; the first stands in invitations"
     )
+
+
+class Limits(Section):
+    """What a peer may ask of the server, small by default; what is more is refused with a reason."""
+
+    prompt_bytes: Above = Field(16_384, description="bytes of a prompt")
+    sessions: Above = Field(4, description="sessions that one client may hold at once")
+    sessions_in_all: Above = Field(
+        16, description="sessions that all clients may hold: the rows of the cache"
+    )
+    ids_per_feed: Above = Field(512, description="ids in one feed of a session")
+    ids_per_session: Above = Field(
+        2048, description="ids that a session may read, prompt included: the length of the cache"
+    )
+    top_k: Above = Field(256, description="tokens of each place that a session may ask for")
+    idle_seconds: Above = Field(120, description="seconds after which a session that says nothing is closed")
+    answers: Above = Field(1, description="answers that one client may ask for at once")
+    answer_tokens: Above = Field(1024, description="tokens of an answer")
+    patience: Above = Field(20, description="seconds that a caller is kept waiting while the host learns")
+    uploads: Above = Field(2, description="uploads of one client at once")
+    upload_bytes: Above = Field(2 << 30, description="bytes of one upload")
+    blob_bytes: Above = Field(8 << 30, description="bytes that all blobs on the server's disk may take")
+    streams: Above = Field(256, description="calls that one connection may have open at once")
 
 
 class ServerConfig(Section):
@@ -45,6 +69,7 @@ class ServerConfig(Section):
     transfer: Transfer = Field(default_factory=Transfer, description="as in docs/config.md")
     round: Round = Field(default_factory=Round, description="as in docs/config.md")
     clients: tuple[Name, ...] = Field((), description="who takes part; empty: whoever is attached")
+    limits: Limits = Field(default_factory=Limits, description="what a peer may ask for")
 
 
 class ClientConfig(Section):

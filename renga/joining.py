@@ -8,8 +8,9 @@ import fcntl
 import json
 import logging
 import signal
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
@@ -17,16 +18,22 @@ import grpc
 from renga.client.app import client_app
 from renga.client.enrolment import bootstrap_credentials, enrol, refused, renew, settle
 from renga.client.ledger import Ledger
+from renga.client.lending import Lender
 from renga.client.link import Link
 from renga.client.member import Member, MemberSettings, state_of
 from renga.client.outbox import Outbox
 from renga.client.policy import read_policy
+from renga.client.state import ClientState
+from renga.client.witness import Witness
 from renga.client.work import Work
 from renga.deployment import ClientConfig
 from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.models.alignment import Crosswalk
+from renga.models.batching import BatchedModel
+from renga.models.contract import LanguageModel
 from renga.models.data import read_examples, split
 from renga.models.example import Example
+from renga.models.local import LocalModel
 from renga.models.references import load_tokenizer
 from renga.models.template import Template
 from renga.models.vocabulary import Vocabulary
@@ -103,18 +110,24 @@ async def _join(
     transfer, host = await _fetched(credentials, address, folder, tell)
     tell(f"loading {config.edge.model}")
     weights = await asyncio.to_thread(SharedWeights.load, config.edge.model)
-    member = _member(config, name, folder, weights, transfer, host)
+    server_key = public_key((keys / "server-signing.key").read_bytes())
+    witness = Witness(folder / "published.json", server_key)
+    member = replace(_member(config, name, folder, weights, transfer, host), witness=witness)
     outbox = Outbox(address, read_policy(policy or folder / "policy.toml"), Ledger(folder / "ledger.jsonl"))
     failures = _Failures(folder / "failures.log")
+    lender = Lender(name, _Lent(weights, member.state).now, outbox) if outbox.policy.lend else None
     link = Link(
         credentials=credentials,
         address=address,
-        server_key=public_key((keys / "server-signing.key").read_bytes()),
+        server_key=server_key,
         work=Work.of(name, client_app(lambda context: member), failures.note),
         blobs=BlobStore(folder / "blobs"),
         outbox=outbox,
         base=weights.fingerprint,
         on_state=lambda state: tell(f"{name}: {state}"),
+        witness=witness,
+        lender=lender,
+        lent=(lender.described(weights.reference, weights.fingerprint),) if lender else (),
     )
     staying = asyncio.ensure_future(link.stay())
     renewing = asyncio.ensure_future(_keep_renewed(link, keys, address, tell))
@@ -256,6 +269,27 @@ class _Crosswalks:
                 raise RengaError(f"the vocabulary of {teacher} here is not the server's")
             self._known = Crosswalk(vocabulary, self.weights.vocabulary)
         return self._known
+
+
+@dataclass
+class _Lent:
+    """The edge model that a client lends: with the newest adapter that it goes on with."""
+
+    weights: SharedWeights
+    state: ClientState
+    _turn: tuple[int, int] | None = None
+    _model: LanguageModel | None = None
+
+    def now(self) -> LanguageModel:
+        turn, adapter = self.state.latest("kept") or (None, None)
+        if self._model is None or turn != self._turn:
+            if isinstance(self._model, BatchedModel):
+                # Its sessions have read with another adapter: they end, and are opened anew.
+                threading.Thread(target=self._model.close, daemon=True).start()
+            fits = self.weights.keeps_keys
+            self._model = (BatchedModel if fits else LocalModel)(self.weights, adapter)
+            self._turn = turn
+        return self._model
 
 
 async def _dev_invitation(address: str, name: str) -> Ticket:

@@ -7,11 +7,14 @@ import json
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from renga.cli_options import tell
 from renga.client.enrolment import bootstrap_credentials, refused
@@ -117,16 +120,27 @@ def said(event: dict[str, Any]) -> str:
             return ""
 
 
-def render(found: dict[str, Any]) -> Table:
-    """The status as a table."""
-    training = f"training, round {found['round'] + 1} of {found['goal']}" if found["training"] else "idle"
-    table = Table(
-        title=f"{found['software']} · federation {found['federation'][:8]} · {training} · "
-        f"{found['round']} rounds done",
-        title_justify="left",
-        box=None,
+def render(found: dict[str, Any]) -> Group:
+    """The status: who is here, the last round, how the server is."""
+    health, cohorts = found["health"], found["cohorts"]
+    up = timedelta(seconds=health["up_seconds"])
+    lines = [f"cohort {base}: {', '.join(names)}" for base, names in sorted(cohorts.items())]
+    if last := found["last"]:
+        lines.append(said({"what": "finished", "round": found["round"], "about": last}))
+    lines.append(
+        f"up for {up}, at most {size(health['peak_memory_bytes'])} of memory, "
+        f"{size(health['disk_free_bytes'])} free on the disk"
     )
-    for column in ("client", "here", "cohort", "version", "received", "sent"):
+    doing = f"training, round {found['round'] + 1} of {found['goal']}" if found["training"] else "idle"
+    head = (
+        f"{found['software']} · federation {found['federation'][:8]} · {doing} · {found['round']} rounds done"
+    )
+    return Group(Text(head), _clients(found), *(Text(line) for line in lines))
+
+
+def _clients(found: dict[str, Any]) -> Table:
+    table = Table(box=None)
+    for column in ("client", "here", "cohort", "version", "lends", "received", "sent"):
         table.add_column(column)
     for client in found["clients"]:
         down, up = found["traffic"].get(client["name"], (0, 0))
@@ -135,12 +149,13 @@ def render(found: dict[str, Any]) -> Table:
             "yes" if client["here"] else "no",
             client["cohort"] or "",
             client["software"] or "",
+            ", ".join(client["lends"]),
             size(down),
             size(up),
         )
     for invitation in found["invitations"]:
         hours = (invitation["expires"] - time.time()) / 3600
-        table.add_row(invitation["name"], "invited", "", f"for {hours:.0f} h", "", "")
+        table.add_row(invitation["name"], "invited", "", f"for {hours:.0f} h", "", "", "")
     return table
 
 

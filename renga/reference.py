@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from renga.config import Client, Config, Section, sections
-from renga.deployment import ClientConfig, Listen, ServerConfig
+from renga.deployment import ClientConfig, Limits, Listen, ServerConfig
 
 EXAMPLE = """\
 name = "small"
@@ -103,7 +103,7 @@ def config_page() -> str:
 
 def deployment_page() -> str:
     """docs/deployment.md: the keys of a server and a client that a simulation doesn't have."""
-    shared = {"host", "edge", "transfer", "round", "listen"}
+    shared = {"host", "edge", "transfer", "round", "listen", "limits"}
     parts = [
         _DEPLOYMENT_INTRODUCTION,
         "## Server, top level\n",
@@ -111,6 +111,9 @@ def deployment_page() -> str:
         "## Server, `[listen]`\n",
         f"{Listen.__doc__}\n",
         _table(Listen, skip=set()),
+        "## Server, `[limits]`\n",
+        f"{Limits.__doc__}\n",
+        _table(Limits, skip=set()),
         "## Client, top level\n",
         _table(ClientConfig, skip=shared),
     ]

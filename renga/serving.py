@@ -10,27 +10,31 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from renga.deployment import ServerConfig
+from renga.deployment import Limits, ServerConfig
 from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.models.data import read_examples, split
 from renga.models.example import Example
 from renga.models.references import load_tokenizer
 from renga.models.seeds import derived
+from renga.models.serving_sessions import SessionLimits
+from renga.models.session_codec import NAMES
 from renga.models.template import Template
 from renga.models.vocabulary import Vocabulary
 from renga.models.weights import SharedWeights
 from renga.protocol import link_pb2 as wire
-from renga.protocol import transfer_set
+from renga.protocol import published, transfer_set
 from renga.protocol.blobs import BlobStore
 from renga.protocol.link_pb2_grpc import add_OperatorServicer_to_server
 from renga.protocol.messages import Description
 from renga.server import identity
-from renga.server.answering import Answering
+from renga.server.answering import HOST, Answering, AnswerLimits
 from renga.server.daemon import Coordinator, OperatorService, dismiss_revoked
 from renga.server.host import Host, HostSettings
+from renga.server.identity import ServerIdentity
+from renga.server.lending import Lending
 from renga.server.link import Post
 from renga.server.plan import Settings
 from renga.server.service import LinkService, listen
@@ -70,20 +74,28 @@ async def _serve(config: ServerConfig, folder: Path, *, dev: bool, tell: Callabl
     who = identity.load(folder)
     tell(f"loading {config.host.model}")
     weights = await asyncio.to_thread(SharedWeights.load, config.host.model)
-    blobs = BlobStore(folder / "blobs")
+    limits = config.limits
+    blobs = BlobStore(folder / "blobs", room=limits.blob_bytes, largest=limits.upload_bytes)
     digest, _ = blobs.add([transfer_set.packed(_lines(transfer))])
-    post = Post(who, blobs, digest)
     state = ServerState(folder)
+    chain = map(wire.Published.FromString, state.published())
+    post = Post(who, blobs, digest, chain, limits.uploads)
     host = _host(config, weights, validation)
     host.adapter = state.standing().host
-    build = _build(config, transfer, host, state)
+    build = _build(config, transfer, host, state, _publisher(who, post))
     coordinator = Coordinator(who, post, state, build, config.clients)
-    server, port = await listen(
+    sessions = HostSessions(host, _session_limits(limits))
+    answers = AnswerLimits(limits.prompt_bytes, limits.answer_tokens, limits.answers)
+    service = LinkService(
         who,
-        LinkService(who, post, [_described(weights)], Answering(host), HostSessions(host)),
-        config.listen.host,
-        config.listen.port,
+        post,
+        [_described(weights)],
+        Answering({HOST: sessions.model}, answers),
+        sessions,
+        Lending(post),
+        _told(limits),
     )
+    server, port = await listen(who, service, config.listen.host, config.listen.port, limits.streams)
     address = public_address(config, port)
     add_OperatorServicer_to_server(OperatorService(who, coordinator, address), server)  # type: ignore[no-untyped-call]
     watcher = asyncio.create_task(dismiss_revoked(who, post))
@@ -152,7 +164,11 @@ def _host(config: ServerConfig, weights: SharedWeights, validation: Sequence[Exa
 
 
 def _build(
-    config: ServerConfig, transfer: Sequence[Example], host: Host, state: ServerState
+    config: ServerConfig,
+    transfer: Sequence[Example],
+    host: Host,
+    state: ServerState,
+    publish: Callable[[int, Mapping[str, str]], bytes],
 ) -> Callable[[Callable[[], Sequence[str]], int, Callable[[Told], None]], Federation]:
     vocabularies = _Vocabularies(config.edge_models, host.weights)
 
@@ -182,9 +198,23 @@ def _build(
             vocabulary_of=vocabularies.of,
             state=state,
             listen=told,
+            publish=publish,
         )
 
     return build
+
+
+def _publisher(who: ServerIdentity, post: Post) -> Callable[[int, Mapping[str, str]], bytes]:
+    """Signs the link of a round, after the last one that was published."""
+    key = who.credentials.signing
+    assert key is not None
+
+    def publish(round: int, shown: Mapping[str, str]) -> bytes:
+        last = post.last_published()
+        known = None if last is None else published.opened(key.public_key(), last)
+        return published.publish(key, round, shown, known).SerializeToString()
+
+    return publish
 
 
 def _described(weights: SharedWeights) -> wire.Model:
@@ -194,6 +224,33 @@ def _described(weights: SharedWeights) -> wire.Model:
         base=weights.fingerprint,
         vocabulary=weights.vocabulary.fingerprint,
         vocabulary_size=weights.vocabulary.size,
+        wants=sorted(NAMES),
+    )
+
+
+def _session_limits(limits: Limits) -> SessionLimits:
+    return SessionLimits(
+        prompt_bytes=limits.prompt_bytes,
+        sessions=limits.sessions,
+        ids_per_feed=limits.ids_per_feed,
+        ids_per_session=limits.ids_per_session,
+        top_k=limits.top_k,
+        idle_seconds=limits.idle_seconds,
+        sessions_in_all=limits.sessions_in_all,
+        patience=limits.patience,
+    )
+
+
+def _told(limits: Limits) -> wire.Limits:
+    """The limits, as peers are told them."""
+    return wire.Limits(
+        prompt_bytes=limits.prompt_bytes,
+        sessions=limits.sessions,
+        ids_per_feed=limits.ids_per_feed,
+        ids_per_session=limits.ids_per_session,
+        top_k=limits.top_k,
+        idle_seconds=limits.idle_seconds,
+        answer_tokens=limits.answer_tokens,
     )
 
 

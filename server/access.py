@@ -33,6 +33,15 @@ async def identified(
     return who
 
 
+async def exhausted(
+    context: grpc.aio.ServicerContext[object, object], reason: str, retry_after: float
+) -> NoReturn:
+    """End the call because there is no room now. When there may be is said to people, and to programs: in
+    the trailing metadata, as gRPC's own retry policies read it."""
+    context.set_trailing_metadata((("grpc-retry-pushback-ms", str(int(1000 * retry_after))),))
+    await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, f"{reason}; retry in {retry_after:.0f} s")
+
+
 async def refuse(
     context: grpc.aio.ServicerContext[object, object], code: grpc.StatusCode, reason: str
 ) -> NoReturn:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import resource
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -65,6 +67,7 @@ class Coordinator:
         self._expected = tuple(expected)
         self._loop = asyncio.get_running_loop()
         self._thread: threading.Thread | None = None
+        self._since = time.time()
         self.run: Run | None = None
 
     @property
@@ -95,6 +98,9 @@ class Coordinator:
         standing, records = self._state.standing(), self._state.records()
         hellos = self._post.hellos()
         known = {k.name for k in self._who.registry.everybody() if k.role is Role.CLIENT and not k.revoked}
+        cohorts: dict[str, list[str]] = {}
+        for name, hello in hellos.items():
+            cohorts.setdefault(hello.base[:12], []).append(name)
         return {
             "federation": self._who.federation,
             "software": software(),
@@ -108,10 +114,13 @@ class Coordinator:
                     "here": name in hellos,
                     "cohort": hellos[name].base[:12] if name in hellos else None,
                     "software": hellos[name].software if name in hellos else None,
+                    "lends": [model.reference for model in hellos[name].models] if name in hellos else [],
                 }
                 for name in sorted(known | set(hellos))
             ],
             "invitations": [{"name": n, "expires": e} for n, e in self._who.registry.invitations()],
+            "cohorts": cohorts,
+            "health": {**_health(self._who.folder), "up_seconds": round(time.time() - self._since)},
             "last": records[-1] if records else None,
             "traffic": {name: list(both) for name, both in sorted(self._post.grid.traffic.items())},
         }
@@ -136,6 +145,7 @@ class Coordinator:
         def listen(told: Told) -> None:
             if told.what == "finished":
                 self._post.grid.forget()
+                self._publish()
             self._tell(run, {"what": told.what, "round": told.round, "about": _plain(told.about)})
 
         try:
@@ -152,6 +162,14 @@ class Coordinator:
             self._post.grid.forget()
             run.over = True
             self._loop.call_soon_threadsafe(run.news.set)
+
+    def _publish(self) -> None:
+        """Tell clients what a finished round wrote down; whoever is away hears of it when it comes back."""
+        links = [wire.Published.FromString(link) for link in self._state.published()[-1:]]
+        last = self._post.last_published()
+        for link in links:
+            if last is None or link.round > last.round:
+                self._post.publish(link)
 
     def _tell(self, run: Run, event: dict[str, Any]) -> None:
         if len(run.events) < KEPT_EVENTS:
@@ -207,6 +225,12 @@ class OperatorService(OperatorServicer):
         except (UsageError, RefusedPayload) as error:
             await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, error.message)
         return wire.InviteReply(line=write_ticket(ticket))
+
+
+def _health(folder: Path) -> dict[str, int]:
+    """The most memory that this process has held, and what is free where the state is, in bytes."""
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"peak_memory_bytes": 1024 * held, "disk_free_bytes": shutil.disk_usage(folder).free}
 
 
 def _plain(value: Any) -> Any:

@@ -16,18 +16,27 @@ import grpc
 
 from renga.errors import RefusedPayload, RengaError
 from renga.protocol.failure import one_line
+from renga.server.access import identified
+from renga.server.registry import Registry
 
 log = logging.getLogger("renga.server")
 
 Context = grpc.aio.ServicerContext[Any, Any]
+OURS = "/renga.link."
 # Ended on purpose, or the peer is gone: gRPC knows what to do.
 ENDED = (grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError, grpc.RpcError)
 
 Handler = Any  # grpc.RpcMethodHandler, which is generic to type checkers only
 
 
-class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Around every call of every service on the port."""
+class Guard(grpc.aio.ServerInterceptor):
+    """Around every call of every service on the port.
+
+    Our services ask who is calling by themselves; before the others (health, reflection) it is asked here.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
 
     async def intercept_service(
         self,
@@ -40,15 +49,21 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         kinds = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
         kind = next(kind for kind in kinds if getattr(handler, kind))
         wrap = _stream if handler.response_streaming else _unary
-        guarded = wrap(getattr(handler, kind), handler_call_details.method)
+        method = handler_call_details.method
+        asks = None if method.startswith(OURS) else self._registry
+        guarded = wrap(getattr(handler, kind), method, asks)
         make = getattr(grpc, f"{kind}_rpc_method_handler")
         made: Handler = make(guarded, handler.request_deserializer, handler.response_serializer)
         return made
 
 
-def _unary(serve: Callable[[Any, Context], Awaitable[Any]], method: str) -> Callable[..., Awaitable[Any]]:
+def _unary(
+    serve: Callable[[Any, Context], Awaitable[Any]], method: str, asks: Registry | None
+) -> Callable[..., Awaitable[Any]]:
     async def guarded(asked: Any, context: Context) -> Any:
         try:
+            if asks is not None:
+                await identified(context, asks)
             return await serve(asked, context)
         except Exception as error:  # noqa: BLE001 - the edge of the server
             await _end(error, method, context)
@@ -56,9 +71,13 @@ def _unary(serve: Callable[[Any, Context], Awaitable[Any]], method: str) -> Call
     return guarded
 
 
-def _stream(serve: Callable[[Any, Context], Any], method: str) -> Callable[..., AsyncIterator[Any]]:
+def _stream(
+    serve: Callable[[Any, Context], Any], method: str, asks: Registry | None
+) -> Callable[..., AsyncIterator[Any]]:
     async def guarded(asked: Any, context: Context) -> AsyncIterator[Any]:
         try:
+            if asks is not None:
+                await identified(context, asks)
             async with aclosing(serve(asked, context)) as replies:
                 async for reply in replies:
                     yield reply

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,14 +20,14 @@ from renga.protocol.failure import one_line
 from renga.protocol.link_carrier import LinkGrid, Parcel
 from renga.protocol.signing import WELCOME, Manifest, public_key, signed, verified
 from renga.protocol.versions import PROTOCOL, software, speaks
-from renga.server.access import refuse
+from renga.server.access import exhausted, refuse
 from renga.server.identity import ServerIdentity
 
 log = logging.getLogger("renga.server")
 
 HELLO_SECONDS = 10.0  # for the first frame
 PROBE_SECONDS = 2.0  # for a sign of life of an attachment that another one wants to replace
-PUTS_AT_ONCE = 2  # per client
+UPLOADS = 2  # of one client at once, if nothing else is said
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -50,18 +50,31 @@ class Post:
     Everything but `attached`, `offer` and `withdraw` runs in the event loop it was made in.
     """
 
-    def __init__(self, who: ServerIdentity, blobs: BlobStore, transfer: str = "") -> None:
-        """`transfer`: sha256 of the blob with the public texts, which every client may fetch."""
+    def __init__(
+        self,
+        who: ServerIdentity,
+        blobs: BlobStore,
+        transfer: str = "",
+        chain: Iterable[wire.Published] = (),
+        uploads: int = UPLOADS,
+    ) -> None:
+        """`transfer`: sha256 of the blob with the public texts, which every client may fetch. `chain`: what
+        was published so far. `uploads`: of one client at once."""
         self.grid = LinkGrid(self, blobs)
         self.transfer = transfer
         self.transfer_size = blobs.size(transfer) if transfer else 0
         self._who = who
         self._blobs = blobs
+        self._chain = list(chain)
+        self._uploads = uploads
         self._loop = asyncio.get_running_loop()
         self._attached: dict[str, Attachment] = {}
         self._waiting: dict[str, dict[str, Parcel]] = {}
         self._putting: dict[str, int] = {}
         self._lock = threading.Lock()
+        self.on_refusal: Callable[[str, str, str], None] = lambda name, id, reason: (
+            None
+        )  # of what is no parcel
 
     # For the strategy, from its thread.
 
@@ -78,7 +91,27 @@ class Post:
             for parcels in self._waiting.values():
                 parcels.pop(id, None)
 
+    def last_published(self) -> wire.Published | None:
+        """The newest link of the chain."""
+        return self._chain[-1] if self._chain else None
+
+    def publish(self, link: wire.Published) -> None:
+        """Tell everybody who is there of a round that is written down; others when they come."""
+        self._chain.append(link)
+        self._loop.call_soon_threadsafe(self._tell_all, wire.ServerFrame(published=link))
+
     # In the loop.
+
+    def tell(self, name: str, frame: wire.ServerFrame) -> bool:
+        """Send a frame on a client's standing stream, if it is here."""
+        attachment = self._attached.get(name)
+        if attachment is not None:
+            attachment.outgoing.put_nowait(frame)
+        return attachment is not None
+
+    def _tell_all(self, frame: wire.ServerFrame) -> None:
+        for attachment in list(self._attached.values()):
+            attachment.outgoing.put_nowait(frame)
 
     def hellos(self) -> dict[str, wire.Hello]:
         """What each attached client said of itself."""
@@ -86,7 +119,7 @@ class Post:
 
     async def attach(
         self, name: str, frames: AsyncIterator[wire.ClientFrame], context: Context
-    ) -> AsyncIterator[wire.ServerFrame]:
+    ) -> AsyncGenerator[wire.ServerFrame, None]:
         """Serve a client's standing stream until either side goes."""
         hello = await self._hello(frames, context)
         await self._make_room(name, context)
@@ -96,7 +129,10 @@ class Post:
         self.grid.clock.ring()
         reader = asyncio.create_task(self._read(attachment, frames))
         try:
-            yield self._welcome(attachment)
+            yield self._welcome(attachment, known := list(self._chain))
+            for link in known if hello.published else known[-1:]:
+                if link.round >= hello.published:
+                    yield wire.ServerFrame(published=link)
             for parcel in list(self._waiting.get(name, {}).values()):
                 self._send(parcel)
             while (frame := await attachment.outgoing.get()) is not None:
@@ -110,12 +146,10 @@ class Post:
 
     async def put(
         self, name: str, parts: AsyncIterator[wire.PutPart], context: Context
-    ) -> AsyncIterator[wire.PutReply]:
+    ) -> AsyncGenerator[wire.PutReply, None]:
         """Take a blob from a client, from where it broke off."""
-        if self._putting.get(name, 0) >= PUTS_AT_ONCE:
-            await refuse(
-                context, grpc.StatusCode.RESOURCE_EXHAUSTED, "too many uploads at once; retry in 5 s"
-            )
+        if self._putting.get(name, 0) >= self._uploads:
+            await exhausted(context, "too many uploads at once", 5.0)
         if not self._waiting.get(name):
             await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "nothing is waited for")
         self._putting[name] = self._putting.get(name, 0) + 1
@@ -140,7 +174,9 @@ class Post:
         finally:
             self._putting[name] -= 1
 
-    async def get(self, name: str, request: wire.GetRequest, context: Context) -> AsyncIterator[wire.GetPart]:
+    async def get(
+        self, name: str, request: wire.GetRequest, context: Context
+    ) -> AsyncGenerator[wire.GetPart, None]:
         """Give a client a blob that is on its way to it."""
         digest = request.digest.hex()
         mine = {parcel.digest for parcel in self._waiting.get(name, {}).values()} | {self.transfer}
@@ -192,7 +228,7 @@ class Post:
             context, grpc.StatusCode.ALREADY_EXISTS, f"{name} is attached already, from another process"
         )
 
-    def _welcome(self, attachment: Attachment) -> wire.ServerFrame:
+    def _welcome(self, attachment: Attachment, chain: Sequence[wire.Published]) -> wire.ServerFrame:
         assert self._who.credentials.signing is not None
         nonce = attachment.hello.nonce
         return wire.ServerFrame(
@@ -204,6 +240,7 @@ class Post:
                 nonce=nonce,
                 signature=self._who.credentials.signing.sign(WELCOME + nonce + attachment.session),
                 transfer=bytes.fromhex(self.transfer),
+                last=chain[-1] if chain else None,
             )
         )
 
@@ -247,6 +284,7 @@ class Post:
                     case "refusal":
                         reason = one_line(frame.refusal.reason)
                         self._settle(attachment.name, frame.refusal.id, error=reason)
+                        self.on_refusal(attachment.name, frame.refusal.id, reason)
                     case "bye":
                         break
         except (grpc.RpcError, asyncio.CancelledError):

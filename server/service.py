@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -14,12 +16,15 @@ from renga.protocol.credentials import SERVER_OPTIONS
 from renga.protocol.link_pb2_grpc import LinkServicer, add_LinkServicer_to_server
 from renga.protocol.versions import PROTOCOL, software
 from renga.server.access import identified, refuse
-from renga.server.answering import PLAN, Answering
+from renga.server.answering import Answering
 from renga.server.enrolment import enrol, renew
 from renga.server.guard import Guard
 from renga.server.identity import ServerIdentity
+from renga.server.lending import Lending
 from renga.server.link import Post
 from renga.server.sessions import Sessions
+
+log = logging.getLogger("renga.server")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -36,12 +41,16 @@ class LinkService(LinkServicer):
         models: Sequence[wire.Model] = (),
         answering: Answering | None = None,
         sessions: Callable[[], Sessions] | None = None,
+        lending: Lending | None = None,
+        limits: wire.Limits | None = None,
     ) -> None:
         self._who = who
         self._post = post
         self._models = models
         self._answering = answering
         self._sessions = sessions
+        self._lending = lending
+        self._limits = limits
 
     async def Enrol(self, request: wire.EnrolRequest, context: Context) -> wire.EnrolReply:
         return await enrol(self._who, request, context)
@@ -54,9 +63,9 @@ class LinkService(LinkServicer):
         return wire.DescribeReply(
             protocol=PROTOCOL,
             software=software(),
-            models=self._models,
-            plans=[PLAN] if self._answering else [],
-            limits=self._answering.described() if self._answering else None,
+            models=[*self._models, *(self._lending.described() if self._lending else ())],
+            plans=sorted(self._answering.plans) if self._answering else [],
+            limits=self._limits,
             transfer=bytes.fromhex(self._post.transfer),
             transfer_size=self._post.transfer_size,
         )
@@ -67,8 +76,9 @@ class LinkService(LinkServicer):
         who = await identified(context, self._who.registry, CLIENTS)
         if self._answering is None:
             await refuse(context, grpc.StatusCode.UNIMPLEMENTED, "this server does not answer")
-        async for reply in self._answering.respond(who.name, request, context):
-            yield reply
+        async with aclosing(self._answering.respond(who.name, request, context)) as replies:
+            async for reply in replies:
+                yield reply
 
     async def Session(
         self, moves: AsyncIterator[wire.SessionRequest], context: Context
@@ -76,36 +86,53 @@ class LinkService(LinkServicer):
         who = await identified(context, self._who.registry, CLIENTS)
         if self._sessions is None:
             await refuse(context, grpc.StatusCode.UNIMPLEMENTED, "this server opens no sessions")
-        async for reply in self._sessions().session(who.name, moves, context):
-            yield reply
+        async with aclosing(self._sessions().session(who.name, moves, context)) as replies:
+            async for reply in replies:
+                yield reply
+
+    async def Lend(
+        self, replies: AsyncIterator[wire.SessionReply], context: Context
+    ) -> AsyncIterator[wire.SessionRequest]:
+        who = await identified(context, self._who.registry, CLIENTS)
+        if self._lending is None:
+            await refuse(context, grpc.StatusCode.UNIMPLEMENTED, "this server borrows no models")
+        async with aclosing(self._lending.serve(who.name, replies, context)) as moves:
+            async for move in moves:
+                yield move
 
     async def Attach(
         self, frames: AsyncIterator[wire.ClientFrame], context: Context
     ) -> AsyncIterator[wire.ServerFrame]:
         who = await identified(context, self._who.registry, CLIENTS)
-        async for frame in self._post.attach(who.name, frames, context):
-            yield frame
+        async with aclosing(self._post.attach(who.name, frames, context)) as told:
+            async for frame in told:
+                yield frame
 
     async def Put(self, parts: AsyncIterator[wire.PutPart], context: Context) -> AsyncIterator[wire.PutReply]:
         who = await identified(context, self._who.registry, CLIENTS)
-        async for reply in self._post.put(who.name, parts, context):
-            yield reply
+        async with aclosing(self._post.put(who.name, parts, context)) as replies:
+            async for reply in replies:
+                yield reply
 
     async def Get(self, request: wire.GetRequest, context: Context) -> AsyncIterator[wire.GetPart]:
         who = await identified(context, self._who.registry, CLIENTS)
-        async for part in self._post.get(who.name, request, context):
-            yield part
+        async with aclosing(self._post.get(who.name, request, context)) as brought:
+            async for part in brought:
+                yield part
 
 
 async def listen(
-    who: ServerIdentity, service: LinkService, host: str, port: int
+    who: ServerIdentity, service: LinkService, host: str, port: int, streams: int | None = None
 ) -> tuple[grpc.aio.Server, int]:
-    """Open the port (0: any free one) and serve; the server and its port.
+    """Open the port (0: any free one) and serve; the server and its port. `streams`: calls that one
+    connection may have open at once.
 
     Raises RengaError if the port is taken or may not be opened.
     """
-    server = grpc.aio.server(options=list(SERVER_OPTIONS), interceptors=[Guard()])
+    options = dict(SERVER_OPTIONS) | ({"grpc.max_concurrent_streams": streams} if streams else {})
+    server = grpc.aio.server(options=list(options.items()), interceptors=[Guard(who.registry)])
     add_LinkServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+    await _add_health_and_reflection(server)
     shown = f"[{host}]" if ":" in host else host
     try:
         opened = server.add_secure_port(f"{shown}:{port}", who.credentials.server())
@@ -117,3 +144,19 @@ async def listen(
         )
     await server.start()
     return server, opened
+
+
+async def _add_health_and_reflection(server: grpc.aio.Server) -> None:
+    """gRPC's own services of that kind, if the server's extra is installed; peers must be known to both."""
+    try:
+        from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+        from grpc_reflection.v1alpha import reflection
+    except ModuleNotFoundError:
+        log.info("no health and no reflection: pip install 'renga[server]'")
+        return
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    names = [service.full_name for service in wire.DESCRIPTOR.services_by_name.values()]
+    for name in ("", *names):
+        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)

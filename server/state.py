@@ -3,6 +3,7 @@
     rounds/0001/round.json       the round's record, who took part, what is adopted
     rounds/0001/host.adapter     the host's adapter after the round
     rounds/0001/<cohort>.adapter each cohort's adopted adapter
+    rounds/0001/published        what clients were shown, signed (see `protocol.published`); between machines
     attempts.json                how often each round was begun: the one file that is ever replaced
 
 A round is written under a temporary name, flushed to the disk and renamed; a process killed at any instant
@@ -72,7 +73,7 @@ class ServerState:
             raise _unwritable(f"that round {round} begins", self._attempts, error) from error
         return int(attempts[str(round)])
 
-    def finish(self, standing: Standing, record: Mapping[str, Any]) -> None:
+    def finish(self, standing: Standing, record: Mapping[str, Any], published: bytes = b"") -> None:
         """Write a round down. After this returns it has happened; before, it has not.
 
         Raises RengaError when the disk is full or not writable; the rounds before stay whole.
@@ -88,6 +89,8 @@ class ServerState:
             turns = {key: getattr(standing, key) for key in _TURNS}
             about = {"round": standing.round, **{k: dict(v) for k, v in turns.items()}, "record": record}
             _write(temporary / "round.json", json.dumps(about, sort_keys=True).encode())
+            if published:
+                _write(temporary / "published", published)
             _sync_folder(temporary)
             os.rename(temporary, final)
             _sync_folder(self._rounds)
@@ -118,6 +121,11 @@ class ServerState:
     def records(self) -> list[dict[str, Any]]:
         """What was told of each finished round, in order."""
         return [_read(folder)["record"] for folder in self._finished()]
+
+    def published(self) -> list[bytes]:
+        """What was published of the finished rounds, in order; rounds of which nothing was are left out."""
+        links = (folder / "published" for folder in self._finished())
+        return [link.read_bytes() for link in links if link.exists()]
 
     def _finished(self) -> list[Path]:
         return sorted(path for path in self._rounds.iterdir() if path.name.isdigit())

@@ -24,8 +24,9 @@ from renga.models.seeds import derived
 from renga.models.vocabulary import Vocabulary
 from renga.protocol.envelope import opened, sealed
 from renga.protocol.gather import Gathered, gather, wait_for_nodes
-from renga.protocol.messages import Description
+from renga.protocol.messages import Description, JudgeRequest, LearnRequest
 from renga.protocol.names import node_id
+from renga.protocol.published import showing
 from renga.server.host import Host
 from renga.server.plan import (
     Ask,
@@ -71,6 +72,7 @@ class Federation(Strategy):
     transfer: the public set, the same on all sides, with its fingerprint.
     slice_size, questions: labelled texts and bare prompts per round, 0 for all.
     vocabulary_of: the vocabulary of a described client.
+    publish: the signed link that says what was shown in a round, by `protocol.published.showing`.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Federation(Strategy):
         vocabulary_of: Callable[[Description], Vocabulary],
         state: ServerState,
         listen: Callable[[Told], None] | None = None,
+        publish: Callable[[int, Mapping[str, str]], bytes] | None = None,
     ) -> None:
         self._clients = clients
         self._described: dict[str, Description] = {}
@@ -104,6 +107,8 @@ class Federation(Strategy):
         self._vocabulary_of = vocabulary_of
         self._state = state
         self._listen = listen or (lambda told: None)
+        self._publish = publish
+        self._shown: dict[str, str] = {}
         self._crosswalks: dict[str, Crosswalk] = {}
 
     def summary(self) -> None:
@@ -134,12 +139,14 @@ class Federation(Strategy):
                 described, silent = self._describe(grid)
                 self._listen(Told("round", round, {}))
                 plan = self._plan(round, standing, described)
+                self._shown = {}
                 outcome, host = self._play(grid, plan)
                 record = dict(outcome.record)
                 for name, reason in silent.items():
                     record["clients"][name] = {"status": "refused", "reason": reason}
                 standing = _after(standing, outcome, plan.round, host)
-                self._state.finish(standing, record)
+                link = self._publish(round, self._shown) if self._publish else b""
+                self._state.finish(standing, record, link)
                 self._host.adapter = standing.host
                 self._listen(Told("finished", round, record))
         return Result()
@@ -281,6 +288,8 @@ class Federation(Strategy):
 
     def _ask(self, grid: Grid, plan: Plan, ask: Ask) -> Heard:
         names = {node_id(name): name for name in ask.requests}
+        if self._publish:
+            self._note(ask)
         ttl = self._timing.deadline * 2
         messages = [
             sealed(ask.kind, blob, node_id(name), round=plan.round, ttl=ttl)
@@ -301,6 +310,21 @@ class Federation(Strategy):
         for name, (status, reason) in heard.missing.items():
             log.info("round %d: %s left out (%s): %s", plan.round, name, status, reason)
         return heard
+
+    def _note(self, ask: Ask) -> None:
+        """Remember which adapters clients are about to be shown, as they will read them."""
+        for blob in {blob.tobytes(): blob for blob in ask.requests.values()}.values():
+            if ask.kind == "learn":
+                learn = LearnRequest.decode(blob)
+                attempt, adapter = learn.attempt, learn.adapter
+            elif ask.kind == "judge":
+                judge = JudgeRequest.decode(blob)
+                attempt, adapter = judge.attempt, judge.adapter
+            else:
+                return
+            if adapter is not None:
+                name, digest = showing(ask.kind, attempt, adapter)
+                self._shown[name] = digest
 
     # Flower's hooks for its own two-phase `start`, which is not used.
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from renga.models.contract import Full, Prompt, Sampling, Scores, TopK, Verify
+from renga.models.contract import Clearance, Full, Prompt, Sampling, Scores, TopK, Verify
 from renga.models.noise import Place, chosen
 
-PROMPT = Prompt("Who counts?")
+PROMPT = Prompt("Who counts?", Clearance.PUBLIC)  # what a remote model may be asked
 
 
 def usable(model, count, seed=0):

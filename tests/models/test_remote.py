@@ -9,11 +9,12 @@ from renga.models.batching import BatchedModel
 from renga.models.contract import Clearance, Prompt, Sampling, Scores, TopK, Verify
 from renga.models.local import LocalModel
 from renga.models.remote import ConnectionLost, RemoteModel
+from renga.models.serving_sessions import SessionLimits
 from renga.models.session_codec import read_answer, read_ids, read_want
 from renga.protocol import link_pb2 as wire
 from renga.protocol.link_pb2_grpc import LinkServicer, add_LinkServicer_to_server
 from renga.protocol.session_stream import SessionStream
-from renga.server.sessions import SessionLimits, Sessions
+from renga.server.sessions import Sessions
 from tests.models.tiny_weights import some_ids, tiny
 from tests.server.link_world import Loop
 

@@ -23,7 +23,9 @@ from renga.protocol.credentials import Credentials
 from renga.protocol.invitations import Ticket
 from renga.protocol.signing import public_key
 from renga.server import identity
+from renga.server.answering import Answering
 from renga.server.identity import ServerIdentity
+from renga.server.lending import Lending
 from renga.server.link import Post
 from renga.server.service import LinkService, listen
 from renga.server.sessions import Sessions
@@ -58,9 +60,15 @@ class Loop:
 class World:
     """A server on a free port, and what is needed to attach clients to it."""
 
-    def __init__(self, folder: Path, sessions: Callable[[], Sessions] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sessions: Callable[[], Sessions] | None = None,
+        answering: Answering | None = None,
+    ) -> None:
         self.folder = folder
         self.sessions = sessions
+        self.answering = answering
         self.loop = Loop()
         self.who: ServerIdentity = (
             identity.load(folder / "server")
@@ -79,9 +87,15 @@ class World:
     def up(self) -> None:
         async def start() -> None:
             self.post = Post(self.who, BlobStore(self.folder / "server" / "blobs"))
-            self.server, self.port = await listen(
-                self.who, LinkService(self.who, self.post, sessions=self.sessions), "localhost", self.port
+            self.lending = Lending(self.post)
+            service = LinkService(
+                self.who,
+                self.post,
+                answering=self.answering,
+                sessions=self.sessions,
+                lending=self.lending,
             )
+            self.server, self.port = await listen(self.who, service, "localhost", self.port)
 
         self.loop.do(start())
 
@@ -137,8 +151,12 @@ class World:
 
 
 @contextmanager
-def world(folder: Path, sessions: Callable[[], Sessions] | None = None) -> Iterator[World]:
-    made = World(folder, sessions)
+def world(
+    folder: Path,
+    sessions: Callable[[], Sessions] | None = None,
+    answering: Answering | None = None,
+) -> Iterator[World]:
+    made = World(folder, sessions, answering)
     try:
         yield made
     finally:

@@ -166,7 +166,8 @@ def test_a_client_whose_first_connection_is_dead_comes_back(here: World, monkeyp
             await call.write(wire.ClientFrame(hello=wire.Hello(protocol=1, nonce=bytes(16), base="b")))
             while await call.read() is not grpc.aio.EOF:
                 pass
-            return await call.code()
+            code: grpc.StatusCode = await call.code()
+            return code
 
     dead = here.loop.start(mute())
     here.wait_for(lambda: "ada" in here.post.attached())
