@@ -1,8 +1,8 @@
 """A safetensors header read strictly, before a byte of the tensors is.
 
 The library lets through keys that stand twice (the last one wins), names like paths, a hundred thousand
-tensors and NaN. An adapter from elsewhere is none of that. Only its header is read here, and no more of it than
-it may have; whether values are finite is asked when they are there (see `adapter.checked`).
+tensors and NaN. An adapter from elsewhere is none of that. Only its header is read here, and of a bounded
+length; whether values are finite is asked when they are there (see `adapter.checked`).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import typer.core
 
 from renga.boundary import enter
 from renga.cli_bench import bench
+from renga.cli_bench_link import add_to as add_link_benches
 from renga.cli_cooperation import add_to as add_cooperation_to
 from renga.cli_federation import add_to
 from renga.cli_merge import add_to as add_merge_to
@@ -42,6 +43,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 models = typer.Typer(suggest_commands=False, rich_markup_mode=None, help="The models on this machine.")
+add_link_benches(bench)
 app.add_typer(bench, name="bench")
 app.add_typer(models, name="models")
 app.add_typer(plan_commands, name="plan")

@@ -65,12 +65,12 @@ def learning(
     one place. A benchmark that was stopped goes on; runs that are finished are read. The result is
     learning.json in the folder of the runs.
     """
-    _look_for_block(docs, "learning")
+    look_for_block(docs, "learning")
     from renga.simulations.bench_learning import bench as run
     from renga.simulations.bench_learning_sheets import sheets
 
     result = run(data, out, seeds=seeds, file=config, tell=tell, labelled=labelled)
-    _give(result, sheets(result), "learning", out / "learning.json", docs, as_json)
+    give(result, sheets(result), "learning", out / "learning.json", docs, as_json)
 
 
 @bench.command(epilog="Example: renga bench wire --data domains/intent/public.jsonl")
@@ -87,7 +87,7 @@ def wire(
     debug: Debug = False,
 ) -> None:
     """How many bytes do knowledge and adapters take, and at what loss?"""
-    _look_for_block(docs, "wire")
+    look_for_block(docs, "wire")
     examples = _texts(data, limit)
     from renga.models.locate import locate, ready_folder
 
@@ -99,7 +99,7 @@ def wire(
     tell(f"loading {model}")
     weights = SharedWeights.load(model)
     result = measure(weights, examples, top_k=top_k, rank=rank, alpha=2.0 * rank, tokens=tokens, tell=tell)
-    _give(result, wire_sheets(result), "wire", out, docs, as_json)
+    give(result, wire_sheets(result), "wire", out, docs, as_json)
 
 
 @bench.command(epilog="Example: renga bench memory --model SmolLM2-135M-Instruct --host gemma-3-270m")
@@ -134,13 +134,13 @@ def memory(
     from renga.simulations.bench_memory import measure
     from renga.simulations.bench_sheets import memory_sheets
 
-    _look_for_block(docs, "memory")
+    look_for_block(docs, "memory")
     if host is not None and model is None:
         raise UsageError("--host needs --model", hint="overhead is measured with both")
     for reference in filter(None, (model, host)):
         ready_folder(locate(reference), tell)
     result = measure(clients or (4, 32, 100), model=model, host=host, tokens=tokens, trace=trace, tell=tell)
-    _give(result, memory_sheets(result), "memory", out, docs, as_json)
+    give(result, memory_sheets(result), "memory", out, docs, as_json)
 
 
 @bench.command(
@@ -160,7 +160,7 @@ def transfer(
     debug: Debug = False,
 ) -> None:
     """What does a distillation step cost, sparse against dense?"""
-    _look_for_block(docs, "transfer")
+    look_for_block(docs, "transfer")
     examples = _texts(data, limit)
     from renga.models.locate import locate, ready_folder
 
@@ -170,7 +170,7 @@ def transfer(
     from renga.simulations.bench_transfer import bench as run
 
     result = run(teacher, student, examples, top_k=top_k, repeats=repeats, tell=tell)
-    _give(result, transfer_sheets(result), "transfer", out, docs, as_json)
+    give(result, transfer_sheets(result), "transfer", out, docs, as_json)
 
 
 @bench.command(epilog="Example: renga bench cooperation --part retrieval --part compression")
@@ -269,7 +269,7 @@ def _texts(data: Path, limit: int) -> list[Example]:
     return labelled[:limit]
 
 
-def _look_for_block(docs: Path | None, name: str) -> None:
+def look_for_block(docs: Path | None, name: str) -> None:
     """A page that can't take the tables is told before hours are spent on them."""
     if docs is not None:
         from renga.simulations.bench_tables import around_block
@@ -277,7 +277,7 @@ def _look_for_block(docs: Path | None, name: str) -> None:
         around_block(docs, name)
 
 
-def _give(
+def give(
     result: dict[str, Any],
     sheets: list[Sheet],
     name: str,

@@ -6,28 +6,41 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
 from renga.errors import RengaError
 from renga.models.adapter import Adapter
-from renga.models.batching import BatchedModel, Overloaded
+from renga.models.batching import BatchedModel, LockLike, Overloaded
 from renga.models.contract import LanguageModel
 from renga.models.local import LocalModel
 from renga.models.serving_sessions import ServedSession, SessionLimits
+from renga.models.weights import SharedWeights
 from renga.protocol import link_pb2 as wire
 from renga.server.access import exhausted, refuse
-from renga.server.host import Host
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Learner(Protocol):
+    """A host: weights, what was learned on them so far, and the lock of whoever uses them."""
+
+    @property
+    def weights(self) -> SharedWeights: ...
+
+    @property
+    def adapter(self) -> Adapter | None: ...
+
+    @property
+    def turn(self) -> LockLike: ...
 
 
 class HostSessions:
     """Sessions on what the host has learned so far: an adapter that was adopted serves those opened after it,
     and the sessions of the one before are closed, since what they have read was read by another model."""
 
-    def __init__(self, host: Host, limits: SessionLimits = SessionLimits()) -> None:
+    def __init__(self, host: Learner, limits: SessionLimits = SessionLimits()) -> None:
         self.limits = limits
         self._host = host
         self._now: tuple[Adapter | None, LanguageModel, Sessions] | None = None

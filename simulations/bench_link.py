@@ -63,8 +63,8 @@ def measure(
         folder = Path(work)
         who = identity.create(folder / "server", "localhost:0", ["localhost"])
         tell(f"making keys for {streams} clients")
-        idle = [_credentials(who, f"idle{n:05d}") for n in range(streams)]
-        own = {name: _credentials(who, name) for name in CLIENTS}
+        idle = [credentials_of(who, f"idle{n:05d}") for n in range(streams)]
+        own = {name: credentials_of(who, name) for name in CLIENTS}
         here, there = multiprocessing.Pipe()
         server = multiprocessing.get_context("spawn").Process(target=_serve, args=(folder / "server", there))
         server.start()
@@ -98,7 +98,8 @@ def targets(result: Mapping[str, Any]) -> list[tuple[str, bool, str]]:
     ]
 
 
-def _credentials(who: ServerIdentity, name: str) -> Credentials:
+def credentials_of(who: ServerIdentity, name: str) -> Credentials:
+    """Those of a client that is enrolled without a journey."""
     key, signing = new_key(), Ed25519PrivateKey.generate()
     certificate = who.certify(key.public_key(), name)
     who.registry.enrol(certificate, signing.public_key().public_bytes_raw())
@@ -218,7 +219,7 @@ async def _served(folder: Path, orders: Connection) -> None:
     orders.send(port)
     while (order := await asyncio.to_thread(orders.recv))[0] != "end":
         if order[0] == "state":
-            orders.send({**_usage(), "attached": len(list(post.attached()))})
+            orders.send({**usage(), "attached": len(list(post.attached()))})
         else:
             orders.send(await asyncio.to_thread(_rounds, post, *order[1:]))
     watch.cancel()
@@ -249,7 +250,8 @@ def _rounds(post: Post, rounds: int, payload: int) -> list[float]:
     return found
 
 
-def _usage() -> dict[str, float]:
+def usage() -> dict[str, float]:
+    """What this process holds (bytes) and has used (seconds)."""
     with open("/proc/self/statm") as file:
         resident = int(file.read().split()[1]) * resource.getpagesize()
     used = resource.getrusage(resource.RUSAGE_SELF)

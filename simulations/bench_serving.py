@@ -1,20 +1,46 @@
-"""What it gives to read for many sessions at once: batched against one by one, in one run.
+"""What it gives to read for many sessions at once, and what it costs that a model is over a link.
 
-Every session decodes greedily; the ids that both ways give are compared, and where they differ it is said.
+Three comparisons, each within one run: sessions read together against one by one, in one process; 1 to 64
+clients with a session each, over the link, with the server in a process of its own; and a greedy answer by
+that server against the same one made here. All decode greedily; ids that should be the same are compared.
 """
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 import statistics
+import tempfile
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
 
+import torch
+
+from renga.models.adapter import Adapter
 from renga.models.batching import BatchedModel
-from renga.models.contract import Session, TopK
+from renga.models.contract import Clearance, Prompt, Session, TopK
 from renga.models.local import LocalModel
+from renga.models.remote import ConnectionLost, RemoteModel
+from renga.models.serving_sessions import SessionLimits
 from renga.models.weights import SharedWeights
+from renga.protocol.blobs import BlobStore
+from renga.protocol.credentials import Credentials
+from renga.protocol.session_stream import SessionStream
+from renga.server import identity
+from renga.server.link import Post
+from renga.server.service import LinkService, listen
+from renga.server.sessions import HostSessions
+from renga.simulations.bench_link import OWN_POOL, credentials_of, usage
+
+AT_LEAST = 3.0  # times as fast at `OF` sessions as one by one
+OF = 16
+AT_MOST = 0.10  # that a remote answer may take beyond a local one
 
 
 @dataclass(frozen=True)
@@ -33,6 +59,72 @@ class Served:
         return self.batched / self.alone
 
 
+def measure(
+    reference: str,
+    *,
+    sessions: Sequence[int],
+    tokens: int,
+    answer: int,
+    repeats: int,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """All three, with the model `reference`. `tokens` of each session; `answer` tokens of the answers that
+    are compared `repeats` times."""
+    tell(f"loading {reference}")
+    weights = SharedWeights.load(reference)
+    prompts = [Prompt(f"Tell me about the number {n}.", Clearance.PUBLIC) for n in range(max(sessions))]
+    ids = [weights.template.prompt_ids(weights.tokenizer, prompt.text) for prompt in prompts]
+    together = []
+    for count in sorted(sessions):
+        if count <= OF:
+            tell(f"{count} sessions, one by one and together")
+            together.append(serve(weights, ids[:count], tokens))
+    with (
+        tempfile.TemporaryDirectory(prefix="renga-bench-") as folder,
+        _Server(Path(folder), reference, max(sessions)) as server,
+    ):
+        linked = []
+        for count in sorted(sessions):
+            tell(f"{count} clients over the link")
+            linked.append(server.many(weights, prompts[:count], tokens))
+        tell(f"an answer of {answer} tokens here and there, {repeats} times")
+        pairs = [server.pair(weights, prompts[0], answer) for _ in range(repeats + 1)][
+            1:
+        ]  # the first warms up
+    return {
+        "benchmark": "serving",
+        "model": reference,
+        "threads": torch.get_num_threads(),
+        "tokens": tokens,
+        "together": [{**asdict(found), "ratio": found.ratio} for found in together],
+        "linked": linked,
+        "answer": {
+            "tokens": answer,
+            "local_seconds": statistics.median(local for local, _ in pairs),
+            "remote_seconds": statistics.median(remote for _, remote in pairs),
+            "over": statistics.median(remote / local - 1 for local, remote in pairs),
+        },
+    }
+
+
+def targets(result: Mapping[str, Any]) -> list[tuple[str, bool | None, str]]:
+    """Each target, whether it is met, and what was measured."""
+    at = next((found for found in result["together"] if found["sessions"] == OF), None)
+    over = result["answer"]["over"]
+    return [
+        (
+            f"{OF} sessions together are {AT_LEAST:g} times as fast as one by one",
+            None if at is None else at["ratio"] >= AT_LEAST,
+            "not measured" if at is None else f"{at['ratio']:.2f} times",
+        ),
+        (
+            f"a remote greedy answer costs at most {AT_MOST:.0%} over a local one",
+            over <= AT_MOST,
+            f"{over:+.1%}",
+        ),
+    ]
+
+
 def serve(weights: SharedWeights, prompts: Sequence[Sequence[int]], tokens: int) -> Served:
     """Decode `tokens` ids after each of `prompts`, one session after the other and then all at once."""
     local = LocalModel(weights)
@@ -47,13 +139,7 @@ def serve(weights: SharedWeights, prompts: Sequence[Sequence[int]], tokens: int)
         results[place] = _decoded(session, tokens)
         session.close()
 
-    threads = [threading.Thread(target=one, args=(place,)) for place in range(len(prompts))]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    together = time.perf_counter() - began
+    together = _at_once(one, len(prompts))
     model.close()
     if len(results) < len(prompts):
         raise RuntimeError("a session failed; its thread has said why")
@@ -67,6 +153,122 @@ def serve(weights: SharedWeights, prompts: Sequence[Sequence[int]], tokens: int)
         fairness=max(lasting) / min(lasting),
         differing=sum(results[place][0] != ids for place, ids in enumerate(wanted)),
     )
+
+
+class _Server:
+    """A server with the model in a process of its own, and clients here: each with its own certificate and
+    connection."""
+
+    def __init__(self, folder: Path, reference: str, most: int) -> None:
+        who = identity.create(folder / "server", "localhost:0", ["localhost"])
+        self._clients = [credentials_of(who, f"client{n:02d}") for n in range(most)]
+        self._orders, there = multiprocessing.Pipe()
+        self._process = multiprocessing.get_context("spawn").Process(
+            target=_serve, args=(folder / "server", reference, most, there)
+        )
+        self._process.start()
+        there.close()
+        self._address = f"localhost:{self._orders.recv()}"
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    def __enter__(self) -> _Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._orders.send("end")
+        self._process.join(20)
+        if self._process.is_alive():
+            self._process.kill()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def many(self, weights: SharedWeights, prompts: Sequence[Prompt], tokens: int) -> dict[str, Any]:
+        """A session of each of so many clients, all at once."""
+        results: dict[int, list[float]] = {}
+
+        def one(place: int) -> None:
+            model, close = self._model(self._clients[place], weights)
+            session = model.open(prompts[place])
+            results[place] = _decoded(session, tokens)[1]
+            session.close()
+            close()
+
+        seconds = _at_once(one, len(prompts))
+        if len(results) < len(prompts):
+            raise RuntimeError("a session failed; its thread has said why")
+        lasting = [times[-1] for times in results.values()]
+        self._orders.send("state")
+        return {
+            "clients": len(prompts),
+            "rate": len(prompts) * tokens / seconds,
+            "first_token": statistics.median(times[0] for times in results.values()),
+            "slowest_first_token": max(times[0] for times in results.values()),
+            "fairness": max(lasting) / min(lasting),
+            "server_bytes": self._orders.recv()["resident"],
+        }
+
+    def pair(self, weights: SharedWeights, prompt: Prompt, tokens: int) -> tuple[float, float]:
+        """Seconds of one greedy answer made here, and of the same one made there."""
+        ids, times = _decoded(LocalModel(weights).open(prompt), tokens)
+        model, close = self._model(self._clients[0], weights)
+        session = model.open(prompt)
+        theirs, remote = _decoded(session, tokens)
+        session.close()
+        close()
+        if theirs != ids:
+            raise RuntimeError("the server's answer is another one")
+        return times[-1], remote[-1]
+
+    def _model(self, own: Credentials, weights: SharedWeights) -> tuple[RemoteModel, Callable[[], None]]:
+        async def connect() -> Any:
+            return own.channel(self._address, OWN_POOL)
+
+        channel = asyncio.run_coroutine_threadsafe(connect(), self._loop).result()
+
+        def dial() -> SessionStream:
+            return SessionStream(self._loop, channel, ConnectionLost, patience=600.0)
+
+        def close() -> None:
+            asyncio.run_coroutine_threadsafe(channel.close(), self._loop).result()
+
+        return RemoteModel(dial, "host", weights.vocabulary), close
+
+
+@dataclass
+class _Bare:
+    """A host that has learned nothing."""
+
+    weights: SharedWeights
+    adapter: Adapter | None = None
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+
+def _serve(folder: Path, reference: str, most: int, orders: Connection) -> None:
+    asyncio.run(_served(folder, reference, most, orders))
+
+
+async def _served(folder: Path, reference: str, most: int, orders: Connection) -> None:
+    who = identity.load(folder)
+    host = _Bare(SharedWeights.load(reference))
+    limits = SessionLimits(sessions_in_all=most, ids_per_session=512)
+    service = LinkService(who, Post(who, BlobStore(folder / "blobs")), sessions=HostSessions(host, limits))
+    server, port = await listen(who, service, "localhost", 0)
+    orders.send(port)
+    while await asyncio.to_thread(orders.recv) != "end":
+        orders.send(usage())
+    await server.stop(0)
+
+
+def _at_once(one: Callable[[int], None], count: int) -> float:
+    """Seconds that `count` threads take, each with its number."""
+    threads = [threading.Thread(target=one, args=(place,)) for place in range(count)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - began
 
 
 def _decoded(session: Session, tokens: int) -> tuple[list[int], list[float]]:

@@ -4,9 +4,9 @@ Commands come as JSON lines on stdin:
 
     {"arguments": ["serve", …], "cwd": …, "environment": {…}, "out": FILE, "dies": null or [WHERE, COUNT]}
 
-and are answered by `{"started": PID}`; `{"ended": PID, "status": N}` comes when a child has ended. With `dies` a
-child kills itself, as `kill -9` would, when the function WHERE ("package.module:Class.name") is entered for the
-COUNT-th time; "package.module:name<" means when it has returned.
+and are answered by `{"started": PID}`; `{"ended": PID, "status": N}` comes when a child has ended. With
+`dies` a child kills itself, as `kill -9` would, when the function WHERE ("package.module:Class.name") is
+entered for the COUNT-th time; "package.module:name<" means when it has returned.
 """
 
 from __future__ import annotations

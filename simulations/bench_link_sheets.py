@@ -1,0 +1,131 @@
+"""The tables of `renga bench link`, `serving` and `edge`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from renga.simulations import bench_edge, bench_link, bench_serving
+from renga.simulations.bench_tables import Sheet, texts, verdict
+from renga.simulations.units import size
+
+
+def _targets(found: Iterable[tuple[str, bool | None, str]]) -> Sheet:
+    rows = texts((target, verdict(met), said) for target, met, said in found)
+    return Sheet("Targets", ("target", "", "measured"), rows, words=frozenset(("", "measured")))
+
+
+def link_sheets(result: Mapping[str, Any]) -> list[Sheet]:
+    """The tables of `bench_link.measure`."""
+    idle, large = result["idle"], result["large"]
+    alone, crowded = result["round_seconds"], result["crowded_round_seconds"]
+    rows = [
+        ("idle streams held", str(idle["held"])),
+        ("attaching them all, TLS included", f"{idle['attach_seconds']:.1f} s"),
+        ("server's memory for each", size(idle["bytes_per_stream"])),
+        ("server's memory with all of them", size(idle["server_bytes"])),
+        ("server's time while they are idle, of one core", f"{100 * idle['cpu_share']:.1f}%"),
+        ("a round without work, alone: median", f"{alone['median']:.3f} s"),
+        ("the same: least to most", f"{alone['least']:.3f} to {alone['most']:.3f} s"),
+        ("a round without work beside the idle streams: median", f"{crowded['median']:.3f} s"),
+    ]
+    if large["seconds"] is not None:
+        rows += [
+            (
+                f"a round with {size(large['payload_bytes'])} to and from two clients",
+                f"{large['seconds']:.1f} s",
+            ),
+            ("server's peak of memory in it", size(large["server_peak_bytes"])),
+        ]
+    note = (
+        f"Two clients in the rounds, three exchanges each; TLS on loopback, {os.cpu_count()} cores that "
+        "others use too. A message is whole in memory while Flower's objects are made of it or read from it, "
+        "on either side; on the way it is in parts."
+    )
+    return [_targets(bench_link.targets(result)), Sheet("The link", ("what", "measured"), texts(rows), note)]
+
+
+def serving_sheets(result: Mapping[str, Any]) -> list[Sheet]:
+    """The tables of `bench_serving.measure`."""
+    together = Sheet(
+        f"Sessions in one process ({result['model']}, {result['tokens']} tokens each)",
+        (
+            "sessions",
+            "one by one, tokens/s",
+            "together, tokens/s",
+            "ratio",
+            "first token",
+            "slowest/fastest",
+            "other ids",
+        ),
+        texts(
+            (
+                str(found["sessions"]),
+                f"{found['alone']:.1f}",
+                f"{found['batched']:.1f}",
+                f"{found['ratio']:.2f}",
+                f"{found['first_token']:.2f} s",
+                f"{found['fairness']:.2f}",
+                str(found["differing"]),
+            )
+            for found in result["together"]
+        ),
+        f"Threads: {result['threads']}. Other ids: sessions that differ somewhere, by the last bits of a "
+        "batched kernel where two tokens are as good as equal.",
+    )
+    linked = Sheet(
+        "Clients over the link, a session each",
+        ("clients", "tokens/s", "first token: median", "slowest", "slowest/fastest", "server's memory"),
+        texts(
+            (
+                str(found["clients"]),
+                f"{found['rate']:.1f}",
+                f"{found['first_token']:.2f} s",
+                f"{found['slowest_first_token']:.2f} s",
+                f"{found['fairness']:.2f}",
+                size(found["server_bytes"]),
+            )
+            for found in result["linked"]
+        ),
+        "Every client has a certificate and a connection of its own; connecting and opening is in the rate.",
+    )
+    answer = result["answer"]
+    remote = Sheet(
+        f"A greedy answer of {answer['tokens']} tokens, median",
+        ("where", "seconds"),
+        texts(
+            [("here", f"{answer['local_seconds']:.3f}"), ("over the link", f"{answer['remote_seconds']:.3f}")]
+        ),
+        f"The same ids; over the link it takes {answer['over']:+.1%}, the median of the pairs.",
+    )
+    return [_targets(bench_serving.targets(result)), together, linked, remote]
+
+
+def edge_sheets(result: Mapping[str, Any]) -> list[Sheet]:
+    """The tables of `bench_edge.measure`."""
+    held, spread, disk = result["bytes"], result["spread"], result["disk"]
+    kinds = {
+        "imported": "the libraries of a client are imported",
+        "loaded": f"and {result['model']} is loaded",
+        "idle": "a client, attached and idle",
+    }
+    memory = Sheet(
+        "Memory of a process",
+        ("process", "median", "least", "most"),
+        texts((said, size(held[kind]), *map(size, spread[kind])) for kind, said in kinds.items()),
+        "What Linux says is the process's own, shared pages in part (Pss).",
+    )
+    total, largest = sum(disk.values()), sorted(disk, key=lambda name: -disk[name])[:5]
+    rows = [("all packages of an edge install", size(total))]
+    rows += [(f"of which {name}", size(disk[name])) for name in largest]
+    rows.append(("what the server's extra adds", size(sum(result["server_only"].values()))))
+    note = (
+        f"Files of the {len(disk)} packages that `pip install renga` brings, as installed; Python itself and "
+        "models are not in it."
+    )
+    return [
+        _targets(bench_edge.targets(result)),
+        memory,
+        Sheet("An edge install on the disk", ("what", "bytes"), texts(rows), note),
+    ]
