@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -46,7 +47,10 @@ async def enrol(ticket: Ticket, folder: Path, address: str = "") -> Credentials:
     Raises UsageError for an invitation that is damaged, used or expired, RengaError if nobody is there.
     """
     if ticket.expires < time.time():
-        raise UsageError("this invitation has expired", hint="ask for another: renga keys invite NAME")
+        raise UsageError(
+            "this invitation has expired",
+            hint="ask for another (renga keys invite NAME); is this machine's clock right?",
+        )
     key, signing = _keys(folder)
     request = _stored_request(folder, key, ticket.name)
     where = address or ticket.address
@@ -68,8 +72,20 @@ async def enrol(ticket: Ticket, folder: Path, address: str = "") -> Credentials:
     credentials = _issued(reply, key, signing)
     write_secret(folder / "server-signing.key", reply.server_signing_key)
     save_credentials(folder, credentials)
+    write_secret(folder / "invited", _mark(ticket))
     (folder / "request.der").unlink(missing_ok=True)
     return credentials
+
+
+def was_used(ticket: Ticket, folder: Path) -> bool:
+    """Whether the credentials in a folder came by this very invitation: a service is started with the same
+    command for ever."""
+    mark = folder / "invited"
+    return not mark.exists() or mark.read_bytes() == _mark(ticket)
+
+
+def _mark(ticket: Ticket) -> bytes:
+    return hashlib.sha256(ticket.certificate.encode()).hexdigest().encode()
 
 
 async def renew(credentials: Credentials, folder: Path, address: str) -> Credentials:

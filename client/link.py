@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import random
 from collections import OrderedDict
@@ -68,6 +69,7 @@ class Link:
     _outgoing: asyncio.Queue[wire.ClientFrame | None] = field(default_factory=asyncio.Queue)
     _here: asyncio.Event = field(default_factory=asyncio.Event)
     _session: bytes = b""
+    _since: float = math.inf  # when this attachment began
     _stub: Any = None
 
     async def stay(self) -> None:
@@ -76,7 +78,7 @@ class Link:
         pause = FIRST_PAUSE
         try:
             while True:
-                started = asyncio.get_running_loop().time()
+                self._since = math.inf
                 try:
                     async with self.credentials.channel(self.address) as channel:
                         self._stub = LinkStub(channel)  # type: ignore[no-untyped-call]
@@ -91,8 +93,8 @@ class Link:
                     said = "the server does not answer"
                 except RefusedPayload as error:
                     raise UsageError(f"{self.address}: {error.message}", hint=error.hint) from None
-                if asyncio.get_running_loop().time() - started > LONGEST_PAUSE:
-                    pause = FIRST_PAUSE
+                if asyncio.get_running_loop().time() - self._since > pause:
+                    pause = FIRST_PAUSE  # it had been there for a while
                 wait = random.uniform(0.5, 1.0) * pause
                 self.on_state(f"{said}; again in {wait:.1f} s")
                 await asyncio.sleep(wait)
@@ -118,6 +120,7 @@ class Link:
         if first is grpc.aio.EOF:
             await _fail(call)
         self._welcomed(first, nonce)
+        self._since = asyncio.get_running_loop().time()
         self.on_state("attached")
         self._here.set()
         try:

@@ -8,6 +8,7 @@ in docs/deploy.md.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,11 @@ class Credentials:
     @property
     def identity(self) -> Identity:
         return identity_of(self.certificate)
+
+    @property
+    def expired(self) -> bool:
+        """Whether the certificate has run out, by this machine's clock."""
+        return self.certificate.not_valid_after_utc.timestamp() < time.time()
 
     @property
     def federation(self) -> str:

@@ -205,7 +205,7 @@ def cooperation(
     names = part or list(PARTS)
     for name in names:
         part_of(name)
-        _look_for_block(docs, f"cooperation {name}")
+        look_for_block(docs, f"cooperation {name}")
     loaded: dict[str, LocalModel] = {}
 
     def load(reference: str) -> LocalModel:
@@ -220,9 +220,7 @@ def cooperation(
     for name in names:
         setting = Setting(model, host, limit, seed, data, tell, load)
         result = run(name, setting)
-        _give(
-            result, part_of(name).sheets(result), f"cooperation {name}", out / f"{name}.json", docs, as_json
-        )
+        give(result, part_of(name).sheets(result), f"cooperation {name}", out / f"{name}.json", docs, as_json)
 
 
 @bench.command(epilog="Example: renga bench ensemble --data domains --docs docs/benchmarks.md")

@@ -6,6 +6,7 @@ client. `--print-config` shows what holds.
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -117,6 +118,23 @@ def read_deployment(
             flag = {"host": "--model", "edge": "--model"}.get(where.split(".")[0], "")
             raise UsageError(f"missing {where!r}", hint=f"give {flag} REF" if flag else "") from None
         raise UsageError(f"{where} = {first['input']!r}: {first['msg'].lower()}") from None
+
+
+def check_format(folder: Path, format: int) -> None:
+    """Note the version of a state folder, or compare it. Raises UsageError for a folder of another one."""
+    about = folder / "format.json"
+    try:
+        found = json.loads(about.read_text())["format"]
+    except FileNotFoundError:
+        about.write_text(json.dumps({"format": format}))
+        return
+    except (OSError, ValueError, TypeError, KeyError):
+        found = "unreadable"
+    if found != format:
+        raise UsageError(
+            f"{folder} was written by another version of renga (format {found}, this one writes {format})",
+            hint="use the version that wrote it, or another --state",
+        )
 
 
 def shown(config: Section) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 import grpc
 
 from renga.client.app import client_app
-from renga.client.enrolment import bootstrap_credentials, enrol, refused, renew, settle
+from renga.client.enrolment import bootstrap_credentials, enrol, refused, renew, settle, was_used
 from renga.client.ledger import Ledger
 from renga.client.lending import Lender
 from renga.client.link import Link
@@ -26,7 +26,7 @@ from renga.client.policy import read_policy
 from renga.client.state import ClientState
 from renga.client.witness import Witness
 from renga.client.work import Work
-from renga.deployment import ClientConfig
+from renga.deployment import ClientConfig, check_format
 from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.models.alignment import Crosswalk
 from renga.models.batching import BatchedModel
@@ -54,6 +54,7 @@ PATIENCE = 20.0
 DAY = 24 * 3600.0
 DEV_PATIENCE = 120.0  # a server in --dev may still be loading its model
 FIRST_PAUSE = 1.0
+FORMAT = 1  # of the state folder
 
 
 def join(
@@ -85,11 +86,18 @@ async def _join(
 ) -> None:
     keys = folder / "keys"
     settle(keys)
-    if has_credentials(keys):
-        credentials = load_credentials(keys)
-        if invite is not None and bootstrap_credentials(invite).federation != credentials.federation:
+    credentials = load_credentials(keys) if has_credentials(keys) else None
+    if credentials is not None and invite is not None:
+        if bootstrap_credentials(invite).federation != credentials.federation:
             raise UsageError(f"{folder} belongs to another federation", hint="choose another --state")
-    else:
+        if not was_used(invite, keys):  # a new one, for a client that was shut out or ran out of time
+            credentials = None
+    if credentials is not None and credentials.expired:
+        raise UsageError(
+            "this client's certificate has run out",
+            hint="ask the operator for a new invitation, and join with it; is this machine's clock right?",
+        )
+    if credentials is None:
         if invite is None and dev:
             invite = await _dev_invitation(address, dev)
         if invite is None:
@@ -351,6 +359,7 @@ class _held:
             raise UsageError(
                 f"{self._folder} is in use by another client", hint="choose another --state"
             ) from None
+        check_format(self._folder, FORMAT)
 
     def __exit__(self, *_: object) -> None:
         self._lock.close()

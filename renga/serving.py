@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import ipaddress
-import json
 import logging
 import os
 import signal
@@ -13,7 +12,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from renga.deployment import Limits, ServerConfig
+from renga.deployment import Limits, ServerConfig, check_format
 from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.models.data import read_examples, split
 from renga.models.example import Example
@@ -287,13 +286,7 @@ class _held:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UsageError(f"{folder} is in use by another server", hint="choose another --state") from None
-        about = folder / "format.json"
-        if about.exists():
-            found = json.loads(about.read_text() or "{}").get("format")
-            if found != FORMAT:
-                raise UsageError(f"{folder} was written by another version of renga (format {found})")
-        else:
-            about.write_text(json.dumps({"format": FORMAT}))
+        check_format(folder, FORMAT)
 
     def __exit__(self, *_: object) -> None:
         self._lock.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NoReturn
 
 import grpc
@@ -11,6 +12,8 @@ from renga.protocol.certificates import Identity, Role, identity_of
 from renga.protocol.credentials import peer_certificate
 from renga.protocol.failure import one_line
 from renga.server.registry import Registry
+
+log = logging.getLogger("renga.server")
 
 PEERS = frozenset({Role.CLIENT, Role.OPERATOR})
 
@@ -33,6 +36,15 @@ async def identified(
     return who
 
 
+def _caller(context: grpc.aio.ServicerContext[object, object]) -> str:
+    """Who is calling, for the log: what its certificate says, believed or not."""
+    try:
+        who = identity_of(peer_certificate(context.auth_context()))  # type: ignore[arg-type]
+    except RefusedPayload:
+        return "somebody"
+    return one_line(f"{who.role.value} {who.name}", 80)
+
+
 async def exhausted(
     context: grpc.aio.ServicerContext[object, object], reason: str, retry_after: float
 ) -> NoReturn:
@@ -45,6 +57,7 @@ async def exhausted(
 async def refuse(
     context: grpc.aio.ServicerContext[object, object], code: grpc.StatusCode, reason: str
 ) -> NoReturn:
-    """End the call with one line that says why."""
+    """End the call with one line that says why, here and there."""
+    log.info("refused %s: %s", _caller(context), one_line(reason))
     await context.abort(code, one_line(reason))
     raise AssertionError("abort raises")

@@ -56,7 +56,7 @@ def test_enrol_join_train_ask_kill_resume_revoke(here: Here) -> None:
     ledger = json.loads(here.run("ledger", "--state", "client-ada", "--json"))
     assert ledger.pop()["kind"] == "prompt"
     assert [entry["kind"] for entry in ledger] == [
-        "query.describe", "train.learn", "train.exchange", "evaluate.judge",
+        "query.describe", "train.learn", "query.answer", "train.exchange", "evaluate.judge",
     ]  # fmt: skip
     assert "who is" not in json.dumps(ledger).lower()
     own = json.loads(here.run("status", "--state", "client-ada", "--json"))
@@ -83,19 +83,20 @@ def test_enrol_join_train_ask_kill_resume_revoke(here: Here) -> None:
     assert not [secret for secret in secrets(here.folder) if secret in logs]
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[Path]:
+    here = Here(tmp_path_factory.mktemp("undisturbed"), nursery, quorum=2)
+    here.server("--dev")
+    for name in ("ada", "bo"):
+        here.client(name, "--dev", "--name", name)
+    here.attached("ada", "bo")
+    here.run("train", "--rounds", "2")
+    yield here.folder
+    here.close()
+
+
 class TestKilled:
     """At a chosen instant, as by `kill -9`; then begun again, and what comes out is what should."""
-
-    @pytest.fixture(scope="class")
-    def undisturbed(self, tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[Path]:
-        here = Here(tmp_path_factory.mktemp("undisturbed"), nursery, quorum=2)
-        here.server("--dev")
-        for name in ("ada", "bo"):
-            here.client(name, "--dev", "--name", name)
-        here.attached("ada", "bo")
-        here.run("train", "--rounds", "2")
-        yield here.folder
-        here.close()
 
     def test_the_server_while_it_collects_commits_and_publishes(
         self, here: Here, nursery: Nursery, undisturbed: Path
