@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from pathlib import Path
 
 import grpc
@@ -46,15 +45,12 @@ async def enrol(ticket: Ticket, folder: Path, address: str = "") -> Credentials:
 
     Raises UsageError for an invitation that is damaged, used or expired, RengaError if nobody is there.
     """
-    if ticket.expires < time.time():
-        raise UsageError(
-            "this invitation has expired",
-            hint="ask for another (renga keys invite NAME); is this machine's clock right?",
-        )
+    bootstrap = bootstrap_credentials(ticket)
+    bootstrap.in_time("this invitation", "ask for another: renga keys invite NAME")
     key, signing = _keys(folder)
     request = _stored_request(folder, key, ticket.name)
     where = address or ticket.address
-    async with bootstrap_credentials(ticket).channel(where) as channel:
+    async with bootstrap.channel(where) as channel:
         stub = LinkStub(channel)  # type: ignore[no-untyped-call]
         try:
             reply = await stub.Enrol(

@@ -42,7 +42,13 @@ REMEMBERED = 8  # replies kept, should the server ask again
 ATTEMPTS = 8  # to fetch or bring one blob, within one attachment
 
 # Answers of a server that trying again won't change.
-FINAL = frozenset({grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED})
+FINAL = frozenset(
+    {
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.FAILED_PRECONDITION,  # another version of the protocol
+    }
+)
 
 
 @dataclass

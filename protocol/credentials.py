@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from renga.errors import RefusedPayload
+from renga.errors import RefusedPayload, UsageError
 from renga.protocol.certificates import SERVER_NAME, Identity, fingerprint, identity_of
 from renga.protocol.key_files import (
     certificate_pem,
@@ -77,10 +77,14 @@ class Credentials:
     def identity(self) -> Identity:
         return identity_of(self.certificate)
 
-    @property
-    def expired(self) -> bool:
-        """Whether the certificate has run out, by this machine's clock."""
-        return self.certificate.not_valid_after_utc.timestamp() < time.time()
+    def in_time(self, what: str, instead: str) -> None:
+        """Raises UsageError if the certificate is not good now, by this machine's clock: TLS would fail, and
+        say less. `what` it is called, and what to do `instead` of using it."""
+        clock = "is this machine's clock right?"
+        if self.certificate.not_valid_after_utc.timestamp() < time.time():
+            raise UsageError(f"{what} has expired", hint=f"{instead}; {clock}")
+        if self.certificate.not_valid_before_utc.timestamp() > time.time():
+            raise UsageError(f"{what} is not good yet", hint=clock)
 
     @property
     def federation(self) -> str:

@@ -46,6 +46,7 @@ from renga.protocol.credentials import Credentials, has_credentials, load_creden
 from renga.protocol.invitations import OPERATOR, Ticket, read_ticket
 from renga.protocol.link_pb2_grpc import LinkStub, OperatorStub
 from renga.protocol.signing import public_key
+from renga.protocol.versions import speaks
 
 log = logging.getLogger("renga.client")
 
@@ -92,12 +93,9 @@ async def _join(
             raise UsageError(f"{folder} belongs to another federation", hint="choose another --state")
         if not was_used(invite, keys):  # a new one, for a client that was shut out or ran out of time
             credentials = None
-    if credentials is not None and credentials.expired:
-        raise UsageError(
-            "this client's certificate has run out",
-            hint="ask the operator for a new invitation, and join with it; is this machine's clock right?",
-        )
-    if credentials is None:
+    if credentials is not None:
+        credentials.in_time("this client's certificate", "ask for a new invitation, and join with it")
+    else:
         if invite is None and dev:
             invite = await _dev_invitation(address, dev)
         if invite is None:
@@ -179,6 +177,7 @@ async def _fetched(
             async with credentials.channel(address) as channel:
                 stub = LinkStub(channel)  # type: ignore[no-untyped-call]
                 described = await stub.Describe(wire.DescribeRequest(), timeout=PATIENCE)
+                speaks(described.protocol)
                 digest, size = described.transfer.hex(), int(described.transfer_size)
                 if size > transfer_set.LIMIT:
                     raise RefusedPayload(f"the server's transfer set is too large ({size} bytes)")

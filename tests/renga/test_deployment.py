@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from renga.deployment import ClientConfig, ServerConfig, read_deployment, shown
+from renga.deployment import ClientConfig, ServerConfig, check_format, read_deployment, shown
 from renga.errors import UsageError
 
 SERVER = """
@@ -73,6 +73,15 @@ def test_a_missing_model_names_the_option() -> None:
     with pytest.raises(UsageError) as caught:
         read_deployment(ClientConfig, None, {}, {})
     assert "--model" in (caught.value.hint or "")
+
+
+def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
+    for _ in range(2):
+        check_format(tmp_path, 1)
+    for text in ('{"format": 2}', "{}", "[]", "?"):
+        (tmp_path / "format.json").write_text(text)
+        with pytest.raises(UsageError, match="another version"):
+            check_format(tmp_path, 1)
 
 
 def test_every_key_is_described() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
@@ -13,7 +15,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from renga.client.enrolment import bootstrap_credentials, enrol
+from renga.client.enrolment import bootstrap_credentials, enrol, was_used
 from renga.client.policy import Policy
 from renga.errors import RengaError, UsageError
 from renga.protocol import link_pb2 as wire
@@ -196,6 +198,37 @@ class TestWhoMayCome:
 
         with pytest.raises(UsageError, match="another client"):
             here.loop.do(enrol(replace(here.invite("ada"), name="bo"), here.folder / "bo"))
+
+    def test_clocks_that_differ_are_named(self, here: World, monkeypatch) -> None:
+        monkeypatch.setattr("renga.protocol.certificates.SKEW", timedelta(days=-1))
+        ticket = here.invite("ada")  # it begins tomorrow
+        with pytest.raises(UsageError, match="not good yet") as caught:
+            here.loop.do(enrol(ticket, here.folder / "ada"))
+        assert "clock" in caught.value.hint
+
+    def test_another_version_is_told_and_not_tried_again(self, here: World, monkeypatch, caplog) -> None:
+        link = here.link("ada", doubling())
+        with monkeypatch.context() as patch, caplog.at_level(logging.INFO, "renga.server"):
+            patch.setattr("renga.client.link.PROTOCOL", 2)
+            with pytest.raises(UsageError, match="speaks version 2"):
+                here.loop.do(link.stay())
+        assert "refused client ada: the other side speaks version 2" in caplog.text
+        with monkeypatch.context() as patch:
+            patch.setattr("renga.server.link.PROTOCOL", 2)
+            with pytest.raises(UsageError, match="speaks version 2"):
+                here.loop.do(link.stay())
+
+    def test_a_client_shut_out_comes_back_by_a_new_invitation(self, here: World) -> None:
+        first = here.invite("ada")
+        folder = here.folder / "ada"
+        old = here.loop.do(enrol(first, folder))
+        assert was_used(first, folder)
+        here.who.registry.revoke("ada")
+        second = here.invite("ada")
+        assert not was_used(second, folder)
+        new = here.loop.do(enrol(second, folder))
+        assert new.certificate != old.certificate
+        here.attach(here.link("ada", doubling(), new))
 
     def test_an_expired_one_is_refused_on_both_sides(self, here: World) -> None:
         ticket = here.who.invite("ada", here.address, hours=-0.05)
