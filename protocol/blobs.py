@@ -123,7 +123,9 @@ class BlobStore:
             raise RefusedPayload("there is no such blob") from None
 
     def drop(self, digest: str) -> None:
+        """Forget a blob, finished or not."""
         self._path(digest).unlink(missing_ok=True)
+        self._partial(digest).unlink(missing_ok=True)
 
     def forget(self, older: float) -> None:
         """Drop what nobody has touched for so many seconds, unfinished blobs included."""

@@ -45,6 +45,7 @@ log = logging.getLogger("renga.server")
 
 VALIDATION_SHARE, VALIDATION_LIMIT = 0.125, 32
 FORMAT = 1
+KEPT_BLOBS = 7 * 24 * 3600.0  # seconds, of what nobody came back for
 DRAIN_SECONDS = 5.0
 
 
@@ -75,6 +76,7 @@ async def _serve(config: ServerConfig, folder: Path, *, dev: bool, tell: Callabl
     weights = await asyncio.to_thread(SharedWeights.load, config.host.model)
     limits = config.limits
     blobs = BlobStore(folder / "blobs", room=limits.blob_bytes, largest=limits.upload_bytes)
+    blobs.forget(KEPT_BLOBS)
     digest, _ = blobs.add([transfer_set.packed(_lines(transfer))])
     state = ServerState(folder)
     chain = map(wire.Published.FromString, state.published())

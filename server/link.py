@@ -27,6 +27,7 @@ log = logging.getLogger("renga.server")
 
 HELLO_SECONDS = 10.0  # for the first frame
 PROBE_SECONDS = 2.0  # for a sign of life of an attachment that another one wants to replace
+KEPT = 8  # blobs of one client, finished or not, that were brought last
 UPLOADS = 2  # of one client at once, if nothing else is said
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -71,6 +72,7 @@ class Post:
         self._attached: dict[str, Attachment] = {}
         self._waiting: dict[str, dict[str, Parcel]] = {}
         self._putting: dict[str, int] = {}
+        self._brought: dict[str, list[str]] = {}
         self._lock = threading.Lock()
         self.on_refusal: Callable[[str, str, str], None] = lambda name, id, reason: (
             None
@@ -157,6 +159,7 @@ class Post:
             first = await anext(aiter(parts))
             digest, size = first.digest.hex(), int(first.size)
             have = self._blobs.arrived(digest, size)
+            self._note_brought(name, digest)
             yield wire.PutReply(have=have, complete=have == size and self._blobs.has(digest))
             if self._blobs.has(digest):
                 return
@@ -173,6 +176,17 @@ class Post:
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, error.message)
         finally:
             self._putting[name] -= 1
+
+    def _note_brought(self, name: str, digest: str) -> None:
+        """Let nobody fill the disk with what no reply names: of a client's blobs the last few are kept."""
+        if self._blobs.has(digest):
+            return
+        mine = self._brought.setdefault(name, [])
+        if digest in mine:
+            return
+        mine.append(digest)
+        while len(mine) > KEPT:
+            self._blobs.drop(mine.pop(0))
 
     async def get(
         self, name: str, request: wire.GetRequest, context: Context

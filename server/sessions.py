@@ -44,8 +44,13 @@ class HostSessions:
         self.limits = limits
         self._host = host
         self._now: tuple[Adapter | None, LanguageModel, Sessions] | None = None
+        self._guard = threading.Lock()
 
     def __call__(self) -> Sessions:
+        with self._guard:  # asked from the loop, and from threads that make answers
+            return self._current()
+
+    def _current(self) -> Sessions:
         adapter = self._host.adapter
         if self._now is None or self._now[0] is not adapter:
             close = getattr(self._now[1], "close", None) if self._now is not None else None
@@ -105,7 +110,7 @@ class Sessions:
         except Overloaded as error:
             await exhausted(context, error.message, error.retry_after)
         except TimeoutError:
-            await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "the session was idle for too long")
+            await refuse(context, grpc.StatusCode.DEADLINE_EXCEEDED, "the session was idle for too long")
         except RengaError as error:
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, error.message)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import grpc
@@ -92,6 +93,28 @@ def test_a_server_that_says_nothing_is_tried_again(here: World, monkeypatch) -> 
     here.wait_for(lambda: len(states) >= 2)
     assert not future.done() and "does not answer" in states[0]
     future.cancel()
+
+
+def test_nobody_fills_the_disk_with_what_no_reply_names(here: World) -> None:
+    credentials, gate = here.enrolled("ada"), threading.Event()
+    here.attach(here.link("ada", doubling(gate=gate), credentials))
+    here.post.grid.push_messages([message("ada", np.ones(1))])  # one message is waited for
+
+    async def bring(count: int) -> None:
+        async with credentials.channel(here.address) as channel:
+            for number in range(count):
+                put = LinkStub(channel).Put()
+                await put.write(wire.PutPart(digest=bytes([number]) * 32, size=2_000))
+                await put.read()
+                await put.write(wire.PutPart(data=bytes(1_000)))
+                await put.done_writing()
+                while await put.read() is not grpc.aio.EOF:
+                    pass
+
+    here.loop.do(bring(20))
+    gate.set()
+    partial = list((here.folder / "server" / "blobs").glob("*.part"))
+    assert len(partial) == 8 and sum(path.stat().st_size for path in partial) == 8_000
 
 
 def test_nobody_puts_or_gets_what_was_not_asked_for(here: World) -> None:
