@@ -251,9 +251,9 @@ def ensemble(
 
     if part not in ("quality", "speed", "all"):
         raise UsageError(f"there is no part {part!r}", hint="known: all, quality, speed")
-    _look_for_block(docs, "ensemble")
+    look_for_block(docs, "ensemble")
     result = run(data, work, texts=texts, seed=seed, part=part, tell=tell)
-    _give(result, ensemble_sheets(result), "ensemble", out, docs, as_json)
+    give(result, ensemble_sheets(result), "ensemble", out, docs, as_json)
 
 
 def _texts(data: Path, limit: int) -> list[Example]:
