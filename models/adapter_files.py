@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -27,21 +28,44 @@ _PREFIX = "base_model.model."
 
 # Each changes what the factors mean.
 _OPTIONS_REFUSED = (
-    "use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias"
+    "use_dora", "fan_in_fan_out", "modules_to_save", "lora_bias", "use_qalora", "trainable_token_indices",
+    "target_parameters", "layer_replication", "megatron_config", "use_bdlora", "kasa_config", "arrow_config",
 )  # fmt: skip
 
+# Ways to start that change the base weights: without these changed weights the factors mean nothing.
+_STARTS_REFUSED = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
-def save_peft(adapter: Adapter, folder: Path, base_model_name: str) -> None:
+
+def save_peft(
+    adapter: Adapter,
+    folder: Path,
+    base_model_name: str,
+    *,
+    trimmed: bool = False,
+    beside: Mapping[str, str] | None = None,
+) -> None:
     """Write `folder` so that peft.PeftModel.from_pretrained(model, folder) loads the adapter.
 
     The files are written and synced under a temporary name beside it, then renamed; what stood at
     `folder` is replaced as a whole. Base fingerprint and provenance stand in the safetensors metadata.
-    Equal adapters give equal bytes.
+    Equal adapters give equal bytes. `trimmed` leaves out what a module was padded with, and writes each
+    module's own rank (PEFT's rank_pattern). `beside`: texts of further files, by name.
     """
     tensors: dict[str, F32] = {}
+    ranks: dict[str, int] = {}
     for name in sorted(adapter.factors):
-        tensors[f"{_PREFIX}{name}.lora_A.weight"] = adapter.factors[name].a
-        tensors[f"{_PREFIX}{name}.lora_B.weight"] = adapter.factors[name].b
+        f = adapter.factors[name]
+        used = f.a.any(axis=1) & f.b.any(axis=0)
+        if trimmed and used.sum() < adapter.rank:
+            ranks[name] = max(1, int(used.sum()))
+            used[0] |= not used.any()
+            f = Factors(f.a[used], f.b[:, used])
+        tensors[f"{_PREFIX}{name}.lora_A.weight"] = f.a
+        tensors[f"{_PREFIX}{name}.lora_B.weight"] = f.b
+    patterns = {
+        "alpha_pattern": {name: adapter.scale * rank for name, rank in ranks.items()},
+        "rank_pattern": ranks,
+    }
     config = {
         "base_model_name_or_path": base_model_name,
         "bias": "none",
@@ -55,6 +79,7 @@ def save_peft(adapter: Adapter, folder: Path, base_model_name: str) -> None:
         "task_type": "CAUSAL_LM",
         "use_dora": False,
         "use_rslora": False,
+        **(patterns if ranks else {}),
     }
     provenance = json.dumps(dict(adapter.provenance), sort_keys=True)
     metadata = {"format": "pt", "renga.base": adapter.base, "renga.provenance": provenance}
@@ -67,7 +92,9 @@ def save_peft(adapter: Adapter, folder: Path, base_model_name: str) -> None:
         fresh.mkdir()
         _write_safetensors(fresh / _WEIGHTS, tensors, metadata)
         (fresh / _CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        for path in (fresh / _WEIGHTS, fresh / _CONFIG, fresh):
+        for name, text in (beside or {}).items():
+            (fresh / name).write_text(text, encoding="utf-8")
+        for path in (fresh / _WEIGHTS, fresh / _CONFIG, *(fresh / name for name in beside or {}), fresh):
             _sync(path)
         if folder.exists():
             os.rename(folder, aside)
@@ -82,9 +109,11 @@ def load_peft(folder: Path) -> Adapter:
     """The adapter in a folder that `save_peft` or peft wrote; float16 and bfloat16 become float32.
 
     An adapter from elsewhere has base "". With rank-stabilised LoRA (alpha / sqrt(r)) alpha is
-    changed so that alpha / rank is the same scale. Raises RengaError when a file is missing or
-    unreadable, and for what one pair of factors can't express: DoRA, biases, ranks or alphas by
-    module, transposed weights, further trained modules, adapted embeddings.
+    changed so that alpha / rank is the same scale. Where modules have ranks or alphas of their own
+    (rank_pattern, alpha_pattern) all are padded with zeros to the highest rank, and another scale than the
+    first module's goes into b: the update is the same. Raises RengaError when a file is missing or
+    unreadable, and for what a pair of factors can't express: DoRA, biases, transposed weights, further
+    trained modules, adapted embeddings, bases that were changed by the way of starting.
     """
     from safetensors import SafetensorError, deserialize, safe_open
 
@@ -98,6 +127,9 @@ def load_peft(folder: Path) -> Adapter:
             metadata = opened.metadata() or {}
         provenance = json.loads(metadata.get("renga.provenance", "{}"))
     except FileNotFoundError as error:
+        pickled = folder / "adapter_model.bin"
+        if pickled.is_file() and not (folder / _WEIGHTS).is_file():
+            raise _unusable(folder, f"{pickled.name} is a pickle, which can run code") from error
         raise _unusable(folder, f"{Path(error.filename).name} is missing") from error
     except RefusedPayload as error:
         raise _unusable(folder, error.message) from error
@@ -110,11 +142,9 @@ def load_peft(folder: Path) -> Adapter:
             raise _unusable(folder, f"it uses {option}, which Renga doesn't read")
     if config.get("bias", "none") != "none":
         raise _unusable(folder, "it trains biases, which Renga doesn't read")
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or not alpha > 0:
-        raise _unusable(folder, f"r is {rank!r} and lora_alpha is {alpha!r}")
-    if config.get("use_rslora"):
-        alpha = alpha * math.sqrt(rank)
+    start = config.get("init_lora_weights")
+    if isinstance(start, str) and start.lower().startswith(_STARTS_REFUSED):
+        raise _unusable(folder, f"it began with {start}, which changes the base weights")
 
     halves: dict[str, dict[str, F32]] = {}
     for name, tensor in stored:
@@ -123,12 +153,59 @@ def load_peft(folder: Path) -> Adapter:
             raise _unusable(folder, f"tensor {name} is not a LoRA factor of a linear module")
         halves.setdefault(module, {})[which[0]] = _float32(folder, name, tensor)
     factors: dict[str, Factors] = {}
+    scales: dict[str, float] = {}
     for module in sorted(halves):
+        rank, scales[module] = _rank_and_scale(folder, config, module)
         a, b = halves[module].get("A"), halves[module].get("B")
         if a is None or b is None or a.ndim != 2 or b.ndim != 2 or a.shape[0] != rank or b.shape[1] != rank:
             raise _unusable(folder, f"module {module} has no two factors of rank {rank}")
         factors[module] = Factors(a, b)
-    return Adapter(factors, float(alpha), rank, metadata.get("renga.base", ""), provenance)
+    return _of_one_rank(factors, scales, config, metadata.get("renga.base", ""), provenance)
+
+
+def base_name(folder: Path) -> str:
+    """What a folder's config calls its base model; "" where it says nothing."""
+    try:
+        config = json.loads((Path(folder) / _CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(config.get("base_model_name_or_path") or "") if isinstance(config, dict) else ""
+
+
+def _rank_and_scale(folder: Path, config: Mapping[str, Any], module: str) -> tuple[int, float]:
+    """A module's rank and alpha / rank, as peft finds them: by the first pattern that matches its end."""
+    found: dict[str, Any] = {"r": config.get("r"), "lora_alpha": config.get("lora_alpha")}
+    for key, patterns in (("r", "rank_pattern"), ("lora_alpha", "alpha_pattern")):
+        for pattern, value in (config.get(patterns) or {}).items():
+            if re.match(rf"(.*\.)?({pattern})$", module):
+                found[key] = value
+                break
+    rank, alpha = found["r"], found["lora_alpha"]
+    if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or not alpha > 0:
+        raise _unusable(folder, f"r is {rank!r} and lora_alpha is {alpha!r} in {module}")
+    return rank, float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def _of_one_rank(
+    factors: Mapping[str, Factors],
+    scales: Mapping[str, float],
+    config: Mapping[str, Any],
+    base: str,
+    provenance: Mapping[str, str],
+) -> Adapter:
+    """One rank and scale for all modules: zeros are added, and other scales go into b."""
+    ranks = {len(f.a) for f in factors.values()}
+    rank = max(ranks, default=config.get("r") or 1)
+    scale = next(iter(scales.values()), 1.0)
+    if len(ranks) <= 1 and len(set(scales.values())) <= 1:
+        return Adapter(factors, scale * rank, rank, base, provenance)
+    padded = {}
+    for name, f in factors.items():
+        a, b = np.zeros((rank, f.a.shape[1]), np.float32), np.zeros((f.b.shape[0], rank), np.float32)
+        a[: len(f.a)] = f.a
+        b[:, : len(f.a)] = (scales[name] / scale) * f.b.astype(np.float64)
+        padded[name] = Factors(a, b)
+    return Adapter(padded, scale * rank, rank, base, provenance)
 
 
 def _write_safetensors(path: Path, tensors: Mapping[str, F32], metadata: Mapping[str, str]) -> None:

@@ -229,6 +229,38 @@ def test_adapters_that_peft_made_are_read_with_their_scale(tmp_path, dtype, rslo
         assert np.linalg.norm(dense(x, name) - theirs) < tolerance * np.linalg.norm(theirs)
 
 
+@pytest.mark.parametrize("rslora", [False, True])
+def test_ranks_and_alphas_of_single_modules_are_read_and_written_as_peft_does(tmp_path, rslora):
+    config = peft.LoraConfig(
+        r=4, lora_alpha=6, target_modules=["q_proj", "up_proj", "down_proj"], use_rslora=rslora,
+        rank_pattern={"up_proj": 2, "layers.1.mlp.down_proj": 5},
+        alpha_pattern={"q_proj": 3, "down_proj": 20},
+        init_lora_weights=False, task_type="CAUSAL_LM",
+    )  # fmt: skip
+    model = peft.get_peft_model(tiny_llama(), config)
+    model.save_pretrained(tmp_path / "theirs")
+    x = load_peft(tmp_path / "theirs")
+    save_peft(x, tmp_path / "ours", "x", trimmed=True)
+    written = json.loads((tmp_path / "ours" / "adapter_config.json").read_text())
+    assert x.rank == written["r"] == 5
+    assert written["rank_pattern"]["model.layers.0.mlp.up_proj"] == 2
+    back = peft.PeftModel.from_pretrained(tiny_llama(), tmp_path / "ours")
+    for name in x.factors:
+        theirs = model.base_model.model.get_submodule(name).get_delta_weight("default").detach().numpy()
+        again = back.base_model.model.get_submodule(name).get_delta_weight("default").detach().numpy()
+        size = np.linalg.norm(theirs)
+        assert np.linalg.norm(dense(x, name) - theirs) < 1e-5 * size
+        assert np.linalg.norm(again - theirs) < 1e-5 * size
+    assert distance(load_peft(tmp_path / "ours"), x) < 1e-6
+
+
+def test_a_pickle_is_refused_as_one(tmp_path):
+    save_peft(adapter(), tmp_path / "a", "x")
+    (tmp_path / "a" / "adapter_model.safetensors").rename(tmp_path / "a" / "adapter_model.bin")
+    with pytest.raises(RengaError, match="adapter_model.bin is a pickle"):
+        load_peft(tmp_path / "a")
+
+
 def test_folders_that_hold_something_else_are_refused_with_a_reason(tmp_path):
     folder = tmp_path / "a"
     with pytest.raises(RengaError, match="adapter_config.json is missing"):
@@ -246,7 +278,9 @@ def test_folders_that_hold_something_else_are_refused_with_a_reason(tmp_path):
     weights.write_bytes(sound)
     for change, words in (
         ({"use_dora": True}, "use_dora"),
-        ({"rank_pattern": {"q_proj": 2}}, "rank_pattern"),
+        ({"rank_pattern": {"q_proj": 1}}, "no two factors of rank 1"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"init_lora_weights": "pissa_niter_4"}, "began with pissa_niter_4"),
         ({"bias": "all"}, "biases"),
         ({"peft_type": "IA3"}, "not a LoRA"),
         ({"r": 0}, "r is 0"),

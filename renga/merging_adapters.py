@@ -1,0 +1,124 @@
+"""`renga merge` for adapters: from what was written on the command line to a folder that PEFT loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from renga.errors import UsageError
+
+Tell = Callable[[str], None]
+
+# Arguments of `merge` itself that `--set` may give.
+_SETTINGS = ("scale", "normalise", "alpha")
+
+
+def are_adapters(inputs: Sequence[str]) -> bool:
+    """Whether the inputs of `renga merge` are adapters; UsageError where some are and others aren't."""
+    found = [(Path(name) / "adapter_config.json").is_file() for name in inputs]
+    if any(found) and not all(found):
+        other = inputs[found.index(False)]
+        raise UsageError(f"{other} is no adapter, and others are", hint="adapters merge with adapters")
+    return all(found)
+
+
+def run(
+    inputs: Sequence[str],
+    out: Path,
+    *,
+    method: str,
+    weights: Sequence[Any] | None,
+    options: Mapping[str, Any],
+    rank: int | None,
+    energy: float | None,
+    only: Sequence[str],
+    rules: Mapping[str, Sequence[Any]],
+    seed: int,
+    threads: int | None,
+    data: Path | None,
+    model: str | None,
+    limit: int,
+    tell: Tell,
+) -> dict[str, Any]:
+    """Merge adapter folders into `out`; give the record that is written beside the result.
+
+    With `data` the inputs and the result are scored on its texts, with the model that the adapters name or
+    `model`. The method "auto" tries several and keeps what scores best there.
+    """
+    if out.exists():
+        raise UsageError(f"{out} exists already", hint="name a new folder")
+    if method == "auto" and data is None:
+        raise UsageError("auto needs texts to judge by", hint="--eval FILE names them")
+    from renga.server.merging import folders
+    from renga.server.merging.adapters import found_method, merge
+
+    about = "chosen by its score" if method == "auto" else found_method(method).about
+    examples = _texts(data, limit) if data is not None else []
+    sources = folders.read([Path(name) for name in inputs])
+    adapters = [source.adapter for source in sources]
+    settings = {key: value for key, value in options.items() if key in _SETTINGS}
+    own = {key: value for key, value in options.items() if key not in _SETTINGS}
+    whole: dict[str, Any] = {"rank": rank, "energy": energy, "only": only, "rules": rules}
+    whole |= {"seed": seed, "threads": threads, **settings}
+    judge, tried = None, {}
+    if data is not None:
+        reference = model or next((source.base_name for source in sources if source.base_name), "")
+        if not reference:
+            raise UsageError("the adapters don't name their base model", hint="--base names it")
+        from renga.models.weights import SharedWeights
+        from renga.server.merging.judging import Judge, best_of
+
+        tell(f"loading {reference}")
+        judge = Judge(SharedWeights.load(reference), examples)
+        for adapter in adapters:
+            judge.fitting(adapter)  # what doesn't fit shows before the work
+    if method == "auto":
+        assert judge is not None
+        method, chosen, merged, tried = best_of(adapters, weights, judge, tell, **whole, **own)
+        tell(f"best: {method} {chosen or ''}")
+        own |= chosen
+        about += f": {found_method(method).about}"
+    else:
+        merged = merge(adapters, method, weights, **whole, **own)
+    scores = None
+    if judge is not None and data is not None:
+        models: dict[str, Any] = {"base": judge(None).as_dict()}
+        for source in sources:
+            models[source.name] = judge(source.adapter).as_dict()
+        models["merged"] = judge(merged.adapter).as_dict()
+        scores = {"data": data.name, "texts": len(examples), "models": models}
+        if tried:
+            scores["tried"] = {name: score.as_dict() for name, score in tried.items()}
+    told = {
+        key: value for key, value in whole.items() if key != "threads" and value not in (None, [], (), {})
+    }
+    asked = {
+        "method": method,
+        "about": about,
+        "weights": list(weights) if weights is not None else None,
+        "options": {**own, **told},
+    }
+    return folders.write(merged, out, sources, asked, scores)
+
+
+def lines(record: Mapping[str, Any], out: Path) -> list[str]:
+    """What a person is told of a merge."""
+    result = record["result"]
+    told = [f"{record['method']} of {len(record['inputs'])} adapters: {record['about']}"]
+    told.append(f"rank {result['rank']}, error of that rank {100 * result['error']:.3g} %")
+    if scores := record.get("scores"):
+        width = max(len(name) for name in scores["models"])
+        for name, s in scores["models"].items():
+            accuracy = "" if s["accuracy"] is None else f"  accuracy {s['accuracy']:.1%}"
+            told.append(f"{name:{width}}  {s['bits_per_byte']:.4f} bits per byte{accuracy}")
+    return [*told, str(out)]
+
+
+def _texts(path: Path, limit: int) -> list[Any]:
+    from renga.models.data import read_jsonl
+
+    found = [example for example in read_jsonl(path) if example.response is not None]
+    if not found:
+        raise UsageError(f"{path}: no text has a response", hint="a merge is judged by responses")
+    return found[: limit or None]
