@@ -66,7 +66,7 @@ def evaluate_domains(
     Without `free` no answers are generated: a domain with a text that has no choices then has no accuracy.
     """
     examples = [example for texts in domains.values() for example in texts]
-    bits, right = _measured(model, examples, batch, accuracy, free, tick)
+    bits, right = measured(model, examples, batch, accuracy, free, tick)
     scores, start = {}, 0
     for name, texts in domains.items():
         place = slice(start, start + len(texts))
@@ -78,13 +78,13 @@ def evaluate_domains(
     return scores
 
 
-def _measured(
+def measured(
     model: LocalModel,
     examples: Sequence[Example],
-    batch: int,
-    accuracy: bool,
-    generate: bool,
-    tick: Tick | None,
+    batch: int = 16,
+    accuracy: bool = True,
+    generate: bool = True,
+    tick: Tick | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of each example the bits of its response, and whether the model gets it right (False if not asked)."""
     bits, right = np.zeros(len(examples)), np.zeros(len(examples), bool)

@@ -26,9 +26,11 @@ from renga.errors import UsageError, did_you_mean
 from renga.models.adapter import Adapter
 from renga.server.merging import methods, subspaces
 from renga.server.merging.elements import element_wise
-from renga.server.merging.federated import averaged, factor_mean, residual, shared_factor
+from renga.server.merging.federated import averaged, by_size, factor_mean, residual, shared_factor
+from renga.server.merging.incremental import incremental
+from renga.server.merging.informed import fisher, regmean
 from renga.server.merging.lowrank import Merged, Product, fitted
-from renga.server.merging.parts import gathered
+from renga.server.merging.parts import Parts, gathered
 from renga.server.merging.schedule import Schedule, Weight
 
 Products = Mapping[str, Product]
@@ -66,6 +68,22 @@ def _element_wise(name: str, **defaults: Any) -> Method:
     return Method(bound, methods.METHODS[name].about, alone=name == "magnitude", drawn=drawn)
 
 
+def _learned(name: str) -> Callable[..., Products]:
+    """A method of `live`, which imports torch and is therefore imported when it is used."""
+    own = {"adamerging": {"learning": None, "by": "block", "prior": 0.0},
+           "concrete": {"learning": None, "temperature": 0.5, "open_share": 0.9}}[name]  # fmt: skip
+
+    def run(parts: Parts, **options: Any) -> Products:
+        from renga.server.merging import live
+
+        products: Products = getattr(live, name)(parts, **options)
+        return products
+
+    told = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=v) for key, v in own.items()]
+    run.__signature__ = inspect.Signature(told)  # type: ignore[attr-defined]
+    return run
+
+
 METHODS: Mapping[str, Method] = {
     "average": Method(averaged, "the exact weighted mean of the updates"),
     "flora": Method(averaged, "the same, as FLoRA stacks it (arXiv:2409.05976)"),
@@ -87,6 +105,20 @@ METHODS: Mapping[str, Method] = {
     "tsv": Method(subspaces.tsv, "singular vectors of all tasks, made orthogonal (arXiv:2412.00081)"),
     "iso_c": Method(subspaces.iso_c, "the mean's directions, all of the same size (arXiv:2502.04959)"),
     "iso_cts": Method(subspaces.iso_cts, "common and task-specific directions (arXiv:2502.04959)"),
+    "by_size": Method(by_size, "the mean, each input weighed by how far it went (arXiv:2406.11385)"),
+    "incremental": Method(
+        incremental, "one after the other, what is there is guarded (after arXiv:2501.09522)", sort=False
+    ),
+    "fisher": Method(
+        fisher, "each coordinate by its Fisher information (arXiv:2111.09832)", needs="statistics"
+    ),
+    "regmean": Method(regmean, "least squares on each one's inputs (arXiv:2212.09849)", needs="statistics"),
+    "adamerging": Method(
+        _learned("adamerging"), "coefficients by the entropy of answers (arXiv:2310.02575)", needs="learning"
+    ),
+    "concrete": Method(
+        _learned("concrete"), "a shared mask by the entropy of answers (arXiv:2312.06173)", needs="learning"
+    ),
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from renga.errors import UsageError
-from renga.models.adapter import Adapter
+from renga.models.adapter import scaled_norm
 from renga.server.merging.lowrank import Product
 from renga.server.merging.parts import Module, Parts
 
@@ -90,16 +90,23 @@ def _means(parts: Parts) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return result
 
 
-def weighted_by_size(adapters: list[Adapter], power: float) -> list[float]:
-    """Weights |dW_k|^power: how far each model went from the base.
+def by_size(parts: Parts, *, power: float = 2.0) -> dict[str, Product]:
+    """The mean with weights w_k |dW_k|^power, normalised: by how far each model went from the base.
 
     power 2 is MetaGPT's closed form (arXiv:2406.11385), which minimises the summed loss differences if the
     loss is quadratic and the tasks' updates are orthogonal; -1 lets every update weigh the same however large
-    it is. Costs O((out + in) r^2) a module.
+    it is. Norms are taken on the product, through r x r matrices: O((out + in) r^2) a module.
     """
-    from renga.models.adapter import scaled_norm
-
-    norms = [scaled_norm(adapter) for adapter in adapters]
-    if power < 0 and not all(norms):
+    norms = np.array([scaled_norm(adapter) for adapter in parts.adapters])
+    if power < 0 and not norms.all():
         raise UsageError("an adapter changes nothing, and can't be weighed by the inverse of its size")
-    return [norm**power for norm in norms]
+    sizes = norms**power / (norms**power).max()
+
+    def merged(module: Module) -> Product:
+        given = np.array(module.weights)
+        changed = given * sizes
+        factors = changed * (given.sum() / changed.sum())  # the sum of weights stays what it was
+        b = np.concatenate([w * b for w, b in zip(factors, module.b, strict=True)], axis=1)
+        return Product(b, np.concatenate(module.a))
+
+    return parts.each(merged)

@@ -61,7 +61,7 @@ def sketched(adapter: Adapter, width: int, seed: int) -> Sketch:
     """The sketch of an adapter's update; no sender needs to know of another but the seed and the width."""
     if width < 1:
         raise UsageError(
-            f"a sketch of width {width} says nothing", hint="as wide as the ranks that are summed"
+            f"a sketch of width {width} says nothing", hint="make it as wide as the sum of ranks"
         )
     modules = {}
     for name, f in sorted(adapter.factors.items()):

@@ -73,7 +73,7 @@ def test_a_copy_is_weight(method):
     assert bytes_of(one) == bytes_of(two)
 
 
-@pytest.mark.parametrize("method", FREE)
+@pytest.mark.parametrize("method", [name for name in FREE if METHODS[name].sort])
 def test_the_order_changes_no_byte(method):
     xs, weights = inputs(method)
     found = {
@@ -374,6 +374,37 @@ def test_florist_keeps_the_energy_and_no_more():
         f = merged.factors[name]
         assert int((f.a.any(axis=1) & f.b.any(axis=0)).sum()) == kept
         assert np.linalg.norm(dense(merged, name) - mean) ** 2 <= 0.1001 * (s**2).sum()
+
+
+def test_weights_by_the_size_of_the_change():
+    xs, weights = unequal()
+    sizes = np.array([scaled_norm(x) ** 2 for x in xs])
+    expected = mean_of(xs, np.array(weights) * sizes)
+    assert apart(merge(xs, "by_size", weights).adapter, expected) < 1e-6
+    even = merge(xs, "by_size", power=-1.0).adapter
+    assert apart(even, mean_of(xs, 1 / np.sqrt(sizes))) < 1e-6
+
+
+def test_incremental_guards_what_was_there():
+    xs, weights = [made(1, 2, 16.0), made(2, 4, 4.0), made(3, 3, 10.0)], [3.0, 1.0, 2.0]
+    share = shares(weights)
+    expected = {}
+    for name in SHAPES:
+        total = share[0] * dense(xs[0], name)
+        for w, x in zip(share[1:], xs[1:], strict=True):
+            u, s, vt = np.linalg.svd(total, full_matrices=False)
+            kept = int(np.argmax(np.cumsum(s**2) >= 0.8 * (s**2).sum()) + 1)
+            outside = np.eye(len(u)) - u[:, :kept] @ u[:, :kept].T
+            total = total + w * outside @ dense(x, name) @ (np.eye(vt.shape[1]) - vt[:kept].T @ vt[:kept])
+        expected[name] = total
+    assert apart(merge(xs, "incremental", weights, guard=0.8).adapter, expected) < 1e-5
+    assert apart(merge(xs, "incremental", weights, guard=0.0).adapter, mean_of(xs, weights)) < 1e-6
+    # All of the first is guarded: it stands in the result as it was, and its directions see nothing else.
+    merged = merge(xs[:2], "incremental", guard=1.0).adapter
+    for name in SHAPES:
+        u, _, vt = np.linalg.svd(dense(xs[0], name), full_matrices=False)
+        inside = u[:, :2].T @ dense(merged, name) @ vt[:2].T
+        assert np.allclose(inside, u[:, :2].T @ (0.5 * dense(xs[0], name)) @ vt[:2].T, atol=1e-4)
 
 
 def test_forgetting_and_sums():
