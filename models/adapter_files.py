@@ -55,7 +55,7 @@ def save_peft(
     ranks: dict[str, int] = {}
     for name in sorted(adapter.factors):
         f = adapter.factors[name]
-        used = f.a.any(axis=1) & f.b.any(axis=0)
+        used = np.atleast_1d(f.a.any(axis=1) & f.b.any(axis=0))
         if trimmed and used.sum() < adapter.rank:
             ranks[name] = max(1, int(used.sum()))
             used[0] |= not used.any()

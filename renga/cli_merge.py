@@ -40,6 +40,29 @@ def merge(
         str | None,
         typer.Option(metavar="REF", help="The model whose tokenizer is carried.  [default: the base's]"),
     ] = None,
+    rank: Annotated[
+        int | None, typer.Option(min=1, help="Adapters: the best of this rank.  [default: exact]")
+    ] = None,
+    energy: Annotated[
+        float | None, typer.Option(help="Adapters: each module keeps this share of its energy.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="PATTERN", help="Adapters: merge attention, mlp, or what matches."),
+    ] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option("--rule", metavar="PATTERN=W,W,...", help="Adapters: other weights where it matches."),
+    ] = None,
+    judged_on: Annotated[
+        Path | None,
+        typer.Option("--eval", metavar="FILE", help="Adapters: score inputs and result on these texts."),
+    ] = None,
+    texts: Annotated[
+        list[Path] | None,
+        typer.Option("--texts", metavar="FILE", help="Adapters: what methods look at; one, or one each."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Only the first texts of a file; 0: all.")] = 0,
     shard_size: Annotated[str, typer.Option(metavar="SIZE", help="Largest file of the result.")] = "5GB",
     seed: Annotated[int, typer.Option(min=0, help="For methods that drop at random.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
@@ -49,13 +72,52 @@ def merge(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Merge models into one.
+    """Merge models, or adapters, into one.
 
     INPUT is a model (a folder, or a name from `renga models list`), each tuned from one base; or one recipe,
-    a .toml of ours or a .yml of mergekit's. Models are streamed: memory stays far below a model's size.
+    a .toml of ours or a .yml of mergekit's; or the folder of an adapter, as PEFT saves it. Models are
+    streamed: memory stays far below a model's size. Adapters need no base model unless they are to be scored
+    (--eval); they also merge by the methods auto, greedy, cmaes and bayes, which try merges out. A weight may
+    be a gradient over the depth: --weights 1:0,0:1.
     """
     from renga.errors import UsageError
+    from renga.merging_adapters import are_adapters
     from renga.merging_checkpoints import is_recipe, of_command, read_recipe, run
+
+    if are_adapters(inputs):
+        for flag, value in {"--dtype": dtype, "--tokenizer": tokenizer, "--resume": resume or None}.items():
+            if value is not None:
+                raise UsageError(f"{flag} is not for adapters", hint="leave it out")
+        from renga.merging_adapters import lines
+        from renga.merging_adapters import run as run_adapters
+
+        record = run_adapters(
+            inputs,
+            out,
+            method=method,
+            weights=gradients(weights),
+            options=settings(option or []),
+            rank=rank,
+            energy=energy,
+            only=only or (),
+            rules=rules(rule or []),
+            seed=seed,
+            threads=threads or None,
+            data=judged_on,
+            texts=texts or (),
+            model=base,
+            limit=limit,
+            tell=tell,
+        )
+        if as_json:
+            print_json(record)
+        else:
+            print("\n".join(lines(record, out)))
+        return
+    given = {"--rank": rank, "--energy": energy, "--only": only, "--rule": rule, "--eval": judged_on}
+    for flag, value in {**given, "--texts": texts}.items():
+        if value is not None:
+            raise UsageError(f"{flag} is for adapters alone", hint="leave it out")
     from renga.server.merging.checkpoints.merge import How
     from renga.server.merging.checkpoints.shards import size_in_bytes
 
@@ -98,6 +160,31 @@ def numbers(text: str | None) -> list[float] | None:
         return [float(word) for word in text.split(",")]
     except ValueError as error:
         raise UsageError(f"weights {text!r} are not numbers", hint="write them as 1,1,2") from error
+
+
+def gradients(text: str | None) -> list[Any] | None:
+    """The weights in "1,1:0,2"; with a colon, several over the depth."""
+    if text is None:
+        return None
+    return [
+        numbers(word.replace(":", ",")) if ":" in word else (numbers(word) or [])[0]
+        for word in text.split(",")
+    ]
+
+
+def rules(pairs: list[str]) -> dict[str, list[Any]]:
+    """The rules in PATTERN=W,W pairs."""
+    from renga.errors import UsageError
+
+    found = {}
+    for pair in pairs:
+        pattern, equals, weights = pair.rpartition("=")
+        if not equals:
+            raise UsageError(
+                f"--rule {pair!r} is no PATTERN=W,W,...", hint="for example --rule down_proj=1,0"
+            )
+        found[pattern] = gradients(weights) or []
+    return found
 
 
 def settings(pairs: list[str]) -> dict[str, Any]:

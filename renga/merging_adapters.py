@@ -13,6 +13,14 @@ Tell = Callable[[str], None]
 # Arguments of `merge` itself that `--set` may give.
 _SETTINGS = ("scale", "normalise", "alpha")
 
+# Methods that try merges out: "auto" on the texts of --eval, the others on those of --texts.
+SEARCHED = {
+    "auto": "the best of several methods, by their score",
+    "greedy": "the mean of those that make it better (arXiv:2203.05482)",
+    "cmaes": "coefficients searched for by CMA-ES (as LoraHub, arXiv:2307.13269)",
+    "bayes": "coefficients searched for by Bayesian optimisation",
+}
+
 
 def are_adapters(inputs: Sequence[str]) -> bool:
     """Whether the inputs of `renga merge` are adapters; UsageError where some are and others aren't."""
@@ -37,6 +45,7 @@ def run(
     seed: int,
     threads: int | None,
     data: Path | None,
+    texts: Sequence[Path] = (),
     model: str | None,
     limit: int,
     tell: Tell,
@@ -44,7 +53,8 @@ def run(
     """Merge adapter folders into `out`; give the record that is written beside the result.
 
     With `data` the inputs and the result are scored on its texts, with the model that the adapters name or
-    `model`. The method "auto" tries several and keeps what scores best there.
+    `model`. The method "auto" tries several and keeps what scores best there. Methods that look at texts are
+    given `texts`: a file for each adapter, or one for all.
     """
     if out.exists():
         raise UsageError(f"{out} exists already", hint="name a new folder")
@@ -53,34 +63,48 @@ def run(
     from renga.server.merging import folders
     from renga.server.merging.adapters import found_method, merge
 
-    about = "chosen by its score" if method == "auto" else found_method(method).about
+    about = SEARCHED.get(method) or found_method(method).about
+    needs = "texts" if method in SEARCHED and method != "auto" else ""
+    needs = needs or ("" if method == "auto" else found_method(method).needs)
+    if bool(needs) != bool(texts):
+        hint = "--texts FILE names them" if needs else "it merges without looking at any"
+        raise UsageError(f"{method} {'needs texts' if needs else 'takes no texts'}", hint=hint)
     examples = _texts(data, limit) if data is not None else []
+    shown = [_texts(path, limit) for path in texts]
     sources = folders.read([Path(name) for name in inputs])
     adapters = [source.adapter for source in sources]
     settings = {key: value for key, value in options.items() if key in _SETTINGS}
     own = {key: value for key, value in options.items() if key not in _SETTINGS}
     whole: dict[str, Any] = {"rank": rank, "energy": energy, "only": only, "rules": rules}
     whole |= {"seed": seed, "threads": threads, **settings}
-    judge, tried = None, {}
-    if data is not None:
+    judge = None
+    tried: dict[str, Any] = {}
+    if data is not None or texts:
         reference = model or next((source.base_name for source in sources if source.base_name), "")
         if not reference:
             raise UsageError("the adapters don't name their base model", hint="--base names it")
         from renga.models.weights import SharedWeights
-        from renga.server.merging.judging import Judge, best_of
+        from renga.server.merging.judging import Judge
 
         tell(f"loading {reference}")
         judge = Judge(SharedWeights.load(reference), examples)
-        for adapter in adapters:
-            judge.fitting(adapter)  # what doesn't fit shows before the work
-    if method == "auto":
+        adapters = [judge.fitting(adapter) for adapter in adapters]  # what doesn't fit shows before the work
+    if method in SEARCHED:
+        from renga.server.merging.judging import chosen_by_score
+
         assert judge is not None
-        method, chosen, merged, tried = best_of(adapters, weights, judge, tell, **whole, **own)
-        tell(f"best: {method} {chosen or ''}")
-        own |= chosen
-        about += f": {found_method(method).about}"
+        together = examples if method == "auto" else [example for one in shown for example in one]
+        found = chosen_by_score(method, adapters, weights, judge.on(together), own, whole, tell)
+        merged, own, tried = found.merged, {**own, **found.options}, found.tried
+        tell(f"kept: {found.options}")
     else:
+        if needs:
+            from renga.server.merging.judging import looked_at
+
+            assert judge is not None
+            own |= looked_at(method, judge.weights, adapters, shown, own, seed, tell)
         merged = merge(adapters, method, weights, **whole, **own)
+        own = {key: value for key, value in own.items() if key not in ("statistics", "learning")}
     scores = None
     if judge is not None and data is not None:
         models: dict[str, Any] = {"base": judge(None).as_dict()}

@@ -70,8 +70,11 @@ def _element_wise(name: str, **defaults: Any) -> Method:
 
 def _learned(name: str) -> Callable[..., Products]:
     """A method of `live`, which imports torch and is therefore imported when it is used."""
-    own = {"adamerging": {"learning": None, "by": "block", "prior": 0.0},
-           "concrete": {"learning": None, "temperature": 0.5, "open_share": 0.9}}[name]  # fmt: skip
+    every: dict[str, dict[str, Any]] = {
+        "adamerging": {"learning": None, "by": "block", "prior": 0.0},
+        "concrete": {"learning": None, "temperature": 0.5, "open_share": 0.9},
+    }
+    own = every[name]
 
     def run(parts: Parts, **options: Any) -> Products:
         from renga.server.merging import live
@@ -86,6 +89,7 @@ def _learned(name: str) -> Callable[..., Products]:
 
 METHODS: Mapping[str, Method] = {
     "average": Method(averaged, "the exact weighted mean of the updates"),
+    "linear": Method(averaged, "the same, by the name that it has for checkpoints"),
     "flora": Method(averaged, "the same, as FLoRA stacks it (arXiv:2409.05976)"),
     "flexlora": Method(averaged, "its best form of a rank, by default the highest given (arXiv:2402.11505)"),
     "florist": Method(

@@ -59,7 +59,8 @@ def regmean(
             shrunk += max(ridge * np.trace(gram) / len(gram), 1e-300) * np.eye(len(gram))
             right += weight * update @ shrunk
             total += weight * shrunk
-        return known.bases[module.name].product(np.linalg.solve(total, right.T).T)
+        solved: F64 = np.asarray(np.linalg.solve(total, right.T), np.float64).T
+        return known.bases[module.name].product(solved)
 
     return parts.each(merged)
 

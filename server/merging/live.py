@@ -147,7 +147,8 @@ class _Live:
                     left: torch.Tensor = left,
                     right: torch.Tensor = right,
                 ) -> torch.Tensor:
-                    return output + ((inputs[0] @ right.T) @ core(name).T) @ left.T
+                    more: torch.Tensor = ((inputs[0] @ right.T) @ core(name).T) @ left.T
+                    return output + more
 
                 handles.append(weights.model.get_submodule(name).register_forward_hook(hook))
             yield

@@ -132,7 +132,7 @@ class _Sums:
         x = inputs.detach().reshape(-1, inputs.shape[-1])
         self._inputs = x if self._v is None else x @ self._v
         if output.requires_grad:
-            output.register_hook(self._see_gradient)
+            output.register_hook(self._see_gradient)  # type: ignore[no-untyped-call]
 
     def _see_gradient(self, gradient: torch.Tensor) -> None:
         g = gradient.detach().reshape(-1, gradient.shape[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import peft
@@ -17,7 +18,7 @@ from renga.models.weights import SharedWeights
 from renga.server.merging import merge
 from tests.models.tiny_models import chat_tokenizer, llama, save_folder
 
-ASKED = {
+ASKED: dict[str, Any] = {
     "method": "average", "weights": None, "options": {}, "rank": None, "energy": None, "only": (),
     "rules": {},
     "seed": 0, "threads": 1, "data": None, "model": None, "limit": 0, "tell": lambda line: None,

@@ -47,6 +47,11 @@ def statistics(weights, adapters):
     return measured(weights, adapters, [TEXTS[:3], TEXTS[2:]], seed=1)
 
 
+def sides(base, into):
+    """The bases of coordinates; the standard one where there is none."""
+    return base.left, np.eye(into) if base.right is None else base.right
+
+
 def dense(x, name):
     f = x.factors[name]
     return x.scale * f.b.astype(float) @ f.a.astype(float)
@@ -54,7 +59,7 @@ def dense(x, name):
 
 def watched(weights, adapter, text, name, labels):
     """The inputs of a layer, and the gradient of a text's loss by its whole weight: by autograd, densely."""
-    seen = {}
+    seen: dict[str, torch.Tensor] = {}
     weights.wear(adapter)
     module = weights.model.get_submodule(name)
     handle = module.register_forward_hook(lambda _, x, y: seen.update(x=x[0].detach()))
@@ -65,6 +70,7 @@ def watched(weights, adapter, text, name, labels):
         torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum").backward()
     handle.remove()
     other.remove()
+    assert extra.grad is not None
     return seen["x"].reshape(-1, seen["x"].shape[-1]).double().numpy(), extra.grad.double().numpy()
 
 
@@ -74,8 +80,8 @@ def test_statistics_are_those_of_whole_weights_in_coordinates(weights, adapters,
     found = measured(weights, adapters, [TEXTS[:2], TEXTS[2:]])
     encoded = encode_texts(weights, TEXTS[:2])
     for name in ("model.layers.0.self_attn.q_proj", "model.layers.1.mlp.down_proj"):
-        u, vt = found.bases[name].left, found.bases[name].right
-        fisher, gram, tokens = 0.0, 0.0, 0
+        u, vt = sides(found.bases[name], None)
+        fisher, gram, tokens = np.zeros(()), np.zeros(()), 0
         for text in encoded:
             weights.wear(adapters[0])
             with torch.no_grad():
@@ -92,7 +98,7 @@ def test_statistics_are_those_of_whole_weights_in_coordinates(weights, adapters,
 def test_fisher_is_the_weighted_mean_of_coordinates(adapters, statistics):
     merged = merge(adapters, "fisher", [1, 2], statistics=statistics).adapter
     for name, base in statistics.bases.items():
-        u, vt = base.left, base.right
+        u, vt = sides(base, None)
         total = np.zeros((u.shape[1], len(vt)))
         mass = np.zeros_like(total)
         information = [statistics.fisher[identity(x)][name] for x in adapters]
@@ -111,8 +117,7 @@ def test_regmean_minimises_what_it_says(weights, adapters, space):
     merged = merge(adapters, "regmean", [1, 2], statistics=known, shrink=1.0, ridge=1e-9).adapter
     rng = np.random.default_rng(0)
     for name, base in known.bases.items():
-        right = np.eye(base.left.shape[1] * 0 + adapters[0].factors[name].a.shape[1])
-        right = right if base.right is None else base.right
+        left, right = sides(base, adapters[0].factors[name].a.shape[1])
 
         def loss(update, name=name, right=right):
             total = 0.0
@@ -124,7 +129,7 @@ def test_regmean_minimises_what_it_says(weights, adapters, space):
         least = loss(dense(merged, name))
         size = np.linalg.norm(dense(merged, name))
         for _ in range(5):
-            step = base.left @ rng.standard_normal((base.left.shape[1], len(right))) @ right
+            step = left @ rng.standard_normal((left.shape[1], len(right))) @ right
             other = dense(merged, name) + 0.01 * size * step / np.linalg.norm(step)
             assert loss(other) > least * (1 - 1e-6)
         mean = sum(w * dense(x, name) for w, x in zip((1 / 3, 2 / 3), adapters, strict=True))
