@@ -85,7 +85,8 @@ def merge(
     from renga.merging_checkpoints import is_recipe, of_command, read_recipe, run
 
     if are_adapters(inputs):
-        for flag, value in {"--dtype": dtype, "--tokenizer": tokenizer, "--resume": resume or None}.items():
+        foreign: dict[str, Any] = {"--dtype": dtype, "--tokenizer": tokenizer, "--resume": resume or None}
+        for flag, value in foreign.items():
             if value is not None:
                 raise UsageError(f"{flag} is not for adapters", hint="leave it out")
         from renga.merging_adapters import lines
@@ -114,8 +115,8 @@ def merge(
         else:
             print("\n".join(lines(record, out)))
         return
-    given = {"--rank": rank, "--energy": energy, "--only": only, "--rule": rule, "--eval": judged_on}
-    for flag, value in {**given, "--texts": texts}.items():
+    given: dict[str, Any] = {"--rank": rank, "--energy": energy, "--only": only, "--rule": rule}
+    for flag, value in {**given, "--eval": judged_on, "--texts": texts}.items():
         if value is not None:
             raise UsageError(f"{flag} is for adapters alone", hint="leave it out")
     from renga.server.merging.checkpoints.merge import How
@@ -124,7 +125,7 @@ def merge(
     if any(is_recipe(name) for name in inputs):
         if len(inputs) > 1:
             raise UsageError("a recipe stands alone", hint="name the models inside it")
-        said = {
+        said: dict[str, Any] = {
             "--weights": weights,
             "--base": base,
             "--set": option,
@@ -166,10 +167,8 @@ def gradients(text: str | None) -> list[Any] | None:
     """The weights in "1,1:0,2"; with a colon, several over the depth."""
     if text is None:
         return None
-    return [
-        numbers(word.replace(":", ",")) if ":" in word else (numbers(word) or [])[0]
-        for word in text.split(",")
-    ]
+    found = [numbers(word.replace(":", ",")) or [] for word in text.split(",")]
+    return [anchors if len(anchors) > 1 else anchors[0] for anchors in found]
 
 
 def rules(pairs: list[str]) -> dict[str, list[Any]]:
@@ -180,9 +179,7 @@ def rules(pairs: list[str]) -> dict[str, list[Any]]:
     for pair in pairs:
         pattern, equals, weights = pair.rpartition("=")
         if not equals:
-            raise UsageError(
-                f"--rule {pair!r} is no PATTERN=W,W,...", hint="for example --rule down_proj=1,0"
-            )
+            raise UsageError(f"--rule {pair!r} is no PATTERN=W,W", hint="for example --rule down_proj=1,0")
         found[pattern] = gradients(weights) or []
     return found
 

@@ -154,3 +154,41 @@ def test_bad_folders_are_refused_by_name_before_anything_is_written(world, tmp_p
     out.mkdir()
     with pytest.raises(RengaError, match="exists already"):
         merging_adapters.run([good, good], out, **ASKED)
+
+
+def test_the_command_merges_adapters(world, tmp_path, capsys):
+    from renga.cli import run
+
+    inputs = [str(world / f"adapter{k}") for k in range(2)]
+    texts, model = str(world / "texts.jsonl"), str(world / "model")
+    run(
+        [
+            "merge",
+            *inputs,
+            "--method",
+            "ties",
+            "--weights",
+            "1,1:0",
+            "--set",
+            "density=0.5",
+            "-o",
+            str(tmp_path / "a"),
+        ]
+    )
+    told = capsys.readouterr().out
+    assert "ties of 2 adapters" in told and told.strip().endswith(str(tmp_path / "a"))
+    record = json.loads((tmp_path / "a" / "renga_merge.json").read_text())
+    assert record["options"]["density"] == 0.5
+    assert [entry["weight"] for entry in record["inputs"]] == [1.0, [1.0, 0.0]]
+    asked = ["--base", model, "--texts", texts, "--json"]
+    for method, more in (("regmean", []), ("greedy", []), ("cmaes", ["--set", "tries=3"]),
+                         ("adamerging", ["--set", "steps=2"])):  # fmt: skip
+        run(["merge", *inputs, "--method", method, "-o", str(tmp_path / method), *asked, *more])
+        assert json.loads(capsys.readouterr().out)["method"] == method
+        assert load_peft(tmp_path / method).rank > 0
+    with pytest.raises(RengaError, match="needs texts"):
+        run(["merge", *inputs, "--method", "fisher", "-o", str(tmp_path / "b")])
+    with pytest.raises(RengaError, match="not for adapters"):
+        run(["merge", *inputs, "--dtype", "float16", "-o", str(tmp_path / "b")])
+    with pytest.raises(RengaError, match="is no adapter"):
+        run(["merge", *inputs, model, "-o", str(tmp_path / "b")])
