@@ -187,6 +187,9 @@ def cooperation(
         Path | None,
         typer.Option("--data", metavar="DIR", help="A folder per domain, for what is measured on one."),
     ] = None,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="Load no model: measure what needs none. Takes seconds.")
+    ] = False,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")] = Path(
         "runs/bench-cooperation"
     ),
@@ -198,11 +201,11 @@ def cooperation(
 
     Every part has its tables, with controls, and a JSON file of its own in the folder of the results.
     """
-    from renga.simulations.bench_cooperation import PARTS, Setting
+    from renga.simulations.bench_cooperation import BARE, PARTS, Setting
     from renga.simulations.bench_cooperation import measure as run
     from renga.simulations.bench_cooperation import part as part_of
 
-    names = part or list(PARTS)
+    names = part or list(BARE if bare else PARTS)
     for name in names:
         part_of(name)
         look_for_block(docs, f"cooperation {name}")
@@ -218,7 +221,7 @@ def cooperation(
         return loaded[reference]
 
     for name in names:
-        setting = Setting(model, host, limit, seed, data, tell, load)
+        setting = Setting(model, host, limit, seed, data, tell, load, bare)
         result = run(name, setting)
         give(result, part_of(name).sheets(result), f"cooperation {name}", out / f"{name}.json", docs, as_json)
 

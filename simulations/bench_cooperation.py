@@ -27,6 +27,7 @@ class Setting:
     data: Path | None
     tell: Tell
     load: Callable[[str], LocalModel]
+    bare: bool = False  # without models: what needs none
 
     def some(self, own: int) -> int:
         return self.limit or own
@@ -51,6 +52,9 @@ PARTS = {
 }
 
 
+BARE = ("retrieval", "detectors")  # parts of which something can be measured without a model
+
+
 def part(name: str) -> Part:
     """A part by name. Raises UsageError for one that there is not."""
     if name not in PARTS:
@@ -61,9 +65,11 @@ def part(name: str) -> Part:
 
 def measure(name: str, setting: Setting) -> dict[str, Any]:
     """Measure one part."""
+    if setting.bare and name not in BARE:
+        raise UsageError(f"{name} needs models", hint=f"without: {', '.join(BARE)}")
     setting.tell(f"measuring {name}")
     found = part(name).measure(setting)
-    models = {"edge": setting.edge, "host": setting.host, "seed": setting.seed}
+    models = {"edge": setting.edge, "host": setting.host, "seed": setting.seed, "bare": setting.bare}
     return {"part": name, **models, **found, "conditions": conditions()}
 
 

@@ -26,7 +26,9 @@ COVERAGES = (1.0, 0.8, 0.5, 0.2)
 
 
 def measure(setting: Setting) -> dict[str, Any]:
-    edge, host = setting.load(setting.edge), setting.load(setting.host)
+    edge = host = None
+    if not setting.bare:
+        edge, host = setting.load(setting.edge), setting.load(setting.host)
     made = world(setting.seed, 40)
     sets: dict[str, Claims] = {"edited answers": edited(made, setting.seed, setting.some(40))}
     count = setting.some(40)
@@ -42,16 +44,17 @@ def measure(setting: Setting) -> dict[str, Any]:
         setting.tell(f"  {name}")
         facts = Facts(made.graph()) if name == "edited answers" else None
         scores = _scores(claims, edge, host, facts)
-        known = _scores(learned[name], None, host, None)
-        names = ["exact", "entailment by the host", "likelihood by the host"]
-        verdicts = [
-            Verdict("", "", {n: known[n][i] for n in names}, holds)
-            for i, (_, _, holds, _) in enumerate(learned[name])
-        ]
-        weights = fit(verdicts)
-        scores[f"exact and the host's two, weighed by {count} verdicts"] = [
-            weights.score({n: scores[n][i] for n in names}) for i in range(len(claims))
-        ]
+        if host is not None:
+            known = _scores(learned[name], None, host, None)
+            names = ["exact", "entailment by the host", "likelihood by the host"]
+            verdicts = [
+                Verdict("", "", {n: known[n][i] for n in names}, holds)
+                for i, (_, _, holds, _) in enumerate(learned[name])
+            ]
+            weights = fit(verdicts)
+            scores[f"exact and the host's two, weighed by {count} verdicts"] = [
+                weights.score({n: scores[n][i] for n in names}) for i in range(len(claims))
+            ]
         wrong = [not holds for _, _, holds, _ in claims]
         result[name] = {
             "claims": len(claims),
@@ -73,9 +76,10 @@ def _claims(path: Any, limit: int) -> Claims:
 
 
 def _scores(
-    claims: Claims, edge: LocalModel | None, host: LocalModel, facts: Facts | None
+    claims: Claims, edge: LocalModel | None, host: LocalModel | None, facts: Facts | None
 ) -> dict[str, list[float]]:
-    """Each detector's score of each claim; higher is worse. edge None: only what is weighed together."""
+    """Each detector's score of each claim; higher is worse. edge None: only what is weighed together, and
+    what needs no model."""
     scores = {"exact": _worst([Exact([p]) for _, _, _, p in claims], claims)}
     for name, model in (("edge", edge), ("host", host)):
         if model is None:
@@ -88,11 +92,11 @@ def _scores(
         if edge is not None:
             alone = [-scored(model, Prompt(q), [a])[0].per_byte for q, a, _, _ in claims]
             scores[f"mean −log p by the {name}, no passage (control)"] = alone
-    if edge is not None:
-        scores["length (control)"] = [float(len(answer)) for _, answer, _, _ in claims]
-    if edge is not None and facts is not None:
+    scores["length (control)"] = [float(len(answer)) for _, answer, _, _ in claims]
+    if facts is not None:
         scores["facts of the graph"] = _worst([facts] * len(claims), claims)
-        scores["selfcheck by the edge, 4 samples"] = _selfcheck(claims, edge)
+        if edge is not None:
+            scores["selfcheck by the edge, 4 samples"] = _selfcheck(claims, edge)
     return scores
 
 

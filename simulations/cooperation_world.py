@@ -6,7 +6,9 @@ No model can have read of it, so that what is answered right was read in a passa
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,18 +67,22 @@ class World:
         triples += [Triple(person, "born_in", town) for person, town in self.born.items()]
         return Graph(triples)
 
-    def database(self, path: Path) -> Path:
-        """All of it in SQLite."""
+    def database(self, path: Path, names: Mapping[str, str] = {}) -> Path:
+        """All of it in SQLite. names: what tables and columns are called instead."""
         db = sqlite3.connect(path)
-        db.executescript(
+        script = (
             "CREATE TABLE town (id INTEGER PRIMARY KEY, name TEXT, mayor TEXT);"
             "CREATE TABLE work (id INTEGER PRIMARY KEY, name TEXT, kind TEXT, founder TEXT, founded INTEGER, "
             "workers INTEGER, goods TEXT, town_id INTEGER REFERENCES town (id));"
         )
+        db.executescript(renamed(script, names))
         ids = {town: i for i, town in enumerate(self.mayors, 1)}
-        db.executemany("INSERT INTO town VALUES (?, ?, ?)", [(i, t, self.mayors[t]) for t, i in ids.items()])
         db.executemany(
-            "INSERT INTO work VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO {renamed('town', names)} VALUES (?, ?, ?)",
+            [(i, t, self.mayors[t]) for t, i in ids.items()],
+        )
+        db.executemany(
+            f"INSERT INTO {renamed('work', names)} VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (i, w.name, w.kind, w.founder, w.founded, w.workers, w.goods, ids[w.town])
                 for i, w in enumerate(self.works, 1)
@@ -85,6 +91,21 @@ class World:
         db.commit()
         db.close()
         return path
+
+
+# Names that no question uses.
+OTHER_NAMES = {
+    "town": "place", "mayor": "head", "work": "site", "kind": "category", "founder": "started_by",
+    "founded": "since", "workers": "staff", "goods": "product", "town_id": "place_id",
+}  # fmt: skip
+
+
+def renamed(sql: str, names: Mapping[str, str]) -> str:
+    """A query with other names for its tables and columns; what stands in quotes stays."""
+    parts = sql.split("'")
+    for i in range(0, len(parts), 2):
+        parts[i] = re.sub(r"\b\w+\b", lambda found: names.get(found[0], found[0]), parts[i])
+    return "'".join(parts)
 
 
 def world(seed: int, works: int = 24) -> World:
@@ -161,9 +182,24 @@ def questions(found: World, seed: int, limit: int) -> list[Asked]:
             (f"How many people work at {work.name}?", str(work.workers)),
             (f"What does {work.name} make?", work.goods),
         ]
-        asked += [Asked(q, a, passage, f"{work.name}.md") for q, a in rng.sample(kinds, 2)]
+        unnamed = _unnamed(found, work)
+        chosen = [rng.choice(kinds), rng.choice(unnamed or kinds)]
+        asked += [Asked(q, a, passage, f"{work.name}.md") for q, a in chosen]
     rng.shuffle(asked)
     return asked[:limit]
+
+
+def _unnamed(found: World, work: Work) -> list[tuple[str, str]]:
+    """Questions that know a work by what it is and not by its name, in other words than the passage's; those
+    that fit one work alone."""
+    like = [w for w in found.works if w != work]
+    asked = []
+    if not any((w.town, w.goods) == (work.town, work.goods) for w in like):
+        asked.append((f"Which firm in {work.town} produces {work.goods}?", work.name.split()[0]))
+    if not any((w.kind, w.town) == (work.kind, work.town) for w in like):
+        asked.append((f"Who started the {work.kind} of {work.town}?", work.founder))
+        asked.append((f"How large is the staff of the {work.town} {work.kind}?", str(work.workers)))
+    return asked
 
 
 def edited(found: World, seed: int, limit: int) -> list[tuple[str, str, bool, str]]:
@@ -196,12 +232,28 @@ def edited(found: World, seed: int, limit: int) -> list[tuple[str, str, bool, st
     return made[:limit]
 
 
-def walks_asked(found: World, seed: int, each: int) -> list[tuple[int, str, str]]:
-    """Questions over paths of one to three edges: (edges, question, answer)."""
+def walks_asked(
+    found: World, seed: int, each: int, *, other_words: bool = False
+) -> list[tuple[int, str, str]]:
+    """Questions over paths of one to three edges: (edges, question, answer). other_words: those of the
+    graph are not used."""
     rng = random.Random(f"renga walks {seed}")
     made: list[tuple[int, str, str]] = []
     for work in rng.sample(list(found.works), min(each, len(found.works))):
         mayor, birth = found.mayors[work.town], found.born[work.founder]
+        if other_words:
+            made += [
+                rng.choice(
+                    [
+                        (1, f"Who set up {work.name}?", work.founder),
+                        (1, f"Which place is home to {work.name}?", work.town),
+                        (1, f"What comes out of {work.name}?", work.goods),
+                    ]
+                ),
+                (2, f"Who heads the municipality around {work.name}?", mayor),
+                (3, f"Who heads the home municipality of whoever set up {work.name}?", found.mayors[birth]),
+            ]
+            continue
         made += [
             rng.choice(
                 [

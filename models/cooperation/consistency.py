@@ -109,12 +109,12 @@ class Facts:
         return marks
 
     def _judged(self, span: Span, sentence: str, asked: str) -> Iterable[Mark]:
-        said = " ".join(tokens(f"{asked} {sentence}"))
+        spoken_of = set(tokens(f"{asked} {sentence}"))
         alone = " ".join(tokens(sentence))
         for subject in self._graph.linked(f"{asked} {sentence}"):
             for relation, objects in self._groups.get(subject, {}).items():
-                words = [word for word in tokens(spoken(relation)) if len(word) > 2]
-                if not words or not all(f" {word}" in f" {said}" for word in words):
+                # All of them: "founded in" and "founded by" are told apart by the small one.
+                if not set(tokens(spoken(relation))) <= spoken_of:
                     continue
                 true = [o for o in objects if f" {' '.join(tokens(o))} " in f" {alone} "]
                 if true:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -57,7 +56,7 @@ class Walk:
     steps: tuple[Step, ...]
     ends: tuple[str, ...]
     triples: tuple[Triple, ...]
-    score: float  # nats, of all choices together
+    score: float  # of the whole path, by whoever chose
 
 
 class Graph:
@@ -106,8 +105,9 @@ def walks(
 ) -> list[Walk]:
     """The likeliest paths of up to `hops` edges from the entities of `question`, the best first.
 
-    score(question, start, steps so far, choices) gives a natural log-probability for each choice, None among
-    them standing for "this is the end". width: paths that are kept after each edge.
+    score(question, start, steps so far, choices) says for each choice how well the path with it fits, the
+    higher the better; None among the choices stands for "this is the end". width: paths that are kept after
+    each edge.
     """
     going = [Walk(entity, (), (entity,), (), 0.0) for entity in graph.linked(question)]
     done: list[Walk] = []
@@ -119,8 +119,8 @@ def walks(
             choices: list[Step | None] = [*steps, *([None] if path.steps else [])]
             if not choices:
                 continue
-            for choice, logp in zip(choices, score(question, path.start, path.steps, choices), strict=True):
-                grown.append(_grown(graph, path, choice, path.score + logp))
+            for choice, worth in zip(choices, score(question, path.start, path.steps, choices), strict=True):
+                grown.append(_grown(graph, path, choice, worth))
         grown = [path for path in grown if path.ends]
         best = sorted(grown, key=lambda path: -path.score)[:width]
         done += [path for path in best if len(path.steps) == hop]
@@ -143,52 +143,54 @@ def _reverse(step: Step) -> Step:
 
 
 class ByLikelihood:
-    """Choices by how much likelier the question makes them: a model's log-probability of the path given the
-    question, less that given none. What a small model likes to say anyway thereby cancels."""
+    """Paths by how much likelier the question makes them: a model's log-probability of the path given the
+    question, less that given none, in nats. What a small model likes to say anyway thereby cancels."""
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
-        self._blank: dict[tuple[tuple[Step, ...], Step | None], float] = {}
+        self._blank: dict[str, float] = {}
 
     def __call__(
         self, question: str, start: str, steps: Sequence[Step], choices: Sequence[Step | None]
     ) -> list[float]:
-        asked = self._scores(question, steps, choices)
-        known = tuple(steps)
-        missing = [choice for choice in choices if (known, choice) not in self._blank]
-        for choice, blank in zip(missing, self._scores("", steps, missing), strict=True):
-            self._blank[known, choice] = blank
-        gains = [a - self._blank[known, choice] for a, choice in zip(asked, choices, strict=True)]
-        most = max(gains)
-        total = sum(math.exp(gain - most) for gain in gains)
-        return [gain - most - math.log(total) for gain in gains]
+        before = "".join(f" {step} →" for step in steps)
+        said = [f"{before} {choice or 'answer'}" for choice in choices]
+        missing = [path for path in said if path not in self._blank]
+        self._blank |= dict(zip(missing, self._scores("", missing), strict=True))
+        return [
+            asked - self._blank[path] for asked, path in zip(self._scores(question, said), said, strict=True)
+        ]
 
-    def _scores(self, question: str, steps: Sequence[Step], choices: Sequence[Step | None]) -> list[float]:
-        if not choices:
+    def _scores(self, question: str, said: Sequence[str]) -> list[float]:
+        if not said:
             return []
         frame = "Which relations lead from what the question names to its answer?\n"
         text = f"{frame}Question: {question}\nRelations:" if question else f"{frame}Relations:"
-        before = "".join(f" {step} →" for step in steps)
-        said = [f"{before} {choice}" if choice else f"{before} answer" for choice in choices]
         return [found.total for found in scored(self._model, Prompt(text), said)]
 
 
 class ByWords:
-    """Choices by the words they share with the question: no model, and the control for one."""
+    """Paths by the words of the question that they account for, less half of one for every edge: no model,
+    and the control for one."""
 
     def __call__(
         self, question: str, start: str, steps: Sequence[Step], choices: Sequence[Step | None]
     ) -> list[float]:
         asked = {_stem(word) for word in tokens(question)}
-        used = {_stem(word) for step in steps for word in tokens(spoken(step.relation))}
-        left = asked - used
-        shares = []
+        found = []
         for choice in choices:
-            words = [_stem(word) for word in tokens(spoken(choice.relation))] if choice else []
-            met = sum(word in left for word in words)
-            shares.append(0.5 if choice is None else met / max(1, len(words)) - 0.01)
-        total = sum(math.exp(8 * share) for share in shares)
-        return [8 * share - math.log(total) for share in shares]
+            path = [*steps, choice] if choice else list(steps)
+            met = asked & {word for step in path for word in _telling(step)}
+            # The small words only tell "founded by" from "founded in".
+            small = asked & {_stem(word) for step in path for word in tokens(spoken(step.relation))}
+            found.append(len(met) - 0.5 * len(path) + 0.01 * len(small))
+        return found
+
+
+def _telling(step: Step) -> list[str]:
+    """The stems of a relation's words, without "by", "in" and their like where there are others."""
+    words = tokens(spoken(step.relation))
+    return [_stem(word) for word in words if len(word) > 2] or words
 
 
 class GraphSource:

@@ -11,7 +11,7 @@ from renga.models.contract import Prompt
 from renga.models.cooperation.consistency import Exact
 from renga.models.cooperation.database import SqliteDatabase
 from renga.models.local import LocalModel
-from renga.simulations.bench_cooperation import PARTS, Setting, interval, measure, part
+from renga.simulations.bench_cooperation import BARE, PARTS, Setting, interval, measure, part
 from renga.simulations.bench_tables import markdown
 from renga.simulations.cooperation_world import (
     edited,
@@ -69,6 +69,17 @@ def test_every_part_runs_on_tiny_models(name: str) -> None:
     result = measure(name, setting)
     text = markdown(part(name).sheets(result))
     assert text.count("| --- |") >= 1 and "nan" not in text.replace("nano", "")
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_what_needs_no_model_loads_none(name: str) -> None:
+    def load(reference: str) -> LocalModel:
+        raise AssertionError(reference)
+
+    result = measure(name, Setting("edge", "host", 12, 0, None, lambda line: None, load, bare=True))
+    assert "exact" in markdown(part(name).sheets(result)) or name == "retrieval"
+    with pytest.raises(UsageError, match="needs models"):
+        measure("people", Setting("edge", "host", 2, 0, None, lambda line: None, load, bare=True))
 
 
 def test_shares_have_intervals_and_parts_have_names() -> None:

@@ -58,6 +58,7 @@ def test_values_are_held_against_passages(answer, wrong):
         ("The owner of Lund Mine was Eva Berg.", 1),
         ("Lund Mine closed in 1927. Nothing else.", 1),
         ("Nobody owns the sea.", 0),
+        ("Lund Mine was opened in 1880.", 0),
     ],
 )
 def test_facts_of_a_graph(answer, wrong):
@@ -315,3 +316,20 @@ def test_a_simulated_reviewer_errs_as_often_as_told():
     assert 0.15 < np.mean(said) < 0.25 and reviewer.asked == 1000
     again = SimulatedReviewer(lambda question: "right", same_answer, error=0.2, seed=0)
     assert said == [again.judge("q", "wrong") for _ in range(1000)]
+
+
+def test_relations_that_differ_by_a_small_word_are_told_apart():
+    graph = Graph([Triple("Lund Mine", "founded_by", "Per Dahl"), Triple("Lund Mine", "founded_in", "1880")])
+    assert (
+        bad(
+            Facts(graph).inspect(ASK, "Lund Mine was founded by Per Dahl."),
+            "Lund Mine was founded by Per Dahl.",
+        )
+        == []
+    )
+    assert (
+        len(
+            bad(Facts(graph).inspect(ASK, "Lund Mine was founded in 1881."), "Lund Mine was founded in 1881.")
+        )
+        == 1
+    )
