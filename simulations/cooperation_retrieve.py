@@ -204,8 +204,8 @@ def sheets(result: Mapping[str, Any]) -> list[Sheet]:
             ("by", "in the first", f"in the first {K}", "a search"),
             texts(rows),
             f"{n} questions, {passages['passages']} passages of 40 documents; the index was built in "
-            f"{passages['built']:.0f} s. In brackets: 95 % intervals. Half of the questions name a work, half "
-            "say what it is in other words; towns' names are rare words, which words find.",
+            f"{passages['built']:.0f} s. In brackets: 95 % intervals. Half of the questions name a work, the "
+            "others say what it is in other words; towns' names are rare words, which words find.",
         ),
         Sheet(
             "Queries by grammar",
