@@ -6,7 +6,7 @@ knows which carrier brought the message.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flwr.app import Context
 from flwr.app import Message as FlowerMessage
@@ -17,11 +17,12 @@ from renga.protocol.envelope import opened, sealed_reply
 from renga.protocol.messages import AnswerRequest, ExchangeRequest, JudgeRequest, LearnRequest
 
 Resolve = Callable[[Context], Member]
+Mod = Callable[[FlowerMessage, Context, Callable[[FlowerMessage, Context], FlowerMessage]], FlowerMessage]
 
 
-def client_app(resolve: Resolve) -> ClientApp:
-    """A ClientApp that answers the five questions of a round."""
-    app = ClientApp()
+def client_app(resolve: Resolve, mods: Sequence[Mod] = ()) -> ClientApp:
+    """A ClientApp that answers the five questions of a round. `mods`: Flower's, around every answer."""
+    app = ClientApp(mods=list(mods))
 
     @app.query("describe")
     def describe(message: FlowerMessage, context: Context) -> FlowerMessage:

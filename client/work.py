@@ -51,7 +51,12 @@ class Work:
             raise RefusedPayload("the message is another one than was announced")
         set_message_id(request, id)
         lifetime, metadata.created_at = metadata.ttl, time()
-        asked = stamped(request, metadata.created_at)
+        return packed(deflate([stamped(self.reply(request), time(), lifetime)])[0])
+
+    def reply(self, request: Message) -> Message:
+        """The reply to a message, or the error reply that says of a failure what may be said."""
+        id = request.metadata.message_id
+        asked = stamped(request, request.metadata.created_at)
         set_message_id(asked, id)
         try:
             reply = self.app(request, self.context)
@@ -60,5 +65,5 @@ class Work:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the edge of the client's side
             if self.on_failure is not None:
                 self.on_failure(self.name, traceback.format_exc())
-            reply = Message(Error(CLIENT_FAILED, failure_reason(error)), reply_to=asked)
-        return packed(deflate([stamped(reply, time(), lifetime)])[0])
+            return Message(Error(CLIENT_FAILED, failure_reason(error)), reply_to=asked)
+        return reply

@@ -131,6 +131,16 @@ def stamped(message: Message, created_at: float, ttl: float | None = None) -> Me
     return make_message(metadata, content=message.content)
 
 
+def from_node(message: Message, node: int) -> Message:
+    """The same message, as if it came from `node`: Flower gives nodes numbers of its own.
+
+    The sender is not settable in public; without this, replies could not be told apart by client names.
+    """
+    moved = stamped(message, message.metadata.created_at)
+    moved.metadata.__dict__["_src_node_id"] = node
+    return moved
+
+
 @contextmanager
 def acting_as_server(run_id: int) -> Iterator[None]:
     """Let `Message(...)` be built in this process on behalf of the server of a run.

@@ -19,18 +19,14 @@ from renga.cli_bench_link import add_to as add_link_benches
 from renga.cli_cooperation import add_to as add_cooperation_to
 from renga.cli_federation import add_to
 from renga.cli_merge import add_to as add_merge_to
-from renga.cli_options import DEFAULT_MODEL, MODEL_HELP, AsJson, Debug, ModelReference, print_json, tell
+from renga.cli_options import DEFAULT_MODEL, AsJson, CarrierName, Debug, ModelReference, print_json, tell
 from renga.cli_plan import Lets
 from renga.cli_plan import plan as plan_commands
-from renga.cli_private import VaultFile, add_private
 from renga.cli_training import add_to as add_training_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.progress import Progress
 
-    from renga.models.contract import Sampling
     from renga.models.local import LocalModel
 
 # Plain help: rich's takes longer than all else together, and typer escapes brackets for it even when off.
@@ -51,7 +47,6 @@ add_to(app)
 add_cooperation_to(app)
 add_training_to(app)
 add_merge_to(app)
-add_private(app)
 
 # What an argument means stands in the docstrings: this typer loses an argument's own help under click 8.5.
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG")]
@@ -100,6 +95,9 @@ def simulate(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder of the results.  [default: runs/NAME]")
     ] = None,
+    carrier: Annotated[
+        CarrierName, typer.Option("--carrier", help="Where clients learn: in this process, or in Ray's.")
+    ] = CarrierName.LOCAL,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -112,7 +110,9 @@ def simulate(
     read = load(config)
     from renga.simulations.simulate import run as run_federation
 
-    result = run_federation(read, out or Path("runs") / read.name, resume=resume, display=not as_json)
+    result = run_federation(
+        read, out or Path("runs") / read.name, resume=resume, display=not as_json, carrier=carrier.value
+    )
     if as_json:
         print_json(result)
 
@@ -145,9 +145,7 @@ def check(config: ConfigFile, as_json: AsJson = False, debug: Debug = False) -> 
 @app.command(epilog='Example: renga ask "What is a renga?" --model SmolLM2-135M-Instruct')
 def ask(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT")],
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", metavar="REF", help=f"Ask it on this machine. {MODEL_HELP}")
-    ] = None,
+    model: ModelReference = DEFAULT_MODEL,
     adapter: AdapterFolder = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
     temperature: Annotated[
@@ -155,27 +153,18 @@ def ask(
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same answer.")] = 0,
     public: Annotated[
-        bool, typer.Option("--public", help="Nothing in it is private: let it leave as it is.")
+        bool, typer.Option("--public", help="Nothing in it is private: let the federation answer.")
     ] = False,
     plan: PlanOption = None,
     let: Lets = None,
-    review: Annotated[
-        bool, typer.Option("--review", help="Look at what is hidden before anything leaves.")
-    ] = False,
-    conversation: Annotated[
-        str | None, typer.Option("--conversation", metavar="ID", help="Go on with one; kept in the vault.")
-    ] = None,
-    vault_file: VaultFile = None,
-    state: Annotated[Path, typer.Option("--state", metavar="DIR", help="The client's state folder.")] = Path(
-        "client"
-    ),
+    state: Annotated[
+        Path, typer.Option("--state", metavar="DIR", help="With --public: the client's state folder.")
+    ] = Path("client"),
     debug: Debug = False,
 ) -> None:
     """Ask a model something; the answer streams to stdout.
 
-    PROMPT is the question; `-` reads it from stdin. With a client's state folder and no --model the
-    federation answers: what is private is replaced before the prompt leaves, and put back into the answer.
-    Else a model on this machine does.
+    PROMPT is the question; `-` reads it from stdin. It stays on this machine, unless it is said to be public.
     """
     text = sys.stdin.read().strip() if prompt == "-" else prompt
     if not text.strip():
@@ -185,44 +174,20 @@ def ask(
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
     if plan is not None:
         from renga.cli_plan import names
-        from renga.models.plans.report import report
         from renga.planning import answer_by
 
-        read, known = names(plan, model or DEFAULT_MODEL, adapter, let, state)
+        read, known = names(plan, model, adapter, let, state)
+        clearance = Clearance.PUBLIC if public else Clearance.RAW
+        answer_by(read.root, known, text, clearance, sampling, _say, tell)
+        return
+    if public:
+        from renga.asking import ask as ask_federation
 
-        def by_plan(prompt: str, clearance: Clearance, write: Callable[[str], None]) -> None:
-            answer_by(read.root, known, prompt, clearance, sampling, write, tell)
-
-        leaves = bool(report(read.root, known).edges)
-        answered: Callable[[str, Clearance, Callable[[str], None]], None] = by_plan
-    else:
-        from renga.cli_private import by_federation, is_client
-
-        leaves = public or (model is None and adapter is None and is_client(state))
-        answered = by_federation(state, sampling, tell)
-    if public and (leaves or plan is not None):
-        answered(text, Clearance.PUBLIC, _say)
-    elif leaves or review or conversation is not None:
-        from renga.asking import ask_privately
-        from renga.cli_private import desk_of, review_of
-
-        look = review_of(tell, terminal=prompt == "-") if review else None
-        told = ask_privately(
-            lambda clean, write: answered(clean, Clearance.SANITISED, write),
-            text,
-            desk_of(vault_file),
-            conversation,
-            _say,
-            look,
-        )
-        tell(told.line)
-    elif plan is not None:
-        answered(text, Clearance.RAW, _say)
-    else:
-        _ask_here(load(model or DEFAULT_MODEL, adapter), text, sampling)
-
-
-def _ask_here(loaded: LocalModel, text: str, sampling: Sampling) -> None:
+        used = ask_federation(state, text, Clearance.PUBLIC, sampling, _say)
+        print()
+        tell(f"{used.tokens_written} tokens in {used.seconds:.1f} s by {used.plan}")
+        return
+    loaded = load(model, adapter)
     from renga.models.generate import respond
 
     for piece in respond(loaded, text, sampling):

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+
+
+class CarrierName(StrEnum):
+    """The carriers of a simulation, as they are typed."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
 
 MODEL_HELP = "A name from `renga models list`, a folder, a .gguf file, package:NAME/FILE.gguf, or a hub id."
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"

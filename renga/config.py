@@ -38,7 +38,7 @@ Reference = Annotated[str, Field(strict=True, min_length=1)]
 Name = Annotated[str, Field(strict=True, pattern=r"^[a-z0-9_][a-z0-9_-]*$", max_length=64)]
 Modules = Literal["all", "attention", "upper"]
 Coding = Literal["blocks8", "bf16", "float32"]
-FaultKind = Literal["drop", "slow", "nan", "shape", "base", "vocabulary"]
+FaultKind = Literal["drop", "slow", "fail", "nan", "shape", "base", "vocabulary"]
 
 
 def _from_config_folder(path: Path, info: ValidationInfo) -> Path:
@@ -170,7 +170,7 @@ class Fault(Section):
     client: Name = Field(description="whom it befalls")
     round: Positive = Field(description="when")
     kind: FaultKind = Field(
-        description="no reply, a late one, or a reply with NaN, a wrong shape, base or vocabulary"
+        description="no reply, a late one, a failure, or a reply with NaN, a wrong shape, base or vocabulary"
     )
 
 
@@ -189,6 +189,14 @@ class Network(Section):
         return self
 
 
+class Ray(Section):
+    """With `--carrier ray`: what one client is given. Ray runs as many at once as the machine bears."""
+
+    cpus: Positive = Field(1, description="cores for one client")
+    gpus: Amount = Field(0.0, description="GPUs for one client; a share lets several take one")
+    cluster_cpus: Count = Field(0, description="cores that Ray may use in all; 0: every core")
+
+
 class Config(Section):
     """A federation on one machine."""
 
@@ -204,6 +212,7 @@ class Config(Section):
     evaluate: Evaluate = Evaluate()
     baselines: Baselines = Baselines()
     network: Network = Network()
+    ray: Ray = Ray()
     faults: tuple[Fault, ...] = ()
 
     @model_validator(mode="before")
@@ -390,5 +399,6 @@ def sections() -> dict[str, type[Section]]:
         "evaluate": Evaluate,
         "baselines": Baselines,
         "network": Network,
+        "ray": Ray,
         "faults": Fault,
     }

@@ -10,6 +10,7 @@ import numpy as np
 
 from renga.config import Fault as Planned
 from renga.config import Network
+from renga.errors import RengaError
 from renga.models.seeds import derived
 from renga.protocol.adapter_codec import DecodedAdapter
 from renga.protocol.faults import Effect, Fault, planned, seeded
@@ -66,9 +67,14 @@ def lies(faults: Sequence[Planned]) -> dict[str, dict[int, str]]:
     return result
 
 
+def answering(member: Answering, planned: Mapping[int, str] | None) -> Answering:
+    """The member, misbehaving in the rounds that `planned` names (see `lies`)."""
+    return Liar(member, planned) if planned else member
+
+
 @dataclass(frozen=True)
 class Liar:
-    """A member whose adapter or rows are not what they should be, in the rounds that `kinds` names."""
+    """A member that fails, or whose adapter or rows are not what they should be, in the rounds of `kinds`."""
 
     member: Answering
     kinds: Mapping[int, str]
@@ -77,6 +83,8 @@ class Liar:
         return self.member.describe()
 
     def learn(self, request: LearnRequest) -> LearnReply:
+        if self.kinds.get(request.round) == "fail":
+            raise RengaError("it drops out, as planned")
         return self.member.learn(request)
 
     def answer(self, request: AnswerRequest) -> AnswerReply:

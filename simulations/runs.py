@@ -85,6 +85,18 @@ class RunFolder:
                     hint="what is finished is whole; free some space, then go on with --resume",
                 ) from error
 
+    def written_for_others(self, config: Config) -> Path:
+        """The config with absolute paths, for processes that start elsewhere."""
+        dumped = config.model_dump(mode="json")
+        for client in dumped["clients"]:
+            client |= {key: str(Path(client[key]).absolute()) for key in ("data", "held_out")}
+        for key in ("data", "validation"):
+            dumped["transfer"][key] = [str(Path(path).absolute()) for path in dumped["transfer"][key]]
+        path = (self.folder / "flower" / "config.toml").absolute()
+        path.parent.mkdir(exist_ok=True)
+        write_whole(path, tomli_w.dumps(dumped))
+        return path
+
     def measured(self, name: str, measure: Callable[[], Record]) -> Record:
         """What was measured under `name`, or what `measure` finds now; kept either way."""
         path = self._measured / f"{name}.json"

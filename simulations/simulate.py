@@ -9,17 +9,18 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from logging import getLogger
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from flwr.app import Context
+from flwr.serverapp import Grid
 
 from renga.client.app import client_app
 from renga.client.member import Member
@@ -41,16 +42,22 @@ from renga.simulations.baselines import alone, host_on
 from renga.simulations.build import Models, Texts, build_federation, build_host, build_member, read_texts
 from renga.simulations.display import progress, show_results
 from renga.simulations.events import Emit
-from renga.simulations.faults import Answering, Liar, carrier_faults, lies
+from renga.simulations.faults import answering, carrier_faults, lies
 from renga.simulations.metrics import read_metrics
 from renga.simulations.report import write_report
 from renga.simulations.runs import Record, RunFolder
 
 log = getLogger("renga.simulations")
 
+Carrier = Literal["local", "ray"]
 
-def run(config: Config, out: Path, *, resume: bool = False, display: bool = True) -> dict[str, Any]:
+
+def run(
+    config: Config, out: Path, *, resume: bool = False, display: bool = True, carrier: Carrier = "local"
+) -> dict[str, Any]:
     """Run the federation of `config`, with results in the folder `out`; what `--json` prints.
+
+    carrier: "local", all in this process, or "ray", the clients in Ray's (`simulations/ray_carrier.py`).
 
     Raises UsageError for what is wrong with the config or its data, RengaError for what went wrong.
     """
@@ -59,7 +66,7 @@ def run(config: Config, out: Path, *, resume: bool = False, display: bool = True
     with folder.held(config, resume=resume):
         torch.set_num_threads(config.threads or os.cpu_count() or 1)
         with progress() if display else nullcontext(lambda event: None) as emit:
-            simulation = _Simulation(config, texts, folder, emit)
+            simulation = _Simulation(config, texts, folder, emit, carrier)
             summary = simulation.run()
         write_report(out)
         if display:
@@ -74,6 +81,7 @@ class _Simulation:
     texts: Texts
     folder: RunFolder
     emit: Emit
+    carrier: Carrier
     _started: float = field(default_factory=time.perf_counter)
     _round_started: tuple[float, float] = (0.0, 0.0)
 
@@ -109,26 +117,36 @@ class _Simulation:
         return {"folder": str(self.folder.folder), **self.folder.measured("z-end", dict)}
 
     def _play(self) -> None:
-        """The federation itself, over the local carrier."""
-        told_lies = lies(self.config.faults)
-        members: Mapping[str, Answering] = {
-            name: Liar(member, told_lies[name]) if name in told_lies else member
-            for name, member in self.members.items()
-        }
+        """The federation itself, over its carrier."""
         federation = build_federation(
             self.config, self.texts, self.models, self.host, self.state, self._listen
         )
+        if self.state.standing().round >= self.config.rounds:
+            return
+        with self._grid() as grid:
+            run_server(server_app(lambda context: federation), grid, server_context())
+
+    @contextmanager
+    def _grid(self) -> Iterator[Grid]:
+        if self.carrier == "ray":
+            from renga.simulations.ray_carrier import ray_grid
+
+            written = self.folder.written_for_others(self.config)
+            with ray_grid(self.config, written, self.folder.folder, self._client_progress()) as grid:
+                yield grid
+            return
+        told_lies = lies(self.config.faults)
+        members = {name: answering(member, told_lies.get(name)) for name, member in self.members.items()}
 
         def resolve(context: Context) -> Member:
             return cast(Member, members[str(context.node_config["name"])])
 
-        grid = LocalGrid(
+        yield LocalGrid(
             client_app(resolve),
             {name: {} for name in members},
             fault=carrier_faults(self.config.faults, self.config.network, self.config.seed),
             on_failure=self._note_failure,
         )
-        run_server(server_app(lambda context: federation), grid, server_context())
 
     def _note_failure(self, name: str, trace: str) -> None:
         """The client's own log, `clients/NAME/failures.log`; the server hears no more than one line."""

@@ -55,6 +55,37 @@ def write_federation(folder: Path) -> Path:
     return path
 
 
+def write_mixed_federation(folder: Path) -> Path:
+    """Three clients of two cohorts with unequal ranks, two rounds; the third drops out of the second.
+
+    The quorum is all of them but one, and nobody is waited for in vain: no time limit binds.
+    """
+    path = write_federation(folder)
+    other = save_folder(folder / "other", llama(intermediate_size=40), chat_tokenizer())
+    write_texts(folder / "cy.jsonl", texts("cy", 12))
+    write_texts(folder / "cy_held_out.jsonl", texts("cy later", 4))
+    text = path.read_text(encoding="utf-8").replace("rounds = 1", "rounds = 2")
+    text = text.replace('held_out = "bo_held_out.jsonl"', 'held_out = "bo_held_out.jsonl"\nrank = 3')
+    text += f"""
+[[clients]]
+name = "cy"
+data = "cy.jsonl"
+held_out = "cy_held_out.jsonl"
+model = "{other}"
+
+[round]
+quorum = 2
+grace = 600.0
+
+[[faults]]
+client = "cy"
+round = 2
+kind = "fail"
+"""
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
 def texts(of: str, count: int) -> list[dict[str, Any]]:
     return [{"prompt": f"Who is {of} {n}?", "response": f"the {n}th", "domain": of} for n in range(count)]
 

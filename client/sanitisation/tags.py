@@ -30,9 +30,8 @@ _FOLDED: dict[int, int | str] = {
     **dict.fromkeys(map(ord, "‐‑‒–—−―"), "-"),
 }
 
-# No line ends: a text that is sanitised by the line is restored as a whole.
-_SEPARATOR = r"\\{0,2}[_\- \t]\\{0,2}[_\- \t]?"
-_EDGE = r"[ \t*`_]{0,3}"
+_SEPARATOR = r"\\{0,2}[_\-\s]\\{0,2}[_\-\s]?"
+_EDGE = r"[\s*`_]{0,3}"
 _NO_WORD = r"[a-z0-9]"
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from flwr.app import Context
+from flwr.serverapp import Grid
 
 from renga.client.app import client_app
 from renga.client.ledger import Ledger
@@ -14,6 +20,7 @@ from renga.client.link import Link
 from renga.client.member import Member
 from renga.client.outbox import Outbox
 from renga.client.policy import Policy
+from renga.client.supernode import SuperNode
 from renga.client.work import Work
 from renga.config import Config, load
 from renga.models.carried import to_bytes
@@ -22,50 +29,108 @@ from renga.protocol.local_carrier import LocalGrid, run_server, server_context
 from renga.protocol.signing import public_key
 from renga.server.app import server_app
 from renga.server.state import ServerState, Standing
+from renga.server.superlink import SuperLink
 from renga.simulations.build import Models, Texts, build_federation, build_host, build_member, read_texts
+from renga.simulations.faults import answering, lies
+from renga.simulations.ray_carrier import ray_grid
+from renga.simulations.runs import RunFolder
 from tests.server.link_world import world
-from tests.tiny_federation import write_federation
+from tests.tiny_federation import write_mixed_federation
+
+CARRIERS = ["link", "ray", "superlink"]
+STEPS = ["train.learn", "query.answer", "train.exchange", "evaluate.judge"]
 
 
 def members(config: Config, texts: Texts, folder: Path) -> dict[str, Member]:
     """Each with weights of its own: over the link they learn at the same time."""
+    planned = lies(config.faults)
     return {
-        client.name: build_member(config, client, texts, Models(print), folder / "clients", None)
+        client.name: cast(
+            Member,
+            answering(
+                build_member(config, client, texts, Models(print), folder / "clients", None),
+                planned.get(client.name),
+            ),
+        )
         for client in config.clients
     }
 
 
-def over_local(config: Config, folder: Path) -> Standing:
-    texts = read_texts(config)
-    state = ServerState(folder / "state")
-    people = members(config, texts, folder)
-    models = Models(print)
-    host = build_host(config, texts, models, None)
-    federation = build_federation(config, texts, models, host, state, print)
-    grid = LocalGrid(
+@contextmanager
+def local_grid(config: Config, folder: Path) -> Iterator[Grid]:
+    people = members(config, read_texts(config), folder)
+    yield LocalGrid(
         client_app(lambda context: people[str(context.node_config["name"])]), {name: {} for name in people}
     )
-    run_server(server_app(lambda context: federation), grid, server_context())
-    return state.standing()
 
 
-STEPS = ["train.learn", "query.answer", "train.exchange", "evaluate.judge"]
-
-
-def over_link(config: Config, folder: Path) -> Standing:
-    texts = read_texts(config)
-    state = ServerState(folder / "state")
-    people = members(config, texts, folder)
-    models = Models(print)
-    host = build_host(config, texts, models, None)
-    federation = build_federation(config, texts, models, host, state, print)
+@contextmanager
+def link_grid(config: Config, folder: Path) -> Iterator[Grid]:
+    people = members(config, read_texts(config), folder)
     with world(folder / "world") as here:
         for name, member in people.items():
             here.attach(linked(here, name, member))
-        run_server(server_app(lambda context: federation), here.post.grid, server_context())
+        yield here.post.grid
         kinds = [entry.kind for entry in Ledger(folder / "world" / "ada" / "ledger.jsonl").entries()]
         assert kinds == ["query.describe", *STEPS * 2]
-    return state.standing()
+
+
+@contextmanager
+def over_ray(config: Config, folder: Path) -> Iterator[Grid]:
+    (folder / "clients").mkdir(parents=True)
+    written = RunFolder(folder).written_for_others(config)
+    with ray_grid(config, written, folder, lambda *told: None) as grid:
+        yield grid
+
+
+def always(member: Member) -> Callable[[Context], Member]:
+    return lambda context: member
+
+
+@contextmanager
+def superlink_grid(config: Config, folder: Path) -> Iterator[Grid]:
+    """A real SuperLink and a real SuperNode per client, with TLS and node authentication, on loopback."""
+    people = members(config, read_texts(config), folder)
+    with world(folder / "world") as here:
+        superlink = SuperLink(here.who, folder / "flower", print)
+        nodes = []
+        try:
+            port = superlink.start("127.0.0.1", 0, [])
+            for name, member in people.items():
+                credentials = here.enrolled(name)
+                superlink.admit(name, credentials.key.public_key())
+                work = Work.of(name, client_app(always(member)))
+                outbox = Outbox("superlink", Policy(), Ledger(folder / name / "ledger.jsonl"))
+                nodes.append(
+                    SuperNode(credentials, f"127.0.0.1:{port}", folder / name / "flower", work, outbox, print)
+                )
+            with superlink.grid() as grid:
+                yield grid
+            kinds = [entry.kind for entry in Ledger(folder / "ada" / "ledger.jsonl").entries()]
+            assert kinds == ["query.describe", *STEPS * 2]
+        finally:
+            for node in nodes:
+                node.stop()
+            superlink.stop()
+
+
+GRIDS = {"local": local_grid, "link": link_grid, "ray": over_ray, "superlink": superlink_grid}
+
+
+def played(carrier: str, config: Config, folder: Path) -> tuple[Standing, list[dict[str, Any]]]:
+    """Where the federation stands at the end, and the records of its rounds."""
+    texts = read_texts(config)
+    state = ServerState(folder / "state")
+    models = Models(print)
+    host = build_host(config, texts, models, None)
+    federation = build_federation(config, texts, models, host, state, print)
+    with GRIDS[carrier](config, folder) as grid:
+        run_server(server_app(lambda context: federation), grid, server_context())
+    return state.standing(), state.records()
+
+
+def base_of(member: Member) -> str:
+    return getattr(member, "member", member).weights.fingerprint
 
 
 def linked(here, name: str, member: Member) -> Link:
@@ -78,7 +143,7 @@ def linked(here, name: str, member: Member) -> Link:
         work=Work.of(name, client_app(lambda context: member)),
         blobs=BlobStore(keys / "blobs"),
         outbox=Outbox(here.address, Policy(), Ledger(keys / "ledger.jsonl")),
-        base=member.weights.fingerprint,
+        base=base_of(member),
     )
 
 
@@ -90,20 +155,35 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def test_the_link_carries_what_the_local_carrier_does(tmp_path: Path) -> None:
-    path = write_federation(tmp_path)
-    text = path.read_text().replace("rounds = 1", "rounds = 2")
-    path.write_text(
-        text.replace('held_out = "bo_held_out.jsonl"', 'held_out = "bo_held_out.jsonl"\nrank = 3')
-    )
-    config = load(path)
-    local = over_local(config, tmp_path / "local")
-    link = over_link(config, tmp_path / "link")
-    assert local.round == link.round == 2
-    assert local.since == link.since and local.adopted == link.adopted
-    assert set(local.adapters) == set(link.adapters)
-    for cohort, adapter in local.adapters.items():
-        assert np.array_equal(to_bytes(adapter), to_bytes(link.adapters[cohort]))
-    assert (local.host is None) == (link.host is None)
-    if local.host is not None and link.host is not None:
-        assert np.array_equal(to_bytes(local.host), to_bytes(link.host))
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Config:
+    """Three clients of two cohorts, unequal ranks, one that drops out of the second round."""
+    return load(write_mixed_federation(tmp_path_factory.mktemp("conformance")))
+
+
+@pytest.fixture(scope="module")
+def local(config: Config, tmp_path_factory) -> tuple[Standing, list[dict[str, Any]]]:
+    torch.set_num_threads(1)
+    return played("local", config, tmp_path_factory.mktemp("local"))
+
+
+def test_the_federation_is_worth_comparing(local) -> None:
+    standing, records = local
+    assert standing.round == 2 and len(standing.adapters) == 2
+    statuses = {name: client["status"] for name, client in records[1]["clients"].items()}
+    assert statuses == {"ada": "ok", "bo": "ok", "cy": "failed"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_every_carrier_gives_the_same_bytes(carrier: str, config: Config, local, tmp_path: Path) -> None:
+    standing, records = local
+    other, noted = played(carrier, config, tmp_path)
+    assert standing.since == other.since and standing.adopted == other.adopted
+    assert set(standing.adapters) == set(other.adapters)
+    for cohort, adapter in standing.adapters.items():
+        assert np.array_equal(to_bytes(adapter), to_bytes(other.adapters[cohort]))
+    assert standing.host is not None and other.host is not None
+    assert np.array_equal(to_bytes(standing.host), to_bytes(other.host))
+    assert json.dumps(records, sort_keys=True) == json.dumps(noted, sort_keys=True)
