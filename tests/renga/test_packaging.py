@@ -98,7 +98,14 @@ def test_init_files_import_nothing() -> None:
         if name.endswith("__init__.py"):
             path = ROOT / name if name == "renga/__init__.py" else ROOT / name.removeprefix("renga/")
             body = ast.parse(path.read_text()).body
-            assert all(isinstance(node, ast.Expr) for node in body), name
+            assert all(isinstance(node, ast.Expr) or _imports_later(node) for node in body), name
+
+
+def _imports_later(node: ast.stmt) -> bool:
+    """A module's `__getattr__`, which imports when it is asked, and the annotation it needs."""
+    if isinstance(node, ast.ImportFrom):
+        return node.module == "typing"
+    return isinstance(node, ast.FunctionDef) and node.name == "__getattr__"
 
 
 def test_no_module_hides_one_of_the_standard_library() -> None:
