@@ -6,10 +6,11 @@ Pruned text saves bytes on the wire and the reader's prefill; what it costs is m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from renga.errors import UsageError, did_you_mean
-from renga.models.contract import LanguageModel, Piece, Prompt, Responder, Sampling
+from renga.models.contract import Clearance, LanguageModel, Piece, Prompt, Responder, Sampling
 from renga.models.cooperation.prune import (
     Count,
     Pruned,
@@ -135,6 +136,14 @@ def _summary(text: str, budget: int, model: LanguageModel, question: str, count:
     return Pruned(short, (), count(text), count(short) if short else 0)
 
 
+def may_be_surrogates(text: str) -> list[str]:
+    """What of a sanitised text may stand for something private: names, numbers, dates, addresses. Which of
+    them do, only the client's vault knows; cut in half, a surrogate would not be restored."""
+    found = [value.span.of(text) for value in values(text)]
+    found += re.findall(r"\S*[@\d]\S*|[\[<{⟨][^\s\]>}⟩]+[\]>}⟩]|\w+://\S+", text)
+    return list(dict.fromkeys(found))
+
+
 class Compressing:
     """A responder that is asked less; see `compressing`."""
 
@@ -142,7 +151,7 @@ class Compressing:
         self,
         responder: Responder | LanguageModel,
         budget: int,
-        cut: Callable[[str, int, str], Pruned],
+        cut: Callable[[str, int, str, Sequence[str]], Pruned],
         count: Count,
     ) -> None:
         self.responder, self._budget, self._cut, self._count = responder, budget, cut, count
@@ -165,7 +174,8 @@ class Compressing:
                 f"the question alone is longer than {self._budget} tokens",
                 hint="put an empty line between what may be cut and the question",
             )
-        short = self._cut(context, room, question).text
+        kept = may_be_surrogates(context) if prompt.clearance is Clearance.SANITISED else []
+        short = self._cut(context, room, question, kept).text
         return Prompt(f"{short}\n\n{question}" if short else question, prompt.clearance)
 
     def respond(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
@@ -183,7 +193,8 @@ def compressing(
 ) -> Compressing:
     """A responder whose prompts are cut to `budget` tokens of `count` before they go on; see `compress`.
 
-    count: by the responder's vocabulary where it has one and none is given, else by the model's.
+    count: by the responder's vocabulary where it has one and none is given, else by the model's. surrogates:
+    what is never cut; of a sanitised prompt neither is whatever may be one (see `may_be_surrogates`).
     """
     if budget < 8:
         raise UsageError(f"a budget of {budget} tokens holds no prompt", hint="8 or more")
@@ -195,9 +206,10 @@ def compressing(
         count = lambda part: len(vocabulary.encode(part))  # noqa: E731
     counted = count
 
-    def cut(text: str, room: int, question: str) -> Pruned:
+    def cut(text: str, room: int, question: str, more: Sequence[str]) -> Pruned:
+        held_fast = [*surrogates, *more]
         return compress(
-            text, room, method, model=model, question=question, count=counted, surrogates=surrogates
+            text, room, method, model=model, question=question, count=counted, surrogates=held_fast
         )
 
     return Compressing(responder, budget, cut, counted)

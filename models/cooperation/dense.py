@@ -37,7 +37,7 @@ class MeanStates:
     def __init__(self, model: LocalModel, *, batch: int = 16) -> None:
         self._model = model
         self._batch = batch
-        adapter = "" if model.adapter is None else f"+{id(model.adapter)}"
+        adapter = "" if model.adapter is None else f"+{model.adapter.digest}"
         self.fingerprint = f"mean:{model.weights.fingerprint}{adapter}"
 
     @torch.inference_mode()

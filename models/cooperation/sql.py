@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from renga.models.composed import close_session
 from renga.models.contract import LanguageModel, Prompt, Scores
 from renga.models.cooperation.database import Column, Schema, Value, literal, quoted
 from renga.models.cooperation.spans import tokens
@@ -225,6 +226,8 @@ def written(
         kept = grown[:width]
         done += [found for found in kept if found[0].stage == "done"]
         beam = [found for found in kept if found[0].stage != "done"]
+    if scorer:
+        scorer.close()
     tried = {sql for sql, _ in failed}
     ranked = sorted(done, key=lambda found: -(found[1] + found[0].prior))
     return [(query, score + query.prior) for query, score in ranked if query.sql not in tried]
@@ -236,6 +239,9 @@ class _Scorer:
     def __init__(self, model: LanguageModel, prompt: str) -> None:
         self._vocabulary = model.vocabulary
         self._session = model.open(Prompt(prompt))
+
+    def close(self) -> None:
+        close_session(self._session)
 
     def __call__(self, before: str, parts: Sequence[str]) -> list[float]:
         if len(parts) < 2:

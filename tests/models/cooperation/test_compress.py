@@ -114,13 +114,26 @@ def test_scores_order_what_they_should(model):
 def test_a_prompt_is_cut_before_its_question_and_stays_as_private():
     says = Says("x y")
     compressor = compressing(says, 14, "overlap", count=count)
-    prompt = Prompt(f"{TEXT}\n\nWhere does the ferry leave from?", Clearance.SANITISED)
+    prompt = Prompt(f"{TEXT}\n\nWhere does the ferry leave from?", Clearance.PUBLIC)
     list(compressor.respond(prompt, Sampling()))
     assert says.asked[0] == Prompt(
-        "The ferry leaves from the quay.\n\nWhere does the ferry leave from?", Clearance.SANITISED
+        "The ferry leaves from the quay.\n\nWhere does the ferry leave from?", Clearance.PUBLIC
     )
     list(compressor.respond(Prompt("short"), Sampling()))
     assert says.asked[1] == Prompt("short")
+
+
+def test_of_a_sanitised_prompt_nothing_is_cut_that_may_be_a_surrogate():
+    text = "Yesterday Alma Roth wrote to roth@example.org about [PERSON_2] and 12 Mill Road, nothing else."
+    says = Says("x y")
+    compressor = compressing(says, 20, "truncate", count=count)
+    list(
+        compressor.respond(Prompt(f"{'So it goes on. ' * 9}{text}\n\nWhat?", Clearance.SANITISED), Sampling())
+    )
+    for kept in ("Alma Roth", "roth@example.org", "[PERSON_2]", "12", "Mill Road"):
+        assert kept in says.asked[0].text
+    list(compressor.respond(Prompt(f"{'So it goes on. ' * 9}{text}\n\nWhat?"), Sampling()))
+    assert "Alma" not in says.asked[1].text
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from renga.models.cooperation.documents import Document
 from renga.models.cooperation.index import Changes, PassageIndex, fused
 from renga.models.cooperation.spans import tokens
 from renga.models.local import LocalModel
-from tests.models.tiny_weights import tiny
+from tests.models.tiny_weights import random_adapter, tiny
 
 FERRIES = Document("ferries.md", "The ferry to Brandsund leaves at nine.\nTickets are sold on the quay.")
 MINES = Document("mines.md", "The copper mine at Lund closed in 1926.\nIts shafts are under water.")
@@ -177,6 +177,13 @@ def test_mean_states_do_not_depend_on_who_stands_beside():
     for text, vector in zip(texts, together, strict=True):
         assert np.allclose(embedder.embed([text])[0], vector, atol=1e-5)
     assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+
+
+def test_the_same_adapter_is_the_same_embedder():
+    weights = tiny("llama")
+    one, other = (MeanStates(LocalModel(weights, random_adapter(weights, 1))) for _ in range(2))
+    assert one.fingerprint == other.fingerprint != MeanStates(LocalModel(weights)).fingerprint
+    assert one.fingerprint != MeanStates(LocalModel(weights, random_adapter(weights, 2))).fingerprint
 
 
 def test_what_all_vectors_share_is_taken_out():
