@@ -1,66 +1,66 @@
-"""`renga ask --public`: a prompt that its owner calls public, answered by the federation."""
+"""`renga ask` with a federation: a public prompt as it is, any other sanitised, and its answer restored."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
-
-from renga.client.enrolment import refused
-from renga.client.ledger import Ledger
-from renga.client.outbox import Outbox
-from renga.client.policy import read_policy
-from renga.errors import UsageError
-from renga.models.contract import Clearance, Sampling
+from renga.client.federation import Federation
+from renga.client.sanitisation.desk import Desk
+from renga.models.contract import Clearance, Prompt, Sampling
 from renga.protocol import link_pb2 as wire
-from renga.protocol.credentials import has_credentials, load_credentials
-from renga.protocol.link_pb2_grpc import LinkStub
+from renga.reviewing import Review
 
-PATIENCE = 600.0
+Write = Callable[[str], None]
 
 
 def ask(
-    folder: Path, prompt: str, clearance: Clearance, sampling: Sampling, write: Callable[[str], None]
+    folder: Path, prompt: str, clearance: Clearance, sampling: Sampling, write: Write, plan: str = ""
 ) -> wire.Usage:
     """Ask the server that the client in `folder` belongs to; `write` gets the answer as it comes.
 
     Raises UsageError if there is no client there, Withheld if the policy or the clearance say no, RengaError
     if the server can't answer.
     """
-    keys, saved = folder / "keys", folder / "server.json"
-    if not has_credentials(keys) or not saved.exists():
-        raise UsageError(f"{folder} is not the state of a client", hint="renga join first, or --state DIR")
-    address = json.loads(saved.read_text())["address"]
-    outbox = Outbox(address, read_policy(folder / "policy.toml"), Ledger(folder / "ledger.jsonl"))
-    outbox.release_prompt(clearance, len(prompt.encode()))
-    sanitised = clearance is Clearance.SANITISED
-    request = wire.RespondRequest(
-        prompt=prompt,
-        clearance=wire.CLEARANCE_SANITISED if sanitised else wire.CLEARANCE_PUBLIC,
-        sampling=wire.Sampling(
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            max_tokens=sampling.max_tokens,
-            seed=sampling.seed,
-        ),
-    )
+    reply = Federation(folder).ask(Prompt(prompt, clearance), sampling, plan)
+    for piece in reply:
+        write(piece.text)
+    return reply.usage
 
-    async def answered() -> wire.Usage:
-        usage = wire.Usage()
-        async with load_credentials(keys).channel(address) as channel:
-            call = LinkStub(channel).Respond(request, timeout=PATIENCE)  # type: ignore[no-untyped-call]
-            async for reply in call:
-                if reply.WhichOneof("reply") == "text":
-                    write(reply.text)
-                else:
-                    usage = reply.usage
-        return usage
 
-    try:
-        return asyncio.run(answered())
-    except grpc.aio.AioRpcError as error:
-        raise refused(error, address) from None
+@dataclass(frozen=True)
+class Told:
+    """What a private question hid, by kind, and how many surrogates stayed in links."""
+
+    hidden: dict[str, int]
+    stayed: int
+
+    @property
+    def line(self) -> str:
+        hidden = ", ".join(f"{count} {kind}" for kind, count in sorted(self.hidden.items())) or "nothing"
+        return f"hidden: {hidden}" + (f"; {self.stayed} not restored, in links" if self.stayed else "")
+
+
+def ask_privately(
+    answered: Callable[[str, Write], None],
+    text: str,
+    desk: Desk,
+    conversation: str | None,
+    write: Write,
+    review: Review | None = None,
+) -> Told:
+    """Sanitise, have it `answered` (the text that may leave, and what takes the answer), restore.
+
+    Raises DetectionFailed, Blocked, Reviewed (the person wants nothing to leave), and what `answered` raises.
+    """
+    sanitiser = desk.sanitiser(conversation)
+    found = sanitiser.find(text)
+    if review is not None:
+        found = review.settled(text, found, sanitiser, desk)
+    sanitised = sanitiser.replace(text, found)
+    restorer = sanitiser.restorer()
+    answered(sanitised.text, lambda piece: write(restorer.feed(piece)))
+    write(restorer.end())
+    stayed = sum(count for (_, why), count in restorer.left.items() if why != "unknown")
+    return Told(sanitised.counts, stayed)

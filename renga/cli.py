@@ -19,14 +19,27 @@ from renga.cli_bench_link import add_to as add_link_benches
 from renga.cli_cooperation import add_to as add_cooperation_to
 from renga.cli_federation import add_to
 from renga.cli_merge import add_to as add_merge_to
-from renga.cli_options import DEFAULT_MODEL, AsJson, CarrierName, Debug, ModelReference, print_json, tell
+from renga.cli_options import (
+    DEFAULT_MODEL,
+    MODEL_HELP,
+    AsJson,
+    CarrierName,
+    Debug,
+    ModelReference,
+    print_json,
+    tell,
+)
 from renga.cli_plan import Lets
 from renga.cli_plan import plan as plan_commands
 from renga.cli_training import add_to as add_training_to
+from renga.cli_private import VaultFile, add_private
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.progress import Progress
 
+    from renga.models.contract import Sampling
     from renga.models.local import LocalModel
 
 # Plain help: rich's takes longer than all else together, and typer escapes brackets for it even when off.
@@ -47,6 +60,7 @@ add_to(app)
 add_cooperation_to(app)
 add_training_to(app)
 add_merge_to(app)
+add_private(app)
 
 # What an argument means stands in the docstrings: this typer loses an argument's own help under click 8.5.
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG")]
@@ -145,7 +159,9 @@ def check(config: ConfigFile, as_json: AsJson = False, debug: Debug = False) -> 
 @app.command(epilog='Example: renga ask "What is a renga?" --model SmolLM2-135M-Instruct')
 def ask(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT")],
-    model: ModelReference = DEFAULT_MODEL,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="REF", help=f"Ask it on this machine. {MODEL_HELP}")
+    ] = None,
     adapter: AdapterFolder = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
     temperature: Annotated[
@@ -153,18 +169,27 @@ def ask(
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same answer.")] = 0,
     public: Annotated[
-        bool, typer.Option("--public", help="Nothing in it is private: let the federation answer.")
+        bool, typer.Option("--public", help="Nothing in it is private: let it leave as it is.")
     ] = False,
     plan: PlanOption = None,
     let: Lets = None,
-    state: Annotated[
-        Path, typer.Option("--state", metavar="DIR", help="With --public: the client's state folder.")
-    ] = Path("client"),
+    review: Annotated[
+        bool, typer.Option("--review", help="Look at what is hidden before anything leaves.")
+    ] = False,
+    conversation: Annotated[
+        str | None, typer.Option("--conversation", metavar="ID", help="Go on with one; kept in the vault.")
+    ] = None,
+    vault_file: VaultFile = None,
+    state: Annotated[Path, typer.Option("--state", metavar="DIR", help="The client's state folder.")] = Path(
+        "client"
+    ),
     debug: Debug = False,
 ) -> None:
     """Ask a model something; the answer streams to stdout.
 
-    PROMPT is the question; `-` reads it from stdin. It stays on this machine, unless it is said to be public.
+    PROMPT is the question; `-` reads it from stdin. With a client's state folder and no --model the
+    federation answers: what is private is replaced before the prompt leaves, and put back into the answer.
+    Else a model on this machine does.
     """
     text = sys.stdin.read().strip() if prompt == "-" else prompt
     if not text.strip():
@@ -174,20 +199,44 @@ def ask(
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
     if plan is not None:
         from renga.cli_plan import names
+        from renga.models.plans.report import report
         from renga.planning import answer_by
 
-        read, known = names(plan, model, adapter, let, state)
-        clearance = Clearance.PUBLIC if public else Clearance.RAW
-        answer_by(read.root, known, text, clearance, sampling, _say, tell)
-        return
-    if public:
-        from renga.asking import ask as ask_federation
+        read, known = names(plan, model or DEFAULT_MODEL, adapter, let, state)
 
-        used = ask_federation(state, text, Clearance.PUBLIC, sampling, _say)
-        print()
-        tell(f"{used.tokens_written} tokens in {used.seconds:.1f} s by {used.plan}")
-        return
-    loaded = load(model, adapter)
+        def by_plan(prompt: str, clearance: Clearance, write: Callable[[str], None]) -> None:
+            answer_by(read.root, known, prompt, clearance, sampling, write, tell)
+
+        leaves = bool(report(read.root, known).edges)
+        answered: Callable[[str, Clearance, Callable[[str], None]], None] = by_plan
+    else:
+        from renga.cli_private import by_federation, is_client
+
+        leaves = public or (model is None and adapter is None and is_client(state))
+        answered = by_federation(state, sampling, tell)
+    if public and (leaves or plan is not None):
+        answered(text, Clearance.PUBLIC, _say)
+    elif leaves or review or conversation is not None:
+        from renga.asking import ask_privately
+        from renga.cli_private import desk_of, review_of
+
+        look = review_of(tell, terminal=prompt == "-") if review else None
+        told = ask_privately(
+            lambda clean, write: answered(clean, Clearance.SANITISED, write),
+            text,
+            desk_of(vault_file),
+            conversation,
+            _say,
+            look,
+        )
+        tell(told.line)
+    elif plan is not None:
+        answered(text, Clearance.RAW, _say)
+    else:
+        _ask_here(load(model or DEFAULT_MODEL, adapter), text, sampling)
+
+
+def _ask_here(loaded: LocalModel, text: str, sampling: Sampling) -> None:
     from renga.models.generate import respond
 
     for piece in respond(loaded, text, sampling):

@@ -80,6 +80,9 @@ class Conversation:
         """Whether a person's own text had the surrogate in this place."""
         return Home(surrogate, place) in self._homes
 
+    def refresh(self) -> None:
+        """See what others added."""
+
     @contextmanager
     def changing(self) -> Iterator[None]:
         """What is added inside is kept as a whole, or, when something is raised, not at all."""

@@ -144,12 +144,12 @@ def _atoms(shadow: str) -> list[str]:
     for place, character in enumerate(shadow):
         if character.isspace():
             wide = place and not _in_word(shadow[place - 1]) and shadow[place - 1].isalpha()
-            atoms.append(r"\s{0,2}" if wide else r"[\s\-]{1,2}")
+            atoms.append(r"[ \t]{0,2}" if wide else r"[ \t\-]{1,2}")
         elif character == "-":
-            atoms.append(r"\\?[\s\-]")
+            atoms.append(r"\\?[ \t\-]")
         elif character.isalnum():
             between = place and not _in_word(character) and shadow[place - 1].isalpha()
-            atoms.append((r"\s?" if between else "") + re.escape(character.lower()))
+            atoms.append((r"[ \t]?" if between else "") + re.escape(character.lower()))
         else:
             atoms.append(r"\\?" + re.escape(character))
     return atoms

@@ -12,21 +12,24 @@ import codecs
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
-from renga.client.sanitisation.conversation import Conversation
+from renga.client.sanitisation.conversation import Conversation, Pair
 from renga.client.sanitisation.matching import Matcher
-from renga.client.sanitisation.sinks import ENDS, Sinks
+from renga.client.sanitisation.sinks import ENDS, Place, Sinks
 from renga.client.sanitisation.tags import folded
 
 
 class Restorer:
     """Restores one answer. `allow`: sinks in which surrogates are restored too ("link", "target",
-    "attribute"). `left`: what was not restored and why, as (surrogate, sink or "unknown")."""
+    "attribute"). `sinks`: what was read before. `left`: what was not restored and why, as (surrogate,
+    sink or "unknown")."""
 
-    def __init__(self, conversation: Conversation, allow: Collection[str] = ()) -> None:
+    def __init__(
+        self, conversation: Conversation, allow: Collection[str] = (), sinks: Sinks | None = None
+    ) -> None:
         self._conversation = conversation
         self._matcher = Matcher(conversation)
         self._allow = frozenset(allow)
-        self._sinks = Sinks()
+        self._sinks = sinks or Sinks()
         self._buffer = ""  # what is held back, after one character that was not
         self._context = 0  # 1 if that character is there
         self.left: Counter[tuple[str, str]] = Counter()
@@ -55,6 +58,9 @@ class Restorer:
             self._say(text[at : match.start()], said)
             at = match.start()
             pair = matcher.pair(match)
+            if pair is None:  # another process may have issued it
+                self._conversation.refresh()
+                pair = matcher.pair(match)
             if pair is None:
                 self.left[match[0], "unknown"] += 1
                 self._say(text[at : match.end()], said)
@@ -67,10 +73,7 @@ class Restorer:
                 allowed = (
                     not place.sink
                     or place.sink in self._allow
-                    or (
-                        self._conversation.at_home(pair.surrogate, place.name)
-                        and (not place.open or not after or after in ENDS)
-                    )
+                    or (self._at_home(pair, place) and (not place.open or not after or after in ENDS))
                 )
                 self._sinks.enter(pair.surrogate)
                 said.append(matcher.meaning(pair, match) if allowed else text[at : match.end()])
@@ -85,6 +88,11 @@ class Restorer:
         self._context = min(at, 1)
         self._buffer = text[at - self._context :]
         return "".join(said)
+
+    def _at_home(self, pair: Pair, place: Place) -> bool:
+        if not self._conversation.at_home(pair.surrogate, place.name):
+            self._conversation.refresh()
+        return self._conversation.at_home(pair.surrogate, place.name)
 
     def _say(self, text: str, said: list[str]) -> None:
         if text:

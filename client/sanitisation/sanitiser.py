@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from renga.client.sanitisation.conversation import Conversation, Home, Pair
+from renga.client.sanitisation.decisions import OWNERS_WORD
 from renga.client.sanitisation.entities import Detector, Entity, find
 from renga.client.sanitisation.matching import Matcher
 from renga.client.sanitisation.restoring import Restorer, restored
@@ -69,9 +70,14 @@ class Sanitiser:
         found = find(text, self.conversation.known(), self.detectors)
         return [e for e in found if _plain(text[e.start : e.end]) not in never]
 
-    def replace(self, text: str, entities: Sequence[Entity]) -> Sanitised:
-        """`text` with a surrogate for each of `entities` (in order, without overlaps) that is not allowed."""
-        asked = [(e, self.rules.rule(e.kind)) for e in entities]
+    def replace(self, text: str, entities: Sequence[Entity], before: Sinks | None = None) -> Sanitised:
+        """`text` with a surrogate for each of `entities` (in order, without overlaps) that is not allowed.
+
+        before: what was read of a longer text that goes on with `text`, cut at the end of a line; it is read
+        on.
+        """
+        before = before or Sinks()
+        asked = [(e, self._rule(e)) for e in entities]
         blocked = Counter(entity.kind for entity, rule in asked if rule is Rule.BLOCK)
         if blocked:
             said = ", ".join(f"{count} {kind}" for kind, count in sorted(blocked.items()))
@@ -79,12 +85,13 @@ class Sanitiser:
         spans = [_Span(e.start, e.end, e, rule) for e, rule in asked if rule is not Rule.ALLOW]
         spans = self._with_look_alikes(text, spans)
         if not spans:
+            before.read(text)
             return Sanitised(text, ())
         styles = [Style.TAG] if self.rules.style is Style.TAG else [Style.REALISTIC, Style.TAG]
         for style in styles:
             try:
                 with self.conversation.changing():
-                    return self._composed(text, spans, style)
+                    return self._composed(text, spans, style, before)
             except _Ambiguous:
                 continue
         raise RengaError("the prompt can't be sanitised so that it can be restored; nothing was sent")
@@ -96,6 +103,10 @@ class Sanitiser:
     def restorer(self, allow: Collection[str] = ()) -> Restorer:
         """For who feeds pieces himself."""
         return Restorer(self.conversation, [*self.rules.restore_into, *allow])
+
+    def _rule(self, entity: Entity) -> Rule:
+        rule = self.rules.rule(entity.kind)
+        return Rule.REPLACE if rule is Rule.ALLOW and entity.certainty >= OWNERS_WORD else rule
 
     def _with_look_alikes(self, text: str, spans: list[_Span]) -> list[_Span]:
         """With what the restorer would take for surrogates in a person's own text, or would as soon as
@@ -115,11 +126,11 @@ class Sanitiser:
                 return spans
             spans = _joined(spans, more)
 
-    def _composed(self, text: str, spans: Sequence[_Span], style: Style) -> Sanitised:
+    def _composed(self, text: str, spans: Sequence[_Span], style: Style, before: Sinks) -> Sanitised:
         said: list[str] = []  # what leaves
         meant: list[str] = []  # what it is restored to
         hidden: list[Hidden] = []
-        sinks, at, queue = Sinks(), 0, list(reversed(spans))
+        sinks, at, queue = before.copy(), 0, list(reversed(spans))
         while queue:
             span = queue.pop()
             sinks.read(text[at : span.start])
@@ -143,9 +154,12 @@ class Sanitiser:
             at = span.end
         said.append(text[at:])
         meant.append(text[at:])
+        sinks.read(text[at:])
         result = Sanitised("".join(said), tuple(hidden))
-        if "".join(restored([result.text], self.conversation)) != "".join(meant):
+        restorer = Restorer(self.conversation, sinks=before.copy())
+        if restorer.feed(result.text) + restorer.end() != "".join(meant):
             raise _Ambiguous
+        before.__dict__.update(sinks.__dict__)
         return result
 
     def _to_the_end_of_the_host(self, text: str, span: _Span, queue: list[_Span]) -> _Span:

@@ -70,6 +70,12 @@ class Sinks:
         self._fetched = True  # the value is an address, as far as can be told
         self._hash = hashlib.sha256()
 
+    def copy(self) -> Sinks:
+        """One that goes on from here by itself."""
+        other = Sinks()
+        other.__dict__.update(self.__dict__, _unread=list(self._unread), _hash=self._hash.copy())
+        return other
+
     def read(self, text: str) -> None:
         """Text between surrogates; it may come in any pieces."""
         self._unread.append(text)

@@ -13,7 +13,7 @@ from renga.client.sanitisation.persons import person
 from renga.client.sanitisation.realistic import DICE, MAKERS
 
 TRIES = 24
-SHORTEST = 3  # characters: what is shorter would be met by chance
+SHORTEST = 5  # bytes: what is shorter would be met by chance
 _PREFECTURE = re.compile(r"(?:〒?\s*\d{3}-?\d{4}\s*)?(東京都|北海道|(?:京都|大阪)府|[一-龥]{2,3}県)")
 _NETWORK = re.compile(r"(\d{1,3}\.\d{1,3})\.\d{1,3}\.\d{1,3}")
 _NAMED = {
@@ -46,7 +46,12 @@ def surrogate(
         parts = [made, *(made.split() if kind == Kind.PERSON else [])]
         keys = {key(part) for part in parts}
         own_form = any(pair.surrogate == made for pair in relatives)
-        if len(made) >= SHORTEST and not own_form and not keys & taken and not any(k in said for k in keys):
+        if (
+            len(made.encode()) >= SHORTEST
+            and not own_form
+            and not keys & taken
+            and not any(k in said for k in keys)
+        ):
             return made
         if kind == Kind.DOB:
             return None

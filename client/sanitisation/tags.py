@@ -30,8 +30,9 @@ _FOLDED: dict[int, int | str] = {
     **dict.fromkeys(map(ord, "‐‑‒–—−―"), "-"),
 }
 
-_SEPARATOR = r"\\{0,2}[_\-\s]\\{0,2}[_\-\s]?"
-_EDGE = r"[\s*`_]{0,3}"
+# No line ends: a text that is sanitised by the line is restored as a whole.
+_SEPARATOR = r"\\{0,2}[_\- \t]\\{0,2}[_\- \t]?"
+_EDGE = r"[ \t*`_]{0,3}"
 _NO_WORD = r"[a-z0-9]"
 
 

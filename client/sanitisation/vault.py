@@ -230,8 +230,10 @@ class Vault:
         """Raises WrongKey if it was sealed by another vault, or altered."""
         try:
             return self._seal.open(_bytes(sealed), "decision").decode("utf-8", "surrogatepass")
-        except ValueError:
-            raise WrongKey("a value in the rules' file was not sealed by this vault") from None
+        except (ValueError, WrongKey):
+            raise WrongKey(
+                "a value in the rules' file was not sealed by this vault", hint="decide on it again"
+            ) from None
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -28,6 +28,8 @@ KEYS = [f"keys {verb}" for verb in ("invite", "list", "revoke", "rotate")]
 BETWEEN_MACHINES = ["serve", "join", "train", "status", "ledger", *KEYS]  # at work: test_federation.py
 COOPERATION = ["index", "review", "train-attribute"]  # at work: test_cooperation_commands.py
 MODELS = ["models list", "models fetch", "models show"]
+VAULT = [f"vault {verb}" for verb in ("list", "erase", "export", "import", "relock")]
+PRIVATE = ["sanitise", "restore", *VAULT]  # at work: test_sanitise_commands.py
 PLANS = ["plan check", "plan list", "plan fit", "plan feedback", "train-router", "train-reward"]
 COMMANDS = [
     "simulate",
@@ -39,6 +41,7 @@ COMMANDS = [
     *BENCHES,
     *COOPERATION,
     *MODELS,
+    *PRIVATE,
     *BETWEEN_MACHINES,
 ]
 

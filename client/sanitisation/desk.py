@@ -1,0 +1,54 @@
+"""A person's vault and rules, and from them a sanitiser for each conversation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from renga.client.sanitisation.conversation import Conversation
+from renga.client.sanitisation.decisions import Decided
+from renga.client.sanitisation.detection import detectors
+from renga.client.sanitisation.rules import Rules, read_rules
+from renga.client.sanitisation.sanitiser import Sanitiser
+from renga.client.sanitisation.vault import Vault
+from renga.errors import UsageError
+
+
+@dataclass
+class Desk:
+    """A person's vault and rules, opened when they are needed: a throwaway conversation needs no vault."""
+
+    path: Path
+    names: bool = True
+    rules: Rules = field(init=False)
+    _vault: Vault | None = None
+    _decided: Decided | None = None
+
+    def __post_init__(self) -> None:
+        self.rules = read_rules(self.rules_file)
+
+    @property
+    def rules_file(self) -> Path:
+        return self.path.with_name("sanitisation.toml")
+
+    @property
+    def vault(self) -> Vault:
+        if self._vault is None:
+            self._vault = Vault(self.path, self.rules.keep_days)
+        return self._vault
+
+    def sanitiser(self, conversation: str | None) -> Sanitiser:
+        """Of the conversation of this name in the vault; of one that nobody can go on with for None."""
+        if conversation == "":
+            raise UsageError("a conversation needs a name")
+        return self.of(Conversation() if conversation is None else self.vault.conversation(conversation))
+
+    def of(self, conversation: Conversation) -> Sanitiser:
+        """Of a conversation that is open."""
+        if self._decided is None:
+            self._decided = Decided.of(self.rules, lambda sealed: self.vault.open_value(sealed))
+        return Sanitiser(detectors(names=self.names, plugged=[self._decided]), self.rules, conversation)
+
+    def reread(self) -> None:
+        """After the rules were changed."""
+        self.rules, self._decided = read_rules(self.rules_file), None
