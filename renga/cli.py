@@ -31,8 +31,8 @@ from renga.cli_options import (
 )
 from renga.cli_plan import Lets
 from renga.cli_plan import plan as plan_commands
-from renga.cli_training import add_to as add_training_to
 from renga.cli_private import VaultFile, add_private
+from renga.cli_training import add_to as add_training_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable

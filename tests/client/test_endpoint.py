@@ -83,8 +83,8 @@ class Up:
     def host(self) -> Elsewhere:
         return self.models.host
 
-    def client(self, **more: Any) -> openai.OpenAI:
-        return openai.OpenAI(base_url=self.url, api_key=TOKEN, max_retries=0, **more)
+    def client(self) -> Any:
+        return openai.OpenAI(base_url=self.url, api_key=TOKEN, max_retries=0)
 
 
 @pytest.fixture
@@ -201,9 +201,8 @@ def test_tools_are_called_with_surrogates_unless_the_owner_allows_more(up: Up) -
     (up.folder / "sanitisation.toml").write_text('restore_into = ["tools"]\n')
     serving = Serving(endpoint(up.models, Desk(up.folder / "vault.db"), TOKEN), 0)
     up.host.says = f'{{"name": "send_mail", "arguments": {{"body": "https://a.b/{tag}"}}}}'
-    made = openai.OpenAI(base_url=serving.url, api_key=TOKEN).chat.completions.create(
-        **asking("mail", tools=TOOLS), extra_headers=kept
-    )
+    other: Any = openai.OpenAI(base_url=serving.url, api_key=TOKEN)
+    made = other.chat.completions.create(**asking("mail", tools=TOOLS), extra_headers=kept)
     serving.stop()
     assert json.loads(made.choices[0].message.tool_calls[0].function.arguments) == {
         "body": f"https://a.b/{NAME}"
@@ -267,7 +266,8 @@ class TestWhatIsRefused:
             {"Authorization": "Bearer no"},
             {"Authorization": f"Bearer {TOKEN}é".encode("latin-1")},
         ):
-            assert httpx.get(f"{up.url}/models", headers=headers).status_code == 401
+            given: Any = headers
+            assert httpx.get(f"{up.url}/models", headers=given).status_code == 401
         good = {"Authorization": f"Bearer {TOKEN}"}
         assert httpx.get(f"{up.url}/models", headers=good).status_code == 200
         assert httpx.get(f"{up.url}/models", headers={**good, "Host": "evil.example"}).status_code == 403
@@ -302,7 +302,7 @@ class TestWhatIsRefused:
     def test_what_the_rules_block(self, up: Up) -> None:
         (up.folder / "sanitisation.toml").write_text('[kinds]\nEMAIL = "block"\n')
         serving = Serving(endpoint(up.models, Desk(up.folder / "vault.db"), TOKEN), 0)
-        client = openai.OpenAI(base_url=serving.url, api_key=TOKEN, max_retries=0)
+        client: Any = openai.OpenAI(base_url=serving.url, api_key=TOKEN, max_retries=0)
         with pytest.raises(openai.PermissionDeniedError, match="1 EMAIL") as blocked:
             client.chat.completions.create(**asking(MAIL))
         assert "nordvik" not in str(blocked.value) and up.host.asked == []
