@@ -45,12 +45,15 @@ class ByServer:
 
     def answer(self, prompt: Prompt, sampling: Sampling, used: Used) -> Iterator[Piece]:
         reply = self.federation.ask(prompt, sampling, "" if self.plan == "host" else self.plan)
+        pieces = 0
         try:
-            yield from reply
+            for piece in reply:
+                pieces += 1
+                yield piece
         finally:
-            told = reply.usage
+            told = reply.usage  # which comes last: who stopped before that has counted pieces
             used.sent, used.received = reply.sent, reply.received
-            used.completion_tokens, used.seconds = int(told.tokens_written), float(told.seconds)
+            used.completion_tokens, used.seconds = int(told.tokens_written) or pieces, float(told.seconds)
             used.prompt_tokens = max(0, int(told.tokens_read) - used.completion_tokens)
 
 
@@ -70,7 +73,8 @@ class ByModel:
         start = time.perf_counter()
         try:
             for piece in respond_by(model, prompt, sampling):
-                used.completion_tokens += 1
+                # One for each token, and perhaps one for the rest of a character that was cut.
+                used.completion_tokens = min(used.completion_tokens + 1, sampling.max_tokens)
                 yield piece
         finally:
             used.seconds = time.perf_counter() - start

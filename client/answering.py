@@ -11,11 +11,13 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from renga.client.answerers import Answerer, Used
 from renga.client.dialogue import BEGINS_A_CALL, STOPS, ToolCall, Turn, Until, as_prompt, calls_in
 from renga.client.sanitisation.conversation import Conversation
 from renga.client.sanitisation.desk import Desk
+from renga.client.sanitisation.entities import Entity
 from renga.client.sanitisation.sanitiser import Sanitiser
 from renga.client.sanitisation.vault import SealedConversation
 from renga.models.contract import Clearance, Prompt, Sampling
@@ -23,11 +25,12 @@ from renga.models.contract import Clearance, Prompt, Sampling
 
 @dataclass
 class Answering:
-    """Iterate for the pieces of the answer; what the fields say holds after that (`hidden` and `conversation`
-    from the start).
+    """Iterate for the pieces of the answer; what the fields say holds after that (`hidden` and
+    `conversation` from the start).
 
     hidden: spans by kind. stayed: surrogates that were not restored. calls: tools that the answer calls;
-    their arguments keep surrogates unless the owner's rules restore into "tools". text: all pieces.
+    their arguments keep surrogates unless the owner's rules restore into "tools". text: all pieces; came:
+    the same as it came, with surrogates; sent: all turns as they leave.
     """
 
     answerer: Answerer
@@ -41,6 +44,8 @@ class Answering:
     stayed: int = 0
     calls: list[ToolCall] = field(default_factory=list)
     text: str = ""
+    came: str = ""
+    sent: Sequence[Turn] = ()
 
     def __iter__(self) -> Iterator[str]:
         restorer = self.sanitiser.restorer() if self.sanitiser else None
@@ -75,6 +80,7 @@ class Answering:
         answer = self.answerer.answer(self.prompt, self.sampling, self.used)
         for piece in answer:
             if said := until.feed(piece.text):
+                self.came += said
                 yield said
             if until.over:
                 close = getattr(answer, "close", None)
@@ -82,6 +88,7 @@ class Answering:
                     close()
                 return
         if said := until.feed("", final=True):
+            self.came += said
             yield said
 
     def _said(self, text: str) -> Iterator[str]:
@@ -106,16 +113,20 @@ def answering(
     tools: str = "",
     names: frozenset[str] = frozenset(),
     stops: Sequence[str] = (),
+    before: Sequence[Turn] = (),
+    found: Sequence[Entity] | None = None,
 ) -> Answering:
     """Prepare an answer to `turns`; nothing has left before it is iterated.
+
+    before: turns that left already, as they did. found: what a person wants hidden in the last turn.
 
     Raises DetectionFailed, Blocked, and what the vault raises. Without a conversation nothing is replaced,
     which is for answerers on this machine alone.
     """
-    stops = (*stops, *(STOPS if len(turns) > 1 else ()))
+    stops = (*stops, *(STOPS if len(turns) + len(before) > 1 else ()))
     if conversation is None:
         assert not answerer.leaves
-        prompt = Prompt(as_prompt(turns, tools), Clearance.RAW)
+        prompt = Prompt(as_prompt([*before, *turns], tools), Clearance.RAW)
         return Answering(answerer, prompt, sampling, used, stops, names)
     sanitiser = desk.of(conversation)
     hidden: Counter[str] = Counter()
@@ -125,9 +136,16 @@ def answering(
         hidden.update(sanitised.counts)
         return sanitised.text
 
-    cleaned = [Turn(turn.role, clean(turn.text)) for turn in turns]
+    cleaned = [
+        *before,
+        *(Turn(turn.role, clean(turn.text)) for turn in (turns if found is None else turns[:-1])),
+    ]
+    if found is not None:
+        last = sanitiser.replace(turns[-1].text, found)
+        hidden.update(last.counts)
+        cleaned.append(Turn(turns[-1].role, last.text))
     prompt = Prompt(as_prompt(cleaned, clean(tools) if tools else ""), Clearance.SANITISED)
-    return Answering(answerer, prompt, sampling, used, stops, names, sanitiser, dict(hidden))
+    return Answering(answerer, prompt, sampling, used, stops, names, sanitiser, dict(hidden), sent=cleaned)
 
 
 def followed(desk: Desk, turns: Sequence[Turn]) -> SealedConversation:
@@ -146,7 +164,6 @@ def thread(turns: Sequence[Turn]) -> str:
 
 def _restored_in(arguments: str, sanitiser: Sanitiser) -> str:
     """JSON with every text in it restored: in JSON a value must be escaped."""
-    from typing import Any
 
     def walk(value: Any) -> Any:
         if isinstance(value, str):

@@ -32,17 +32,20 @@ T = TypeVar("T")
 
 
 class Federation:
-    """Of the client in `folder`. Raises UsageError if there is none."""
+    """Of the client in `folder`; `outbox`: the one that its daemon has. Raises UsageError if there is no
+    client."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, outbox: Outbox | None = None) -> None:
         keys, saved = folder / "keys", folder / "server.json"
         if not has_credentials(keys) or not saved.exists():
             raise UsageError(
                 f"{folder} is not the state of a client", hint="renga join first, or --state DIR"
             )
         self.address: str = json.loads(saved.read_text())["address"]
+        self._keys = keys
         self._credentials: Credentials = load_credentials(keys)
-        self.outbox = Outbox(
+        self._dated = self._date()
+        self.outbox = outbox or Outbox(
             self.address, read_policy(folder / "policy.toml"), Ledger(folder / "ledger.jsonl")
         )
         self._loop = asyncio.new_event_loop()
@@ -95,10 +98,15 @@ class Federation:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _stub(self) -> Any:
-        """On the loop only."""
+        """On the loop only. A certificate that was renewed is used from then on."""
+        if self._date() != self._dated:
+            self._dated, self._credentials, self._channel = self._date(), load_credentials(self._keys), None
         if self._channel is None:
             self._channel = self._credentials.channel(self.address)
         return LinkStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def _date(self) -> int:
+        return (self._keys / "certificate.pem").stat().st_mtime_ns
 
     def _run(self, work: Coroutine[Any, Any, T]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop)

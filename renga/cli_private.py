@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from renga.cli_options import AsJson, Debug, print_json, tell
+from renga.cli_options import DEFAULT_MODEL, MODEL_HELP, AsJson, Debug, print_json, tell
 from renga.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def add_private(app: typer.Typer) -> None:
     """Put these commands into the `renga` command."""
     app.command(epilog="Example: renga sanitise notes.txt --conversation clinic > clean.txt")(sanitise)
     app.command(epilog="Example: renga restore answer.txt --conversation clinic")(restore)
+    app.command(epilog="Example: renga chat --plan host")(chat)
     app.add_typer(vault, name="vault")
 
 
@@ -105,6 +106,55 @@ def restore(
         tell(f"{stayed} surrogates stay: they stand in links or attributes (--into)")
     if unknown:
         tell(f"{unknown} look like surrogates of this conversation, and are none")
+
+
+def chat(
+    plan: Annotated[
+        str,
+        typer.Option("--plan", metavar="PLAN", help="Who answers: host, edge, or a plan (docs/plans.md)."),
+    ] = "host",
+    conversation: Annotated[
+        str, typer.Option("--conversation", metavar="ID", help="Go on with one.  [default: a new one]")
+    ] = "",
+    review: Annotated[bool, typer.Option("--review", help="Look before each message leaves.")] = False,
+    model: Annotated[
+        str, typer.Option("--model", "-m", metavar="REF", help=f"What `edge` is. {MODEL_HELP}")
+    ] = DEFAULT_MODEL,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="0 always takes the most probable token.")
+    ] = 0.7,
+    state: Annotated[Path, typer.Option("--state", metavar="DIR", help="The client's state folder.")] = Path(
+        "client"
+    ),
+    vault_file: VaultFile = None,
+    debug: Debug = False,
+) -> None:
+    """Talk with the federation; what is private is replaced on the way out and put back on the way in.
+
+    /help says what else can be typed.
+    """
+    import secrets
+    from functools import cache
+
+    from renga.chatting import Chat
+    from renga.cli import load
+    from renga.client.federation import Federation
+    from renga.endpoint_models import Edge, Offered
+    from renga.models.contract import Sampling
+
+    def read() -> str | None:
+        try:
+            return input("> " if sys.stdin.isatty() else "")
+        except EOFError:
+            return None
+
+    opened = cache(lambda: load(model, None))
+    models = Offered(state, Federation(state), Edge(model, opened, lambda: opened().weights))
+    sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=secrets.randbelow(2**31))
+    Chat(
+        models, desk_of(vault_file), sampling, read, _write, tell, plan, conversation, reviewing=review
+    ).run()
 
 
 @vault.command(name="list", epilog="Example: renga vault list")

@@ -73,6 +73,13 @@ class ServerConfig(Section):
     limits: Limits = Field(default_factory=Limits, description="what a peer may ask for")
 
 
+class Endpoint(Section):
+    """The OpenAI API on loopback, for programs on the client's machine."""
+
+    serve: Annotated[bool, Field(strict=True)] = Field(True, description="whether it is there at all")
+    port: Port = Field(9444, description="port; if it is taken or 0, any free one")
+
+
 class ClientConfig(Section):
     """A client on an edge device."""
 
@@ -82,6 +89,7 @@ class ClientConfig(Section):
         0.0, description="share in the merge; 0: its number of texts"
     )
     edge: Edge = Field(description="the edge model and what it spends, as in docs/config.md")
+    endpoint: Endpoint = Field(default_factory=Endpoint)
 
 
 Model = TypeVar("Model", bound=Section)

@@ -17,6 +17,7 @@ import grpc
 
 from renga.client.app import client_app
 from renga.client.enrolment import bootstrap_credentials, enrol, refused, renew, settle, was_used
+from renga.client.federation import Federation
 from renga.client.ledger import Ledger
 from renga.client.lending import Lender
 from renga.client.link import Link
@@ -27,6 +28,7 @@ from renga.client.state import ClientState
 from renga.client.witness import Witness
 from renga.client.work import Work
 from renga.deployment import ClientConfig, check_format
+from renga.endpoint_models import Edge, Offered, served
 from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.models.alignment import Crosswalk
 from renga.models.batching import BatchedModel
@@ -121,7 +123,8 @@ async def _join(
     member = replace(_member(config, name, folder, weights, transfer, host), witness=witness)
     outbox = Outbox(address, read_policy(policy or folder / "policy.toml"), Ledger(folder / "ledger.jsonl"))
     failures = _Failures(folder / "failures.log")
-    lender = Lender(name, _Lent(weights, member.state).now, outbox) if outbox.policy.lend else None
+    own = _Lent(weights, member.state)
+    lender = Lender(name, own.now, outbox) if outbox.policy.lend else None
     link = Link(
         credentials=credentials,
         address=address,
@@ -135,6 +138,10 @@ async def _join(
         lender=lender,
         lent=(lender.described(weights.reference, weights.fingerprint),) if lender else (),
     )
+    local = None
+    if config.endpoint.serve:
+        edge = Edge(weights.reference, own.now, lambda: weights)
+        local = served(config.endpoint, Offered(folder, Federation(folder, outbox), edge), name, tell)
     staying = asyncio.ensure_future(link.stay())
     renewing = asyncio.ensure_future(_keep_renewed(link, keys, address, tell))
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -144,6 +151,8 @@ async def _join(
             await staying
         finally:
             renewing.cancel()
+            if local is not None:
+                await asyncio.to_thread(local.stop)
     tell("stopped")
 
 
@@ -280,7 +289,7 @@ class _Crosswalks:
 
 @dataclass
 class _Lent:
-    """The edge model that a client lends: with the newest adapter that it goes on with."""
+    """The edge model that a client lends and asks: with the newest adapter that it goes on with."""
 
     weights: SharedWeights
     state: ClientState

@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from renga.config import Client, Config, Section, sections
-from renga.deployment import ClientConfig, Limits, Listen, ServerConfig
+from renga.deployment import ClientConfig, Endpoint, Limits, Listen, ServerConfig
 
 EXAMPLE = """\
 name = "small"
@@ -103,7 +103,7 @@ def config_page() -> str:
 
 def deployment_page() -> str:
     """docs/deployment.md: the keys of a server and a client that a simulation doesn't have."""
-    shared = {"host", "edge", "transfer", "round", "listen", "limits"}
+    shared = {"host", "edge", "transfer", "round", "listen", "limits", "endpoint"}
     parts = [
         _DEPLOYMENT_INTRODUCTION,
         "## Server, top level\n",
@@ -116,6 +116,9 @@ def deployment_page() -> str:
         _table(Limits, skip=set()),
         "## Client, top level\n",
         _table(ClientConfig, skip=shared),
+        "## Client, `[endpoint]`\n",
+        f"{Endpoint.__doc__}\n",
+        _table(Endpoint, skip=set()),
     ]
     return "\n".join(parts)
 

@@ -21,11 +21,12 @@ class Desk:
     path: Path
     names: bool = True
     rules: Rules = field(init=False)
+    _read: int = 0
     _vault: Vault | None = None
     _decided: Decided | None = None
 
     def __post_init__(self) -> None:
-        self.rules = read_rules(self.rules_file)
+        self.reread()
 
     @property
     def rules_file(self) -> Path:
@@ -44,11 +45,21 @@ class Desk:
         return self.of(Conversation() if conversation is None else self.vault.conversation(conversation))
 
     def of(self, conversation: Conversation) -> Sanitiser:
-        """Of a conversation that is open."""
+        """Of a conversation that is open. Rules that were changed meanwhile, by whomever, hold from now
+        on."""
+        if self._stamp() != self._read:
+            self.reread()
         if self._decided is None:
             self._decided = Decided.of(self.rules, lambda sealed: self.vault.open_value(sealed))
         return Sanitiser(detectors(names=self.names, plugged=[self._decided]), self.rules, conversation)
 
     def reread(self) -> None:
         """After the rules were changed."""
+        self._read = self._stamp()
         self.rules, self._decided = read_rules(self.rules_file), None
+
+    def _stamp(self) -> int:
+        try:
+            return self.rules_file.stat().st_mtime_ns
+        except OSError:
+            return 0

@@ -137,6 +137,7 @@ class Here:
         (folder / "server.toml").write_text(text, encoding="utf-8")
         self.environment = {
             "XDG_RUNTIME_DIR": str(folder / "runtime"),
+            "RENGA_VAULT": str(folder / "vault" / "vault.db"),
             "RENGA_CLIENT__EDGE__RANK": "2",
             "RENGA_CLIENT__EDGE__TOKENS": "200",
             "RENGA_CLIENT__EDGE__TRANSFER_TOKENS": "100",

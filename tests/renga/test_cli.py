@@ -29,7 +29,7 @@ BETWEEN_MACHINES = ["serve", "join", "train", "status", "ledger", *KEYS]  # at w
 COOPERATION = ["index", "review", "train-attribute"]  # at work: test_cooperation_commands.py
 MODELS = ["models list", "models fetch", "models show"]
 VAULT = [f"vault {verb}" for verb in ("list", "erase", "export", "import", "relock")]
-PRIVATE = ["sanitise", "restore", *VAULT]  # at work: test_sanitise_commands.py
+PRIVATE = ["sanitise", "restore", "chat", *VAULT]  # at work: test_sanitise_commands.py
 PLANS = ["plan check", "plan list", "plan fit", "plan feedback", "train-router", "train-reward"]
 COMMANDS = [
     "simulate",
