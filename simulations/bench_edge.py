@@ -153,9 +153,9 @@ def _join(reference: str, folder: Path, ticket: Ticket) -> None:
 
 
 def _resident(process: int | None) -> int:
-    """Bytes of memory that a process holds for itself; what it shares with others counts in part."""
+    """Bytes of memory that a process holds, what it shares with others included."""
     with open(f"/proc/{process}/smaps_rollup") as file:
-        found = re.search(r"^Pss:\s+(\d+) kB", file.read(), re.MULTILINE)
+        found = re.search(r"^Rss:\s+(\d+) kB", file.read(), re.MULTILINE)
     assert found is not None
     return 1024 * int(found.group(1))
 

@@ -114,7 +114,7 @@ def edge_sheets(result: Mapping[str, Any]) -> list[Sheet]:
         "Memory of a process",
         ("process", "median", "least", "most"),
         texts((said, size(held[kind]), *map(size, spread[kind])) for kind, said in kinds.items()),
-        "What Linux says is the process's own, shared pages in part (Pss).",
+        "Resident memory as Linux counts it (Rss), pages shared with other processes included.",
     )
     total, largest = sum(disk.values()), sorted(disk, key=lambda name: -disk[name])[:5]
     rows = [("all packages of an edge install", size(total))]

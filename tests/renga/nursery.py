@@ -30,7 +30,9 @@ def main() -> None:
     while True:
         if select.select([0], [], [], 0.02)[0]:
             read = os.read(0, 1 << 16)
-            if not read:
+            if not read:  # the tests are over, or were killed: nothing of theirs goes on
+                for child in children:
+                    os.kill(child, signal.SIGKILL)
                 return
             *lines, waiting = (waiting + read).split(b"\n")
             for line in lines:
