@@ -51,7 +51,7 @@ STEPS = ("train.learn", "train.exchange", "evaluate.judge")
 FIXED_AT_MOST = 0.2  # seconds of a round without work
 STREAMS = 1000  # that one server must hold
 ATTACHING = 50  # streams that shake hands at once
-PATIENCE = 120.0  # seconds, for all of them to be there
+PATIENCE = 900.0  # seconds, for all of them to be there
 OWN_POOL = (("grpc.use_local_subchannel_pool", 1),)
 
 
