@@ -37,7 +37,7 @@ def test_clients_over_the_link_are_measured(tmp_path: Path) -> None:
 def test_an_install_is_what_its_packages_need() -> None:
     plain, served = set(_closure("renga", set())), set(_closure("renga", {"server"}))
     assert {"torch", "flwr", "grpcio", "transformers"} <= plain
-    assert served - plain >= {"grpcio-health-checking", "grpcio-reflection"}
+    assert "grpcio-reflection" in served - plain  # Flower itself brings health checking
     assert _on_disk("numpy") > 1_000_000 and _on_disk("no-such-package") == 0
     sizes = {"imported": 1, "loaded": 2, "idle": 3}
     found = {
