@@ -11,9 +11,10 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class RunFolder:
         begun with another config or other texts; RengaError if there is no room to write.
         """
         text = f"# sha256 of the texts it was begun with: {_digest(config)}\n" + _toml(config)
+        made = not self.folder.exists()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = open(self.folder / ".lock", "w")  # noqa: SIM115 - closed by the `with` below
@@ -73,10 +75,15 @@ class RunFolder:
             for folder in (self.folder, self._measured):
                 for leftover in folder.glob(".*.new"):  # of a process that was killed here
                     leftover.unlink()
+            begun = not written.exists()
             try:
-                if not written.exists():
+                if begun:
                     write_whole(written, text)
                 yield
+            except RengaError:
+                if begun and not any(self._measured.glob("*.json")):
+                    self._undo(made)
+                raise
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
@@ -96,6 +103,16 @@ class RunFolder:
         path.parent.mkdir(exist_ok=True)
         write_whole(path, tomli_w.dumps(dumped))
         return path
+
+    def _undo(self, made: bool) -> None:
+        """Leave no trace of a run that came to nothing, say because a model could not be loaded."""
+        for folder in (self.state, self.clients, self._measured):
+            shutil.rmtree(folder, ignore_errors=True)
+        for name in ("config.toml", ".lock"):
+            (self.folder / name).unlink(missing_ok=True)
+        if made:
+            with suppress(OSError):  # something else lies there by now
+                self.folder.rmdir()
 
     def measured(self, name: str, measure: Callable[[], Record]) -> Record:
         """What was measured under `name`, or what `measure` finds now; kept either way."""

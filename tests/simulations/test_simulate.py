@@ -415,3 +415,19 @@ def test_a_client_is_measured_on_some_of_all_others_however_many_there_are() -> 
     many = spread(held_out, "d1", 30, 1)
     assert sum(map(len, many.values())) == 30 and "d1" not in many
     assert spread(held_out, "d1", 30, 1) == many != spread(held_out, "d1", 30, 2)
+
+
+def test_a_run_whose_model_can_not_be_loaded_leaves_nothing(tmp_path: Path, models: Path) -> None:
+    path = write_federation(tmp_path / "f", models, [client("ada")], rounds=1, **QUICK)
+    good = path.read_text()
+    (tmp_path / "cut.gguf").write_bytes(b"GGUF and no more")
+    path.write_text(good.replace(str(models / "llama"), str(tmp_path / "cut.gguf")))
+    for there in (False, True):
+        out = tmp_path / "out"
+        if there:
+            out.mkdir()
+        with pytest.raises(RengaError):
+            run(load(path), out, display=False)
+        assert list(out.iterdir() if there else tmp_path.glob("out")) == []
+    path.write_text(good)
+    run(load(path), tmp_path / "out", display=False)  # not "already holds a run"
