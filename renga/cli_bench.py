@@ -259,6 +259,57 @@ def ensemble(
     give(result, ensemble_sheets(result), "ensemble", out, docs, as_json)
 
 
+@bench.command(
+    epilog="Example: renga bench merging --part models --mergekit peers/bin/mergekit-yaml --work runs/merging"
+)
+def merging(
+    part: Annotated[
+        str, typer.Option(metavar="NAME", help="models: whole ones against mergekit; shapes: different ones.")
+    ] = "models",
+    mergekit: Annotated[
+        str, typer.Option(metavar="PROGRAM", help="mergekit's program, in an environment of its own.")
+    ] = "mergekit-yaml",
+    method: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only these; repeat it.  [default: all]")
+    ] = None,
+    inputs: Annotated[
+        list[int] | None, typer.Option(min=2, help="Models that are merged; repeat it.  [default: 2, 4]")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="FILE", help="For shapes: JSONL with responses.")
+    ] = None,
+    work: Annotated[
+        Path, typer.Option("--work", metavar="DIR", help="Models and finished cases; it goes on from there.")
+    ] = Path("runs/bench-merging"),
+    out: ResultFile = None,
+    docs: Docs = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """What does a merge cost against its peers, and where do models of different shapes merge?"""
+    from renga.errors import UsageError, did_you_mean
+
+    parts = ("models", "shapes")
+    if part not in parts:
+        raise UsageError(f"unknown part {part!r}", hint=did_you_mean(part, parts))
+    look_for_block(docs, f"merging {part}")
+    from renga.simulations import bench_merging_sheets as tables
+
+    if part == "models":
+        from renga.simulations.bench_merging_checkpoints import INPUTS, TARGETS, measure
+
+        result = measure(mergekit, work, methods=method or tuple(TARGETS), inputs=inputs or INPUTS, tell=tell)
+        sheets = tables.checkpoint_sheets(result)
+    else:
+        if data is None:
+            raise UsageError("shapes need texts", hint="--data FILE, JSONL with prompts and responses")
+        from renga.simulations.bench_merging_shapes import measure as measure_shapes
+
+        result = measure_shapes(_texts(data, 10**6), work, tell=tell)
+        sheets = [tables.vocabulary_sheet(result["vocabularies"]), tables.neuron_sheet(result["neurons"])]
+    give(result, sheets, f"merging {part}", out, docs, as_json)
+
+
 def _texts(data: Path, limit: int) -> list[Example]:
     """The first labelled texts of a file."""
     from renga.errors import UsageError

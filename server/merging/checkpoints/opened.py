@@ -53,10 +53,19 @@ class Opened:
         return Source(self.checkpoint, self.alias(name) or name, self.fingerprint)
 
 
-def depth_of(names: Iterable[str], before: str | None = None) -> int:
-    """How many layers tensors with these names have; of one stack of layers where `before` says which."""
-    found = (match for name in names if (match := LAYER.match(name)))
-    return max((int(m["number"]) for m in found if before in (None, m["before"])), default=-1) + 1
+def depths_of(names: Iterable[str]) -> dict[str, int]:
+    """How many layers each stack of layers has, by what stands before the number in tensors' names."""
+    depths: dict[str, int] = {}
+    for name in names:
+        if match := LAYER.match(name):
+            before = match["before"]
+            depths[before] = max(depths.get(before, 0), int(match["number"]) + 1)
+    return depths
+
+
+def depth_of(names: Iterable[str]) -> int:
+    """How many layers tensors with these names have; the deepest stack's, where there are several."""
+    return max(depths_of(names).values(), default=0)
 
 
 def natural(name: str) -> list[tuple[int, str]]:

@@ -13,7 +13,7 @@ from typing import Any
 from renga.errors import RengaError, UsageError, did_you_mean
 from renga.server.merging.checkpoints.assigning import PASSTHROUGH, Place, assigned, of_updates
 from renga.server.merging.checkpoints.files import Checkpoint
-from renga.server.merging.checkpoints.opened import HEAD, LAYER, Opened, depth_of, natural
+from renga.server.merging.checkpoints.opened import HEAD, LAYER, Opened, depth_of, depths_of, natural
 from renga.server.merging.checkpoints.parts import Part
 from renga.server.merging.checkpoints.precision import NAMES
 from renga.server.merging.checkpoints.recipe import Input, Slice, Stage
@@ -89,9 +89,10 @@ def _whole(stage: Stage, opened: Mapping[str, Opened]) -> Iterable[Place]:
         said = ", ".join(f"{model} has {depth}" for depth, model in depths.items())
         raise RengaError(f"models of different depth can't be merged layer by layer: {said} layers")
     names = _common(models, opened)
+    depths_by_stack = depths_of(names)
     for name in names:
         layer = LAYER.match(name)
-        count = depth_of(names, layer["before"]) if layer else 0
+        count = depths_by_stack[layer["before"]] if layer else 0
         depth = 0.0 if layer is None else int(layer["number"]) / (count - 1) if count > 1 else 1.0
         yield Place(name, [(e, name) for e in piece.inputs], (piece.settings, stage.settings), depth)
 
