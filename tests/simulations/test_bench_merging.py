@@ -20,7 +20,7 @@ def stand_in(tmp_path):
 
 
 def test_cases_are_measured_and_kept(tmp_path, stand_in, monkeypatch):
-    told = []
+    told: list[str] = []
     monkeypatch.setenv("PYTHONPATH", "")
     result = bench.measure(
         str(stand_in),
