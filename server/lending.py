@@ -28,6 +28,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 LEASE_SECONDS = 20.0  # for a client to open the stream that it was asked for
 REPLY_SECONDS = 60.0  # for it to answer a move
+IDLE_SECONDS = 120.0  # for another client to make its next move
 
 
 @dataclass(eq=False)
@@ -112,6 +113,37 @@ class Lending:
         finally:
             self._leases.pop(key, None)
         return lease
+
+    def lends(self, name: str) -> bool:
+        """Whether a client of that name is here and lends a model."""
+        hello = self._post.hellos().get(name)
+        return hello is not None and bool(hello.models)
+
+    async def passed_on(
+        self, moves: AsyncIterator[wire.SessionRequest], name: str, context: Context
+    ) -> AsyncGenerator[wire.SessionReply, None]:
+        """A session that another client asks for: its frames go to the lender `name`, and the replies
+        back."""
+        upcoming = aiter(moves)
+        lease: _Lease | None = None
+        try:
+            lease = await self.lease(name)
+            while True:
+                move = await asyncio.wait_for(anext(upcoming), IDLE_SECONDS)
+                future: Future[wire.SessionReply] = Future()
+                _put(lease, move, future)
+                yield await asyncio.wait_for(asyncio.wrap_future(future), REPLY_SECONDS)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, f"the session with {name} stood still")
+        except ConnectionLost as lost:
+            await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, f"{name}: {lost}")
+        except RengaError as error:
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, error.message)
+        finally:
+            if lease is not None:
+                _end(lease)
 
     def _refused(self, name: str, id: str, reason: str) -> None:
         for key, lease in list(self._leases.items()):

@@ -84,9 +84,18 @@ class LinkService(LinkServicer):
         self, moves: AsyncIterator[wire.SessionRequest], context: Context
     ) -> AsyncIterator[wire.SessionReply]:
         who = await identified(context, self._who.registry, CLIENTS)
-        if self._sessions is None:
-            await refuse(context, grpc.StatusCode.UNIMPLEMENTED, "this server opens no sessions")
-        async with aclosing(self._sessions().session(who.name, moves, context)) as replies:
+        upcoming = aiter(moves)
+        first = await anext(upcoming, None)
+        if first is None:
+            return
+        whole = _chained(first, upcoming)
+        if self._lending is not None and self._lending.lends(first.open.model):
+            served = self._lending.passed_on(whole, first.open.model, context)
+        else:
+            if self._sessions is None:
+                await refuse(context, grpc.StatusCode.UNIMPLEMENTED, "this server opens no sessions")
+            served = self._sessions().session(who.name, whole, context)
+        async with aclosing(served) as replies:
             async for reply in replies:
                 yield reply
 
@@ -119,6 +128,14 @@ class LinkService(LinkServicer):
         async with aclosing(self._post.get(who.name, request, context)) as brought:
             async for part in brought:
                 yield part
+
+
+async def _chained(
+    first: wire.SessionRequest, rest: AsyncIterator[wire.SessionRequest]
+) -> AsyncIterator[wire.SessionRequest]:
+    yield first
+    async for move in rest:
+        yield move
 
 
 async def listen(

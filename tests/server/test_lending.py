@@ -11,12 +11,15 @@ from typing import Any, cast
 
 import grpc
 import pytest
+import torch
 
 from renga.client.lending import Lender
 from renga.client.policy import Policy
 from renga.errors import RengaError, UsageError
 from renga.models.batching import BatchedModel
-from renga.models.contract import Clearance, Prompt, Scores
+from renga.models.contract import Clearance, Prompt, Sampling, Scores, TopK
+from renga.models.ensemble.fuse import fuse
+from renga.models.generate import generate
 from renga.models.local import LocalModel
 from renga.models.remote import ConnectionLost, RemoteModel
 from renga.models.serving_sessions import SessionLimits
@@ -48,15 +51,15 @@ def lending(here: World, name: str, policy: Policy, limits: SessionLimits = LIMI
     here.attach(link)
 
 
-def remote(here: World) -> RemoteModel:
-    credentials = here.enrolled("asking")
+def remote(here: World, model: str = "host", asking: str = "asking") -> RemoteModel:
+    credentials = here.enrolled(asking)
 
     async def connect() -> grpc.aio.Channel:
         return credentials.channel(here.address)
 
     channel = here.loop.do(connect())
     return RemoteModel(
-        lambda: SessionStream(here.loop.loop, channel, ConnectionLost), "host", WEIGHTS.vocabulary
+        lambda: SessionStream(here.loop.loop, channel, ConnectionLost), model, WEIGHTS.vocabulary
     )
 
 
@@ -125,3 +128,25 @@ def test_a_lender_that_goes_is_told_and_one_that_comes_back_heals_the_session(he
     again = session.feed(ids, Scores()).scores
     whole = LocalModel(WEIGHTS).open(PUBLIC).feed(ids + ids, Scores()).scores
     assert again is not None and whole is not None and again.allclose(whole[4:], atol=1e-4)
+
+
+def test_another_client_asks_a_lender_through_the_server(here: World) -> None:
+    """By the lender's name, as plans have it; when it goes, the answer goes on without it."""
+    lending(here, "clinic", Policy(lend=True))
+    there = remote(here, "clinic", "curious")
+    ids = some_ids(WEIGHTS, 5)
+    mine, theirs = LocalModel(WEIGHTS).open(PUBLIC), there.open(PUBLIC)
+    one, other = mine.feed(ids, TopK(4)), theirs.feed(ids, TopK(4))
+    assert one.logp is not None and other.logp is not None
+    assert torch.allclose(one.logp, other.logp, atol=1e-4)
+    theirs.close()
+    model = fuse(LocalModel(WEIGHTS), there, rows=16)
+    said = []
+    for id in generate(model, PUBLIC, Sampling(max_tokens=14)):
+        said.append(id)
+        if len(said) == 4:
+            here.detach("clinic")
+            here.wait_for(lambda: "clinic" not in here.post.attached())
+    assert len(said) > 8
+    with pytest.raises(RengaError):
+        there.open(PUBLIC)
