@@ -9,6 +9,7 @@ mass: the first member spreads it, so that no text is ruled out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -18,6 +19,7 @@ from renga.models.vocabulary import Vocabulary
 
 END = b""  # how the end is written among tokens: no token has no bytes
 TINY = 1e-9
+PART = 512  # tokens of a row that are looked at together
 
 
 class Union:
@@ -49,7 +51,7 @@ class Union:
     ) -> torch.Tensor:
         listed: dict[bytes, None] = {}
         for row, view in zip(rows, views, strict=True):
-            for id in row.topk(min(self._k, len(row))).indices.tolist():
+            for id in best(row, self._k):
                 listed[view.token(id)] = None
         strings = list(listed)
         own = [view.probabilities(row, strings) for row, view in zip(rows, views, strict=True)]
@@ -59,15 +61,20 @@ class Union:
         ]
         mixed = [sum(w * law[i] for w, law in zip(weights, laws, strict=True)) for i in range(len(strings))]
         lead = self._views[0]
-        base = rows[0].exp() if first is not None else rows[0].new_full((lead.size,), 1.0 / lead.size)
-        ids = [lead.unit(string) for string in strings]
-        base[ids] = 0.0
+        said: dict[int, float] = {}
+        for string, mass in zip(strings, mixed, strict=True):
+            id = lead.unit(string)
+            said[id] = said.get(id, 0.0) + mass
+        ids = torch.tensor(list(said))
+        base = rows[0] if first is not None else rows[0].new_full((lead.size,), -math.log(lead.size))
         rest = max(0.0, 1.0 - sum(mixed))
-        left = float(base.sum())
-        row = base * (rest / left) if left > 0 else base
-        total = sum(mixed) + (rest if left > 0 else 0.0)
-        row.index_add_(0, torch.tensor(ids), torch.tensor(mixed, dtype=row.dtype))
-        return (row / total).log()
+        # What the first member gives to all others: it spreads the rest. Nothing else looks at whole rows.
+        left = 1.0 - float(base[ids].exp().sum())
+        scale = math.log(max(rest, TINY) / left) if left > TINY else 0.0
+        total = sum(mixed) + (max(rest, TINY) if left > TINY else max(left, 0.0))
+        row = base + (scale - math.log(total))
+        row[ids] = torch.tensor([m / total for m in said.values()], dtype=row.dtype).log()
+        return row
 
     @staticmethod
     def _shared(
@@ -82,6 +89,20 @@ class Union:
         return [
             value * weight / groups[unit] for value, weight, unit in zip(values, support, units, strict=True)
         ]
+
+
+def best(row: torch.Tensor, k: int) -> list[int]:
+    """The k most probable tokens, falling. Of a long row only the parts with the largest maxima are sorted:
+    each
+    of the k best is in one of the k parts whose best are best."""
+    parts = len(row) // PART
+    if parts <= 2 * k:
+        return row.topk(min(k, len(row))).indices.tolist()  # type: ignore[no-any-return]
+    whole = row[: parts * PART].view(parts, PART)
+    chosen = whole.amax(1).topk(k).indices
+    ids = (chosen[:, None] * PART + torch.arange(PART)).flatten()
+    ids = torch.cat([ids, torch.arange(parts * PART, len(row))])
+    return ids[row[ids].topk(k).indices].tolist()  # type: ignore[no-any-return]
 
 
 class _View:

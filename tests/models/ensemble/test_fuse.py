@@ -12,7 +12,7 @@ from renga.models.ensemble.bytewise import Bytewise, byte_vocabulary, bytewise
 from renga.models.ensemble.following import Following
 from renga.models.ensemble.fuse import fuse
 from renga.models.ensemble.translate import translate
-from renga.models.ensemble.union import Union
+from renga.models.ensemble.union import Union, best
 from tests.models.contract_checks import PROMPT, check_contract, fresh, usable
 from tests.models.tiny_tokenizers import worded
 from tests.models.toy import Toy
@@ -137,6 +137,15 @@ def test_a_union_is_a_law_wherever_the_logits_stand_and_has_no_junk():
     three = [float(fused[a.vocabulary.id_of(w.encode())]) for w in ("renga", "rent", "red")]
     own = [float(rows[0][0, a.vocabulary.id_of(w.encode())].exp()) for w in ("renga", "rent", "red")]
     assert three == pytest.approx(own, abs=0.02)  # b says "re", a says how it goes on
+
+
+@pytest.mark.parametrize("size", [5, 300, 20_000, 49_999])
+def test_the_best_of_a_long_row_are_its_best(size):
+    for seed in range(5):
+        row = torch.randn(size, generator=torch.Generator().manual_seed(seed))
+        row[:: size // 3 + 1] = 9.0
+        k = min(10, size)
+        assert row[best(row, 10)].tolist() == row.topk(k).values.tolist()
 
 
 def test_a_translated_model_reads_the_text_in_its_own_tokens():
