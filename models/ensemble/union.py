@@ -97,12 +97,12 @@ def best(row: torch.Tensor, k: int) -> list[int]:
     of the k best is in one of the k parts whose best are best."""
     parts = len(row) // PART
     if parts <= 2 * k:
-        return row.topk(min(k, len(row))).indices.tolist()  # type: ignore[no-any-return]
+        return row.topk(min(k, len(row))).indices.tolist()
     whole = row[: parts * PART].view(parts, PART)
     chosen = whole.amax(1).topk(k).indices
     ids = (chosen[:, None] * PART + torch.arange(PART)).flatten()
     ids = torch.cat([ids, torch.arange(parts * PART, len(row))])
-    return ids[row[ids].topk(k).indices].tolist()  # type: ignore[no-any-return]
+    return ids[row[ids].topk(k).indices].tolist()
 
 
 class _View:
