@@ -321,6 +321,34 @@ def _texts(data: Path, limit: int) -> list[Example]:
     return labelled[:limit]
 
 
+@bench.command(
+    epilog="Example: renga bench sanitisation --presidio peers/bin/python --docs docs/benchmarks.md"
+)
+def sanitisation(
+    seed: Annotated[int, typer.Option(help="Which values are drawn.")] = 7,
+    copies: Annotated[int, typer.Option(min=1, help="Drawings of every template.")] = 5,
+    presidio: Annotated[
+        Path | None,
+        typer.Option(
+            "--presidio",
+            metavar="PYTHON",
+            help="Compare with Presidio: the python of an environment that has it and ja-ginza.",
+        ),
+    ] = None,
+    out: ResultFile = None,
+    docs: Docs = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """What private text is found, what else is hidden, and how long does it take?"""
+    look_for_block(docs, "sanitisation")
+    from renga.simulations.bench_sanitisation import measure
+    from renga.simulations.bench_sanitisation_sheets import sanitisation_sheets
+
+    result = measure(seed=seed, copies=copies, presidio=presidio, tell=tell)
+    give(result, sanitisation_sheets(result), "sanitisation", out, docs, as_json)
+
+
 def look_for_block(docs: Path | None, name: str) -> None:
     """A page that can't take the tables is told before hours are spent on them."""
     if docs is not None:

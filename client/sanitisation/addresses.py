@@ -63,9 +63,11 @@ _PO_BOX = re.compile(
     re.I,
 )
 _MILITARY = re.compile(
-    rf"(?<![A-Za-z0-9])(?:(?:PSC|Unit|CMR)[ ][0-9]{{1,5}},?[ ]Box[ ][0-9]{{1,5}}|US[NSCG]{{1,3}}[ ][A-Z][A-Za-z\-]+){_COMMA}(?:APO|FPO|DPO){_COMMA}A[AEP][ ]{_ZIP}"
+    rf"(?<![A-Za-z0-9])(?:(?:PSC|Unit|CMR)[ ][0-9]{{1,5}},?[ ]Box[ ][0-9]{{1,5}}|US[NSCGVT]{{1,3}}[ ][A-Z][A-Za-z\-]+){_COMMA}(?:APO|FPO|DPO){_COMMA}A[AEP][ ]{_ZIP}"
 )
-_UK_BLOCK = re.compile(rf"(?<![A-Za-z0-9]){_UK}")
+_UK_BLOCK = re.compile(
+    rf"(?<![A-Za-z0-9\\]){_UK}|(?<![A-Za-z0-9\\])[a-z]{{1,2}}[0-9][a-z0-9]? [0-9][a-z]{{2}}(?![A-Za-z0-9])"
+)
 _GERMAN = re.compile(
     r"(?<![A-Za-zÀ-ɏ0-9])(?:[A-ZÄÖÜ][\wäöüß.\-]{0,30}(?:[ ][A-ZÄÖÜ][\wäöüß.\-]{1,20}){0,2}?[ ]?(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm|ufer|chaussee|steig|stieg|pfad|hof|berg|markt|graben|kamp|Straße|Strasse|Str\.|Gasse|Weg|Platz|Allee|Ring|Damm|Ufer|laan|straat|gracht|plein|kade)"
     r"|(?:Am|An der|Auf der|Auf dem|Im|In der|Unter den|Zum|Zur|Alte|Alter|Neue|Neuer|Hinter der|Unter der)[ ][A-ZÄÖÜ][\wäöüß\-]{2,24}(?:[ ][A-ZÄÖÜ][\wäöüß\-]{2,20})?)"
@@ -74,6 +76,9 @@ _GERMAN = re.compile(
 )  # fmt: skip
 _GERMAN_STRONG = re.compile(
     r"stra(?:ß|ss)e|str\.|gasse|weg|platz|allee|chaussee|laan|straat|gracht|[0-9]{5}", re.I
+)
+_GERMAN_LOWER = re.compile(
+    rf"(?<![A-Za-zÀ-ɏ0-9])[a-zà-ɏ][a-zà-ɏ.\-]{{1,40}}(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm)[ ][0-9]{{1,4}}[ ]?[a-h]?(?:[ ]?[\-/][ ]?[0-9]{{1,4}})?{_COMMA}[0-9]{{5}}[ ][A-Za-zÀ-ɏ\-]{{2,30}}"
 )
 _FRENCH = re.compile(
     r"(?<![A-Za-zÀ-ɏ0-9])[0-9]{1,4}(?:[ ]?(?:bis|ter|quater|[A-D]))?,?[ ](?:rue|avenue|av\.|boulevard|boul\.|bd|bld|place|chemin|impasse|all[ée]e|quai|cours|route|square|passage|sentier|faubourg|villa|voie|cit[ée])[ ]"
@@ -87,10 +92,10 @@ _FRENCH_UNNUMBERED = re.compile(
     re.I,
 )
 _SPANISH = re.compile(
-    r"(?<![A-Za-zÀ-ɏ0-9])(?:calle|c/|c\.|avenida|avda\.?|av\.|plaza|pza\.?|plza\.?|paseo|p\.º|pº|carrera|cra\.|camino|ronda|traves[íi]a|glorieta|rambla|callej[óo]n|pasaje|v[íi]a|viale|piazza|corso|vicolo|largo|strada|rua|urbanizaci[óo]n|cuesta|acceso|alameda|vial|pasadizo|c[áa]ñada|ca[ñn]ada|callejón)[ ]?"
+    r"(?<![A-Za-zÀ-ɏ0-9])(?:calle|c/|c\.|avenida|avda\.?|av\.|plaza|pza\.?|plza\.?|paseo|p\.º|pº|carrera|cra\.|camino|ronda|traves[íi]a|glorieta|rambla|callej[óo]n|pasaje|pra[çc]a|travessa|estrada|v[íi]a|viale|piazza|corso|vicolo|largo|strada|rua|urbanizaci[óo]n|cuesta|acceso|alameda|vial|pasadizo|c[áa]ñada|ca[ñn]ada|callejón)[ ]?"
     r"(?:de[ ]las?[ ]|de[ ]los[ ]|del[ ]|de[ ]|la[ ]|el[ ]|della[ ]|dei[ ]|da[ ]|do[ ])?[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'.\-]{1,24}(?:[ ][A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'.\-]{0,24}){0,4}?,?[ ](?:n[.ºo°]{0,2}[ ]?|n[úu]m\.?[ ]?|#)?[0-9]{1,4}(?![0-9])[A-Za-z]?(?![A-Za-z])"
     rf"(?:{_COMMA}(?:[0-9]{{1,2}}[ºª°oa]?[ ]?(?:[A-Za-z]|izda\.?|dcha\.?|derecha|izquierda|piso)(?![a-z])|piso[ ][0-9]+[ºª]?(?:[ ]?[A-Z])?|puerta[ ]\w{{1,3}}|esc\.?[ ]\w{{1,2}}|bajo(?:[ ][A-Z])?|apto?\.?[ ]?\w{{1,4}}|interno[ ]\w{{1,3}}|(?:Piso|Apt\.)[ ][0-9]+)){{0,3}}"
-    rf"(?:{_COMMA}[0-9]{{5}}[ ,]{{1,2}}[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{1,24}}(?:[ ](?:de|del|la|[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]+)){{0,4}}|{_COMMA}[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{1,24}}(?:[ ][A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{1,24}}){{0,2}},[ ]?[0-9]{{5}})?(?:{_COMMA}{_COUNTRY})?",
+    rf"(?:{_COMMA}(?:[0-9]{{5}}|[0-9]{{4}}-[0-9]{{3}})[ ,]{{1,2}}[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{1,24}}(?:[ ](?:de|del|la|[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]+)){{0,4}}|{_COMMA}[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{1,24}}(?:[ ][A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{1,24}}){{0,2}},[ ]?[0-9]{{5}})?(?:{_COMMA}{_COUNTRY})?",
     re.I,
 )  # fmt: skip
 _ROMAN_JAPAN = re.compile(
@@ -133,7 +138,7 @@ def addresses(text: str) -> Iterator[Found]:
     for match in _GERMAN.finditer(text):
         if _GERMAN_STRONG.search(match[0]):
             yield Found(*match.span(), Kind.ADDRESS, 0.87)
-    for pattern in (_FRENCH, _FRENCH_UNNUMBERED, _SPANISH):
+    for pattern in (_GERMAN_LOWER, _FRENCH, _FRENCH_UNNUMBERED, _SPANISH):
         for match in pattern.finditer(text):
             yield Found(match.start(), _trimmed(text, match.start(), match.end()), Kind.ADDRESS, 0.86)
     for match in _ROMAN_JAPAN.finditer(text):
@@ -185,7 +190,7 @@ def _trimmed(text: str, start: int, end: int) -> int:
 
 
 _UK_PART = re.compile(
-    r"(?:flat|unit|studio|apartment|apt|suite)\b|[0-9]|\b(?:street|road|lane|avenue|close|drive|way|mews|court|house|place|terrace|gardens|square|crescent|grove|hill|park|view|walk|row|cottage)\b",
+    r"(?:flat|unit|studio|apartment|apt|suite)\b|^[0-9]{1,4}[A-Za-z]?\b|\b(?:street|road|lane|avenue|close|drive|way|mews|court|house|place|terrace|gardens|square|crescent|grove|hill|park|view|walk|row|cottage)\b",
     re.I,
 )
 
@@ -209,15 +214,21 @@ def _british(text: str) -> Iterator[Found]:
                     parts[index],
                     re.I,
                 )
-                if found and len(found[0].split()) <= 7:
+                if (
+                    found
+                    and len(found[0].split()) <= 7
+                    and (index > len(parts) - 4 or _UK_PART.search(found[0].strip()))
+                ):
                     start = window_start + at + found.start() + len(found[0]) - len(found[0].lstrip())
                 break
             if _UK_PART.search(part):
-                lead = re.search(r"(?:flat|unit|studio|apt)\b|[0-9]{1,4}[A-Za-z]?[ ]", parts[index], re.I)
-                spare = lead.start() if lead and index == 0 else 0
-                start = (
-                    window_start + at + spare + len(parts[index][spare:]) - len(parts[index][spare:].lstrip())
+                lead = re.search(
+                    r"(?:flat|unit|studio|apt|apartment|suite)\b|(?<![\w])[0-9]{1,4}[A-Za-z]?[ ]",
+                    parts[index],
+                    re.I,
                 )
+                spare = lead.start() if lead else len(parts[index]) - len(parts[index].lstrip())
+                start = window_start + at + spare
             if index == 0:
                 break
         if start < match.start():

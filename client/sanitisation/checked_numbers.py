@@ -226,7 +226,7 @@ def national_ids(text: str) -> Iterator[Found]:
             yield Found(*match.span(), Kind.NATIONAL_ID, 0.94 if called else 0.85)
     for match in _ELEVEN_OR_TWELVE.finditer(text):
         if before(_LABELLED_TWELVE, text, match.start(), 24):  # mistyped, and private all the same
-            yield Found(*match.span(), Kind.NATIONAL_ID, 0.86)
+            yield Found(*match.span(), Kind.NATIONAL_ID, 0.91)
 
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -269,7 +269,7 @@ def wallets(text: str) -> Iterator[Found]:
 
 
 _PLATE_JA = re.compile(
-    r"[一-龥ヶ]{1,4}[ \t]?[0-9]{2,3}[ \t]?[ぁ-んA-Z][ \t]?(?:[0-9]{2}[\-・ ]?[0-9]{2}|[・\-.]{1,3}[0-9]{1,3})(?![0-9])"
+    r"(?:[一-龥ヶ]{1,4}|なにわ|いわき|つくば|とちぎ)[ \t]?[0-9]{2,3}[ \t]?[ぁ-んA-Z][ \t]?(?:[0-9]{2}[\-・ ]?[0-9]{2}|[・\-.]{1,3}[0-9]{1,3})(?![0-9])"
 )
 _PLATE_FR = re.compile(r"(?<![A-Za-z0-9\-])[A-HJ-NP-TV-Z]{2}-[0-9]{3}-[A-HJ-NP-TV-Z]{2}(?![A-Za-z0-9\-])")
 _PLATE = re.compile(

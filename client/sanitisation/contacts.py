@@ -206,7 +206,7 @@ def _is_private_ip(text: str, network: str | None) -> bool:
         or (network and address.packed[-1] == 0)
     ):
         return False
-    if address.version == 4 and (address.packed[-1] == 0 or text.startswith("255.")):
+    if address.version == 4 and ((address.packed[-1] == 0 and address.is_private) or text.startswith("255.")):
         return False
     return not any(address.version == n.version and address in n for n in _DOCUMENTATION)
 

@@ -42,6 +42,27 @@ _AFTER = re.compile(
 _NO_BIRTH = re.compile(r"(?:company|founded|設立|創業|発売|開催|締切|deadline)", re.I)
 
 
+_HEAD = re.compile(
+    r"^[^\n]{0,300}(?<![a-z])(?:dob|birth[ _\-]?(?:date|day)|date[ _]of[ _]birth|生年月日)(?![a-z])[^\n]{0,300}$",
+    re.I | re.M,
+)
+
+
+def _in_columns(text: str) -> Iterator[Found]:
+    """Dates in the lines below a table's head (or after a statement's columns) that names a date of birth."""
+    for head in _HEAD.finditer(text):
+        marks = [m for m in ",\t|;" if head[0].count(m)]
+        if not marks or not re.search(r"name|phone|tel|mail|氏名|電話|ssn|address", head[0], re.I):
+            continue
+        mark = max(marks, key=head[0].count)
+        at = head.end() if "VALUES" not in head[0].upper() else head.start()
+        for line in re.finditer(r"[^\n]+", text[at : at + 20_000]):
+            if mark not in line[0]:
+                break
+            for date in _DATE.finditer(line[0]):
+                yield Found(at + line.start() + date.start(), at + line.start() + date.end(), Kind.DOB, 0.9)
+
+
 def _of_somebody_public(text: str, end: int) -> bool:
     """Is the birth told of a person whom everybody knows?"""
     full, single = public_figures()
@@ -67,6 +88,7 @@ def births(text: str) -> Iterator[Found]:
             if _of_somebody_public(text, word.start()):
                 continue
             yield Found(*whole.span(), Kind.DOB, 0.94)
+    yield from _in_columns(text)
     for match in _DATE.finditer(text):
         if _AFTER.match(text, match.end()):
             yield Found(*match.span(), Kind.DOB, 0.94)

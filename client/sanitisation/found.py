@@ -11,6 +11,9 @@ WINDOW = 48
 """How many characters before a value its label may stand; after it, half of that."""
 
 
+_SENTENCE_END = re.compile(r"[.;] |[。\n]")
+
+
 class Found(NamedTuple):
     """A span of a shadow's text; `certainty` as in Entity."""
 
@@ -22,9 +25,10 @@ class Found(NamedTuple):
 
 def near(words: re.Pattern[str], text: str, start: int, end: int, before: int = WINDOW) -> bool:
     """Does one of `words` stand shortly before the span (or, less far, after it)?"""
-    return words.search(text, max(0, start - before), start) is not None or (
-        words.search(text, end, min(len(text), end + before // 2)) is not None
-    )
+    if words.search(text, max(0, start - before), start):
+        return True
+    after = text[end : end + before // 2]
+    return words.search(_SENTENCE_END.split(after, maxsplit=1)[0]) is not None
 
 
 def before(words: re.Pattern[str], text: str, start: int, reach: int = WINDOW) -> bool:

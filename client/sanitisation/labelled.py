@@ -23,13 +23,15 @@ _DIGITS = r"[0-9](?:[ \-・]?[0-9]){3,19}"
 
 def _label(
     words: str, value: str, kind: Kind, certainty: float = 0.92
-) -> tuple[re.Pattern[str], Kind, float]:
-    return re.compile(rf"(?<![A-Za-z])(?:{words}){_FILLER}({value}){_END}", re.I), kind, certainty
+) -> tuple[re.Pattern[str], re.Pattern[str], Kind, float]:
+    """A label's pattern, the pattern of what a list goes on with, and what they find."""
+    first = re.compile(rf"(?<![A-Za-z])(?:{words}){_FILLER}({value}){_END}", re.I)
+    return first, re.compile(rf"[ ]?(?:,|and|&|/|;|と|、)[ ]?({value}){_END}", re.I), kind, certainty
 
 
 _LABELS = (
     _label(
-        r"passport|パスポート|旅券|reisepass\w*|pass-?nr|passeport|pasaporte|passaporto",
+        r"passports?|パスポート|旅券|reisepass\w*|pass-?nr|passeport|pasaporte|passaporto",
         r"[A-Za-z]{0,3}[ \-]?[0-9](?:[ ]?[0-9A-Za-z]){4,9}|[A-Za-z][0-9A-Za-z]{7,9}",
         Kind.PASSPORT,
     ),
@@ -55,14 +57,14 @@ _LABELS = (
     _label(r"ゆうちょ(?:銀行)?|記号番号", r"[0-9]{5}[ \-]{1,3}[0-9]{1,8}", Kind.BANK_ACCOUNT),
     _label(
         r"(?:customer|client|member(?:ship)?|account|acct|subscriber|employee|staff|personnel|student|user|patron|loyalty|rewards?|frequent[ -]flyer|mileage|policy|contract|tenant|subscription|profile|guest|vendor|merchant|donor|badge|worker|player|case worker"
-        r"|aws account|billing account|library card|skymiles|enrollment|matriculation|registration|credential|device|installation|party|cust|emp|mem|uid)[ _\-]{0,2}(?:id|no|number|num|nr|ref(?:erence)?|code|#|key)|(?:customerid|userid|accountid|memberid|clientid|employeeid|studentid|customer_id|user_id|account_id|member_id|client_id|employee_id|student_id)"
+        r"|aws account|billing account|library card|ktn|known traveler|redress|global entry|skymiles|enrollment|matriculation|registration|credential|device|installation|party|cust|emp|mem|uid)[ _\-]{0,2}(?:id|no|number|num|nr|ref(?:erence)?|code|#|key)|(?:customerid|userid|accountid|memberid|clientid|employeeid|studentid|customer_id|user_id|account_id|member_id|client_id|employee_id|student_id)"
         r"|会員(?:番号|ID|No\.?)?|お客様(?:番号|ID|コード)?|顧客(?:番号|ID|コード)?|契約(?:番号|者番号|ID)?|社員(?:番号|ID|証)?|従業員(?:番号|ID)?|職員(?:番号|ID)?|学籍番号|学生(?:番号|証番号|証)?|受験番号|証券番号|保険証券(?:番号)?|アカウント(?:番号|ID)|ユーザー(?:番号)|利用者(?:番号|ID)|加入者番号|マイレージ(?:番号)?|ポイントカード(?:番号)?|会員カード|基礎年金番号|年金番号|雇用保険(?:被保険者)?番号"
         r"|kunden(?:nummer|nr|-nr)|mitglieds(?:nummer|nr)|vertrags(?:nummer|nr)|matrikel(?:nummer|nr)|personal(?:nummer|nr)|num[ée]ro (?:de )?(?:client|adh[ée]rent|contrat)|(?:n[úu]mero|id) de (?:cliente|socio|empleado)",
         r"(?=[A-Za-z\-_#]{0,16}[0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\-_./:](?=[A-Za-z0-9])|[ ](?=[0-9]{2,})){2,35}",
         Kind.ACCOUNT_ID,
     ),
     _label(
-        r"(?:tax(?:payer)?|national|identity|identification|resident|citizen|social insurance|personal)[ _\-]?(?:id|identification|card|number|no)(?: (?:number|no))?|personalausweis\w*|ausweis\w*|carte d'identit[ée]|\bcni\b|\bdni\b|\bnie\b|\bcpf\b|在留カード|身分証(?:明書)?|国民年金|住民票コード|n(?:ational )?i(?:nsurance)?[ _]?(?:no|number)|\bnino\b|voter id|\bcurp\b",
+        r"(?:tax(?:payer)?|national|identity|identification|resident|citizen|social insurance|personal)[ _\-]?(?:id|identification|card|number|no)(?: (?:number|no))?|personalausweis\w*|ausweis\w*|carte d'identit[ée]|\bcni\b|\bdni\b|\bnie\b|\bcpf\b|在留カード|身分証(?:明書)?|国民年金|住民票コード|n(?:ational )?i(?:nsurance)?[ _]?(?:no|number)|\bnino\b|voter id|gov(?:ernment)?[ _]?id|\bcurp\b",
         r"(?=[A-Za-z]{0,4}[ \-]?[0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\-./ ](?=[A-Za-z]?[0-9])){5,21}(?:-[A-Za-z0-9])?",
         Kind.NATIONAL_ID,
         0.9,
@@ -72,7 +74,7 @@ _LABELS = (
 _HANDLE = r"@?[A-Za-z0-9_À-ɏ](?:[A-Za-z0-9_À-ɏ]|[.\-](?=[A-Za-z0-9_])){2,38}(?:#[0-9]{4})?"
 _USER_LABEL = re.compile(
     r"(?<![A-Za-z])(?:user[ _\-]?names?|login(?:[ _\-]?(?:name|id|user))?|user[ _\-]?id|screen[ _\-]?name|nick(?:name)?|handle|gamer[ _\-]?tag|psn(?: id)?|steam(?: id)?|account[ _\-]?name|logged in as|login as|signed in as|\buid\b|auth(?:enticated)? (?:as|user)|owner|author|committer|assignee|created_by|updated_by|reporter|requester|usr|benutzername|nutzername|nom d'utilisateur|identifiant|nombre de usuario|usuario"
-    r"|(?:my |her |his |their |our )?(?:github|gitlab|twitter|instagram|insta|telegram|discord|slack|tiktok|reddit|skype|steam|twitch|snapchat|mastodon|bluesky|linkedin|wechat|kakao|line|xbox|facebook|fb|ig|x)(?:[ _\-]?(?:user(?:name)?|handle|account|id|profile|name))|db_user|postgres_user|mysql_user|database_user|smtp_user|ftp_user|ssh_user|\buser"
+    r"|(?:my |her |his |their |our )?(?:github|gitlab|twitter|instagram|insta|telegram|discord|slack|tiktok|reddit|skype|steam|twitch|snapchat|mastodon|bluesky|linkedin|wechat|kakao|line|xbox|facebook|fb|ig|x)(?:[ _\-]?(?:user(?:name)?|handle|account|id|profile|name))|(?:github|gitlab|twitter|instagram|insta|discord|telegram|tiktok|reddit|twitch|snapchat|steam|skype|LINE|インスタ|ツイッター)(?=[ ]?[:：は])|db_user|postgres_user|mysql_user|database_user|smtp_user|ftp_user|ssh_user|\buser"
     r"|ユーザー?(?:名|ID|ネーム)|ログイン(?:名|ID)|アカウント(?:名)?|ハンドルネーム|ハンドル|ニックネーム|(?:LINE|ライン|Twitter|X|インスタ|Instagram|Discord|Skype|Steam)の?(?:ID|アカウント|ユーザー名))"
     rf"{_FILLER}({_HANDLE}){_END}",
     re.I,
@@ -83,11 +85,14 @@ _AT_HANDLE = re.compile(
 _HOME = re.compile(
     r"(?:/home/|/Users/|[A-Za-z]:\\{1,2}Users\\{1,2}|/var/spool/mail/|/mnt/c/Users/|~(?=[a-z][a-z0-9._\-]+/))([A-Za-z0-9À-ɏ][A-Za-z0-9._\-À-ɏ]{1,31}?)(?=[/\\\s\"':;,)]|$)"
 )
+_ACCESS_LOG = re.compile(
+    r"(?:[0-9.]{7,15}|[0-9a-f:]{6,40}|^\S{1,60}) - ([A-Za-z][A-Za-z0-9._\-]{1,31}) \[", re.M
+)
 _SSH = re.compile(
     r"(?:\bssh|\bscp|\brsync|\bsftp|mosh|ssh-copy-id)\b[^\n|;]{0,80}?\s([a-z_][a-z0-9._\-]{1,31})@(?=[A-Za-z0-9.\-]+)"
 )
 _LOG_USER = re.compile(
-    r"(?:for (?:invalid )?user|Failed password for|Accepted \w+ for|session opened for user|sudo:\s{1,3}|su: |from user|by user|user=|USER=|uid=\d+\()\s?([A-Za-z][A-Za-z0-9._\-]{2,31})(?![A-Za-z0-9@])"
+    r"(?:for (?:invalid )?user|Failed password for|Accepted \w+ for|session opened for user|sudo:\s{1,3}|su: |(?:^|\s)user (?=\S+ (?:reported|logged|signed|tried|requested|created|deleted|says|said|claims))|from user|by user|user=|USER=|uid=\d+\()\s?([A-Za-z][A-Za-z0-9._\-]{2,31})(?![A-Za-z0-9@])"
 )
 _DISCORD = re.compile(r"(?<![A-Za-z0-9#])([A-Za-z0-9_.]{2,32}#[0-9]{4})(?![0-9A-Za-z])")
 _PROMPT_LINE = re.compile(
@@ -97,31 +102,49 @@ _GENERIC_USERS = listed("users of no one")
 
 
 _OWN_ACCOUNT = re.compile(
-    r"(?<![A-Za-z])(?:my|your|his|her|their|our|the|customer|client|user)[ ](?:account|contract|policy|membership|subscription)[ ]{1,2}(?:number )?#?((?=[A-Z\-]{0,8}[0-9])[A-Z0-9](?:[A-Z0-9]|-(?=[A-Z0-9])){4,24})(?![A-Za-z0-9])",
+    r"(?<![A-Za-z])(?:my|your|his|her|their|our|the|customer|client|user|to|from|into|and)[ ](?:account|contract|policy|membership|subscription)(?: (?:is|are|was|number))*[ :]{1,2}#?((?=[A-Z\-]{0,8}[0-9])[A-Z0-9](?:[A-Z0-9]|-(?=[A-Z0-9])){4,24})(?![A-Za-z0-9])",
     re.I,
+)
+_JSON_ID = re.compile(
+    r"[\"'](?:user|customer|client|account|member|employee|patient|owner)[\"']\s?:\s?\{\s{0,8}[\"'](?:id|number|no)[\"']\s?:\s?[\"']?([A-Za-z0-9][A-Za-z0-9_\-]{4,35})(?=[\"',\s}])",
+    re.I,
+)
+_POSTAL_BANK = re.compile(
+    r"記号[ 　:：]{0,2}([0-9]{5})[ 　\-、,]{0,3}(?:番号)?[ 　:：]{0,2}([0-9]{5,8})(?![0-9])"
 )
 _ORDINARY = re.compile(
     r"(?:普通|当座|貯蓄)(?:預金|口座)?(?:口座)?(?:番号)?[ \t:：]{0,3}(?:\r?\n)?[0-9]{6,8}(?![0-9])"
 )
 
 
+def _can_be(value: str, kind: Kind) -> bool:
+    """Has the value enough of a number, and is it no date, year or placeholder?"""
+    digits = sum(c.isdigit() for c in value)
+    if re.match(r"[A-Za-z]{3,} ", value):
+        return False
+    if digits < 2 or (kind is Kind.ACCOUNT_ID and digits < 3 and not re.search(r"[A-Z]", value)):
+        return False
+    if re.fullmatch(r"(?:19|20)[0-9]{2}[\-/.](?:0?[1-9]|1[0-2])[\-/.][0-9]{1,2}|(?:19|20)[0-9]{2}", value):
+        return False
+    return not re.search(r"YOUR|xxxx|XXXX", value) and len(set(value)) > 2
+
+
 def labelled(text: str) -> Iterator[Found]:
     """Numbers and codes behind a label that makes them somebody's."""
-    for pattern, kind, certainty in _LABELS:
+    for pattern, further, kind, certainty in _LABELS:
         for match in pattern.finditer(text):
-            value = match[1]
-            digits = sum(c.isdigit() for c in value)
-            if digits < 2 or (kind is Kind.ACCOUNT_ID and digits < 3 and not re.search(r"[A-Z]", value)):
-                continue
-            if re.fullmatch(
-                r"(?:19|20)[0-9]{2}[\-/.](?:0?[1-9]|1[0-2])[\-/.][0-9]{1,2}|(?:19|20)[0-9]{2}", value
-            ):
-                continue
-            if re.search(r"YOUR|xxxx|XXXX", value) or len(set(value)) < 3:
-                continue
-            yield Found(*match.span(1), kind, certainty)
+            one: re.Match[str] | None = match
+            while one and _can_be(one[1], kind):
+                yield Found(*one.span(1), kind, certainty)
+                one = further.match(text, one.end())
     for match in _OWN_ACCOUNT.finditer(text):
         yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.8)
+    for match in _JSON_ID.finditer(text):
+        if _can_be(match[1], Kind.ACCOUNT_ID):
+            yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.9)
+    for match in _POSTAL_BANK.finditer(text):
+        yield Found(*match.span(1), Kind.BANK_ACCOUNT, 0.95)
+        yield Found(*match.span(2), Kind.BANK_ACCOUNT, 0.95)
     for match in _ORDINARY.finditer(text):
         yield Found(*match.span(), Kind.BANK_ACCOUNT, 0.94)
 
@@ -144,7 +167,7 @@ def usernames(text: str) -> Iterator[Found]:
     for match in _AT_HANDLE.finditer(text):
         if is_handle(match[1]) and not _is_code_mark(text, match):
             yield Found(match.start(), match.end(1), Kind.USERNAME, 0.84)
-    for pattern in (_HOME, _SSH, _LOG_USER, _PROMPT_LINE):
+    for pattern in (_HOME, _SSH, _LOG_USER, _ACCESS_LOG, _PROMPT_LINE):
         for match in pattern.finditer(text):
             if is_handle(match[1]):
                 yield Found(*match.span(1), Kind.USERNAME, 0.86)

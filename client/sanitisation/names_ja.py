@@ -27,7 +27,7 @@ _ORG_TAIL = re.compile(
 )
 _PLACE_SURNAMES = listed("places that are surnames")
 _LABEL = re.compile(
-    r"(?:氏名|お?名前|フルネーム|本名|担当者?|患者名?|名義人?|口座名義|差出人|宛名|宛先|受取人|申込者|申請者|契約者|代表者?|保護者|緊急連絡先|署名|記入者|作成者|報告者|連絡者|被保険者|会員名|顧客名|お客様名|利用者名|社員名|従業員名|学生名|応募者|候補者|面接官|上司|部下|同僚|友人|友達|彼氏|彼女|妻|夫|息子|娘|長男|長女|次男|次女|父|母|兄|姉|弟|妹|祖父|祖母|私の名前|姓名|姓|名|フリガナ|ふりがな|カナ|ローマ字|参加者|出席者|主治医|担当医|世帯主|入居者|大家|隣人|name)[（(]?[^\n（()）:：はがの]{0,6}[）)]?[\"']{0,2}[ \t　]{0,2}(?:は|が|の|:|：|=|＝|、|\||→|・)[ \t　]{0,2}[「『\"'\[【]{0,2}$",
+    r"(?:氏名|予約名|予約者|購入者|注文者|旅行者|搭乗者|お?名前|フルネーム|本名|担当者?|患者名?|名義人?|口座名義|差出人|宛名|宛先|受取人|申込者|申請者|契約者|代表者?|保護者|緊急連絡先|署名|記入者|作成者|報告者|連絡者|被保険者|会員名|顧客名|お客様名|利用者名|社員名|従業員名|学生名|応募者|候補者|面接官|上司|部下|同僚|友人|友達|彼氏|彼女|妻|夫|息子|娘|長男|長女|次男|次女|父|母|兄|姉|弟|妹|祖父|祖母|私の名前|姓名|姓|名|フリガナ|ふりがな|カナ|ローマ字|参加者|出席者|主治医|担当医|世帯主|入居者|大家|隣人|name)[（(]?[^\n（()）:：はがの]{0,6}[）)]?[\"']{0,2}[ \t　]{0,2}(?:は|が|の|:|：|=|＝|、|\||→|・)[ \t　]{0,2}[「『\"'\[【]{0,2}$",
     re.I,
 )
 _INTRODUCED = re.compile(
@@ -41,7 +41,7 @@ _KANA_PAIR = re.compile(
     r"(?<![ァ-ヴー])([ァ-ヴー]{2,6})([ 　・]?)([ァ-ヴー]{2,6})(?![ァ-ヴー])|(?<![ァ-ヴー])([ァ-ヴー]{4,10})(?![ァ-ヴー])"
 )
 _HIRA_PAIR = re.compile(
-    r"(?<![ぁ-んー一-龥ァ-ヴ])([ぁ-ん]{2,5})([ 　])([ぁ-ん]{2,5})(?![ぁ-んー一-龥])|(?<=[（(「『\[:：])([ぁ-ん]{3,10})(?=[）)」』\]])|(?<![ぁ-んー])([ぁ-ん]{2,9}?)(?=さん|様|くん|ちゃん)"
+    r"(?<![ぁ-んー一-龥ァ-ヴ])([ぁ-ん]{2,5})([ 　])([ぁ-ん]{2,6}?)(?=[^ぁ-んー一-龥]|$|の|です|と)|(?<=[（(「『\[:：])([ぁ-ん]{3,10})(?=[）)」』\]])|(?<![ぁ-んー])([ぁ-ん]{2,9}?)(?=さん|様|くん|ちゃん)|(?<![ぁ-んー一-龥])([ぁ-ん]{5,9}?)(?=です|と申し|といい|と言い|の(?:漢字|電話|住所|名前|件|連絡))"
 )
 _KATA_HONOURED = re.compile(r"(?<![ァ-ヴー])([ァ-ヴー]{2,8})(?=さん|様|氏|くん|君|ちゃん|先生)")
 _HIRAGANA_KIN = listed("hiragana kin")
@@ -232,7 +232,8 @@ def _surname_certainty(text: str, word: _Word, end: int, given: bool) -> float:
         or _ROLE_BEFORE.search(before)
     ):
         return 0.7 if word.surface not in _PLACE_SURNAMES or labelled else 0.55
-    if word.surface in _PLACE_SURNAMES or len(word.surface) < 2 or glued:
+    about_names = "苗字" in text or "名字" in text
+    if word.surface in _PLACE_SURNAMES or len(word.surface) < 2 or glued or about_names:
         return 0.0
     return (
         0.6
@@ -265,6 +266,8 @@ def _by_honorific(text: str) -> Iterator[Found]:
         if " " in name or "　" in name:
             if re.split(r"[ 　]", name)[0] not in japanese().surnames:
                 continue
+        if match[1] == core and any(core[-n:] in japanese().surnames for n in (2, 3) if n < len(core)):
+            continue  # a word and a surname, which the tagger tells apart
         if any(core.endswith(word) for word in _NOT_NAMES if len(word) > 1) or re.search(
             r"(?:者|員|客|師|屋|業|社|長|人|方|店|部|課|科|生|会|院|所|局|官|手|主|母|父|親|嬢|医|士)$", core
         ):
@@ -312,10 +315,12 @@ def _in_kana(text: str) -> Iterator[Found]:
         ] in tuple("（(")
         if spaced and first in lists.surname_kana and (last in lists.given_kana or labelled):
             yield Found(*match.span(), Kind.PERSON, 0.76)
+        elif labelled and ((first + last) or whole) in lists.surname_kana | lists.given_kana:
+            yield Found(*match.span(), Kind.PERSON, 0.7)
         elif not spaced and _splits((first + last) or whole) and (labelled or len(first + last + whole) >= 5):
             yield Found(*match.span(), Kind.PERSON, 0.72)
     for match in _HIRA_PAIR.finditer(text):
-        whole = match[4] or match[5]
+        whole = match[4] or match[5] or match[6]
         if (match[2] and match[1] in lists.surname_kana and match[3] in lists.given_kana) or (
             whole
             and (

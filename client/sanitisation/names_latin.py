@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from renga.client.sanitisation.entities import Kind
@@ -40,6 +42,7 @@ _NEVER_ALONE = frozenset(
         "rose",
     }
 )
+_MONTH_NAMES = frozenset({"april", "may", "june", "august"})
 _NAMES_FIRST = listed("names that are words")
 _FOREIGN = listed("words of other languages")
 _AFTER_NAME = re.compile(
@@ -48,28 +51,32 @@ _AFTER_NAME = re.compile(
 
 # What stands before a name and says that one comes: the name may then be lower case or of no lexicon.
 _STRONG = re.compile(
-    r"(?<![A-Za-z])(?:my (?:full |legal |real |first |last |middle |maiden |user)?name(?:'s| is| was|:)|(?:the )?name(?:'s| is|d| was)|i(?:'|’)?m called|call me|they call me|i go by|known as|named(?: after)?|signed by|(?:prepared|submitted|approved|reviewed|requested|reported|filed|sent|issued) by"
+    r"(?<![A-Za-z])(?:my (?:full |legal |real |first |last |middle |maiden |user)?name(?:'s| is| was|:)|(?:the )?name(?: on (?:the |my )?(?:card|account|file|passport|ticket|reservation))?(?:'s| is|d| was|:)|i(?:'|’)?m called|call me|they call me|i go by|known as|named(?: after)?|signed by|(?:prepared|submitted|approved|reviewed|requested|reported|filed|sent|issued) by"
     r"|mr\.?|mrs\.?|ms\.?|mx\.?|miss|dr\.?|prof\.?|professor|doctor|nurse|officer|detective|judge|attorney|herr|frau|monsieur|madame|mme\.?|mlle\.?|señora?|sr\.|sra\.|signora?|don|doña|sir|dame|rev\.|pastor|father|sister|sgt\.?|capt\.?|lt\.?|col\.?|dott\.?|ing\."
     r"|ich (?:heiße|heisse|bin)|mein name ist|je m'appelle|je suis|mon nom est|me llamo|mi nombre es|soy|mi chiamo|mijn naam is|sehr geehrter? (?:herr|frau)|lieber?|cher|chère|querid[oa]|estimad[oa]"
     r"|spoke (?:with|to)|talked (?:with|to)|met with|meeting with|interview(?:ed)? with|appointment with|behalf of|c/o|attn:?|attention:?|addressed to|payable to|beneficiary(?: is|:)?|care of|in care of"
-    r"|(?:my|our|his|her|their|your|ex)[ -](?:\w+ )?(?:wife|husband|son|daughter|brother|sister|mother|father|mom|mum|dad|boss|manager|colleague|co-?worker|friend|neighbou?r|roommate|flatmate|landlord|landlady|tenant|doctor|dentist|therapist|lawyer|boyfriend|girlfriend|partner|fiancée?|cousin|uncle|aunt|nephew|niece|grandmother|grandfather|grandma|grandpa|teacher|client|customer|patient|employee|assistant|supervisor|coach|nanny|accountant|advisor|tutor|classmate|stepson|stepdaughter|mother-in-law|father-in-law|brother-in-law|sister-in-law|intern|applicant|candidate|recruiter|witness|defendant|plaintiff|agent|ceo|cto|cfo|vp|director|lead|hr manager|kid|baby|toddler|twin)s?(?:,| is| was| named| called|'s name is)?)"
-    r"[ \t,:]{1,3}[\"'*_]{0,2}$",
+    r"|(?:my|our|his|her|their|your|ex)[ -](?:\w+ )?(?:wife|husband|son|daughter|brother|sister|mother|father|mom|mum|dad|boss|manager|colleague|co-?worker|friend|neighbou?r|roommate|flatmate|landlord|landlady|tenant|doctor|dentist|therapist|lawyer|boyfriend|girlfriend|gf|bf|bff|bestie|hubby|wifey|fiance|fiancee|ex|mate|buddy|partner|fiancée?|cousin|uncle|aunt|nephew|niece|grandmother|grandfather|grandma|grandpa|teacher|client|customer|patient|employee|assistant|supervisor|coach|nanny|accountant|advisor|tutor|classmate|stepson|stepdaughter|mother-in-law|father-in-law|brother-in-law|sister-in-law|intern|applicant|candidate|recruiter|witness|defendant|plaintiff|agent|ceo|cto|cfo|vp|director|lead|hr manager|kid|baby|toddler|twin)s?(?:,| is| was| named| called|'s name is)?)"
+    r"[ \t,:]{1,3}[\"'*_]{0,2}",
     re.I,
 )  # fmt: skip
+_INTRODUCED = re.compile(
+    r"(?:name(?:'s| is| was)|named|called|je m'appelle|me llamo|mi nombre es|ich hei(?:ß|ss)e|mi chiamo|mein name ist|ich bin)[ \t:,]{1,3}$",
+    re.I,
+)
 _ROLE = re.compile(
-    r"(?<![A-Za-z])(?:witness|defendant|plaintiff|attendees?|participants?|applicants?|patients?|tenant|landlord|employees?|students?|victim|suspect|colleagues?|coworkers?|manager|supervisor|candidates?|caller|resident|borrower|insured|claimant|buyer|seller|driver|owner|guests?|bride|groom|author(?:ed by)?|authori[sz]e|appoint|nominate|between|on behalf of|engineer|nurse|teacher|professor|lawyer|attorney|therapist|accountant|neighbou?r|roommate|friends?|cousin|uncle|aunt|grandma|grandpa)[,:]?[ ]{1,2}[\"'*_]{0,2}$",
+    r"(?<![A-Za-z])(?:(?:book|booked|reserved?|reservation|booking|table|appointment)(?: \w+)? (?:under|for)(?: the name(?: of)?)?|witness|defendant|plaintiff|attendees?|participants?|applicants?|patients?|tenant|landlord|employees?|students?|victim|suspect|colleagues?|coworkers?|manager|supervisor|patientin|kunde|kundin|mandant|mandantin|versicherter?|cleaner|babysitter|nanny|gardener|plumber|candidates?|caller|resident|borrower|insured|claimant|buyer|seller|driver|owner|guests?|bride|groom|author(?:ed by)?|authori[sz]e|appoint|nominate|on behalf of|engineer|nurse|teacher|professor|lawyer|attorney|therapist|accountant|neighbou?r|roommate|friends?|cousin|uncle|aunt|grandma|grandpa)[,:]?[ ]{1,2}[\"'*_]{0,2}",
     re.I,
 )
 _GREETING = re.compile(
     r"(?<![A-Za-z])(?:i(?:'|’)?m|i am|this is|it(?:'|’)?s|it was|here is|hi|hiya|hello|hey|dear|morning|good (?:morning|afternoon|evening)|thanks|thank you|cheers|regards|best|best wishes|yours|yours truly|love|xoxo|kind regards|best regards|warm regards|warmly|respectfully|sincerely|take care|congrats|congratulations|sorry|happy birthday|liebe|lieber|hallo|salut|hola|querid[oa]|ciao|gruß|grüße|cordialement|saludos|atentamente)"
-    r"[ \t,!\-–—]{1,3}(?:\r?\n[ \t>\-–—]{0,4}){0,2}[\"'*_]{0,2}$",
+    r"[ \t,!\-–—]{1,3}(?:\r?\n[ \t>\-–—]{0,4}){0,2}[\"'*_]{0,2}",
     re.I,
 )
 _NO_PERSON_TAIL = re.compile(
-    r"[ ](?:Inc|Ltd|LLC|Corp|GmbH|Co\.|Company|University|College|Street|St\.|Avenue|Ave|Road|Hospital|School|Bank|Airport|Park|Prize|Award|Stadium|Foundation|Institute|theorem|algorithm|equation|distribution|Island|Bay|County|Hotel|Museum|Series|Group|Center|Centre|Code|Framework|Library|API|Cloud|Studio|Language)\b"
+    r"[ ](?:Inc|Ltd|LLC|Corp|GmbH|Co\.|Company|University|College|Street|St\.|Avenue|Ave|Road|Hospital|School|Bank|Airport|Park|Prize|Award|Stadium|Foundation|Institute|theorem|algorithm|equation|distribution|Island|Bay|County|Hotel|Museum|Series|Group|Center|Centre|Code|Framework|Library|API|Cloud|Studio|Language|series|transform|distribution|method|the [A-Z][a-z]+)\b"
 )
 _PUBLIC_TALK = re.compile(
-    r"(?<![a-z])(?:who (?:is|was|were|won|wrote|invented|discovered)|(?:novels?|books?|poems?|plays?|films?|movies?|songs?|albums?|quotes?|paintings?) (?:by|of|from)|written by|starring|directed by|lyrics|singers?|bands?|actors?|actress|characters?|protagonist|presidents?|prime minister|emperor|pope|philosoph\w+|economists?|scientists?|physicists?|mathematicians?|inventors?|painters?|artists?|composers?|footballers?|players?|athletes?|biography|theory|theories|theorem|historical|century|polic(?:y|ies) of|in the style of|world cup|nobel|famous|celebrit\w+|wars?|revolution|empire|dynasty|plot|literature|essay on|politicians?|senators?|ideas of)(?![a-z])",
+    r"(?<![a-z])(?:who (?:is|was|were|won|wrote|invented|discovered)|(?:novels?|books?|poems?|plays?|films?|movies?|songs?|albums?|quotes?|paintings?) (?:by|of|from)|written by|starring|directed by|lyrics|singers?|bands?|actors?|actress|characters?|protagonist|presidents?|prime minister|emperor|pope|philosoph\w+|economists?|scientists?|physicists?|mathematicians?|inventors?|painters?|artists?|composers?|footballers?|players?|athletes?|biography|theory|theories|theorem|historical|century|polic(?:y|ies) of|in the style of|world cup|nobel|famous|celebrit\w+|wars?|revolution|empire|dynasty|plot|authors|literature|essay on|politicians?|senators?|ideas of)(?![a-z])",
     re.I,
 )
 _HERE = re.compile(r"[ ](?:from|here|again|calling|at|with)\b", re.I)
@@ -77,21 +84,22 @@ _CODE_TAIL = re.compile(r"[(\[_/\\=]|\.[A-Za-z(]|::")
 _PLACE_BEFORE = re.compile(
     r"\b(?:Mount|Mt\.?|Lake|San|Santa|Saint|St\.?|Los|Las|El|La|New|Fort|Port|North|South|East|West|Cape|River|Camp|Visual|Apache|Amazon|Google|Microsoft|Apple|Adobe|Oracle|Team|Project|Operation|Hurricane|Storm)[ ]$"
 )
+_MARKS = re.compile(r"(?:[,;:\-–—(\[\"'|>/•·*]|[0-9][.)])[ \t]{0,3}(?:\r?\n[ \t>]{0,4}){0,2}[\"'*_(]{0,2}")
 _WEAK = re.compile(
-    r"(?:(?<![A-Za-z])(?:i(?:'|’)?m|i am|this is|it(?:'|’)?s|here is|hi|hello|hey|dear|thanks,?|thank you,?|cheers,?|regards,?|best,?|sincerely,?|yours,?|love,?|xoxo,?|with|from|to|by|for|and|contact|email|e-mail|call|called|text|texted|ask|asked|tell|told|remind|invite|cc|ping|message|messaged|meet|met|met with|visit|visiting|hired|fired|promote|thank|owner|author|reviewer|assignee|reporter|signed|sincerely yours|kind regards,?|best regards,?|warm regards,?|respectfully,?|said|between|works? with|dating|married|marry|forward(?:ed)? to|cc'?d|loop in|assign(?:ed)? to|gruß|grüße|cordialement|saludos|atentamente|mfg|vg|lg)"
-    r"|[,;:\-–—(\[\"'|>/•·*]|\d[.)])[ \t]{0,3}(?:\r?\n[ \t>]{0,4}){0,2}[\"'*_(]{0,2}$",
+    r"(?<![A-Za-z])(?:i(?:'|’)?m|i am|this is|it(?:'|’)?s|here is|hi|hello|hey|dear|thanks,?|thank you,?|cheers,?|regards,?|best,?|sincerely,?|yours,?|love,?|xoxo,?|with|from|to|by|for|and|contact|email|e-mail|call|called|text|texted|ask|asked|tell|told|remind|invite|cc|ping|message|messaged|meet|met|met with|visit|visiting|hired|fired|promote|thank|owner|author|reviewer|assignee|reporter|signed|sincerely yours|kind regards,?|best regards,?|warm regards,?|respectfully,?|said|between|works? with|dating|married|marry|forward(?:ed)? to|cc'?d|loop in|assign(?:ed)? to|gruß|grüße|cordialement|saludos|atentamente|mfg|vg|lg)"
+    r"[ \t]{1,3}(?:\r?\n[ \t>]{0,4}){0,2}[\"'*_(]{0,2}",
     re.I,
 )  # fmt: skip
 _LABEL = re.compile(
-    r"(?<![A-Za-z])(?:(?:full|first|last|given|family|middle|sur|fore|nick|maiden|legal|display|contact|customer|client|patient|employee|student|user|account|card|holder|account ?holder|cardholder|recipient|sender|billing|shipping|guest|passenger|beneficiary|insured|tenant|applicant|candidate|author|owner|manager|emergency|member|subscriber|spouse|parent|guardian|doctor|physician|provider|attendee|participant|payee|payer|buyer|seller|witness|signatory|policyholder|host|driver|teacher|contact)?[ _\-]?name(?:_?(?:first|last|full|kana|kanji|en|ja))?|(?:account|card|policy)[ _\-]?holder|patient|customer|client|employee|recipient|sender|applicant|candidate|contact(?: person)?|emergency contact|beneficiary|cardholder|attendees?|participants?|guest|passenger|tenant|landlord|author|assignee|assigned to|reporter|owner|reviewer|supervisor|manager|physician|doctor|signed|signature|from|to|cc|bcc|attn|ship to|bill to|sold to|deliver to|next of kin|spouse|caller|witness|lead|poc|requester|submitted by|prepared by|nom|prénom|prenom|vorname|nachname|kunde|kundin|patientin|ansprechpartner|empfänger|absender|nombre|apellidos?|cliente|paciente|titular|nome|cognome|naam|kontoinhaber|inhaber|destinataire|titulaire|speaker|instructor|agent|rep|interviewer|interviewee|committer|co-authored-by|signed-off-by|hr|host|organizer|me|student|teacher|mother|father|parent|guardian|son|daughter|child|wife|husband)[\"'`*]{0,3}[ \t]{0,2}(?:=>|[:=|：]|->)[ \t]{0,3}[\"'`*\[]{0,3}$",
+    r"(?<![A-Za-z])(?:(?:full|first|last|given|family|middle|sur|fore|nick|maiden|legal|display|contact|customer|client|patient|employee|student|user|account|card|holder|account ?holder|cardholder|recipient|sender|billing|shipping|guest|passenger|beneficiary|insured|tenant|applicant|candidate|author|owner|manager|emergency|member|subscriber|spouse|parent|guardian|doctor|physician|provider|attendee|participant|payee|payer|buyer|seller|witness|signatory|policyholder|host|driver|teacher|contact)?[ _\-]?name(?:_?(?:first|last|full|kana|kanji|en|ja))?|(?:account|card|policy)[ _\-]?holder|patient|customer|client|employee|recipient|sender|applicant|candidate|contact(?: person)?|emergency contact|beneficiary|cardholder|attendees?|participants?|guest|passenger|tenant|landlord|author|assignee|assigned to|reporter|owner|reviewer|supervisor|manager|physician|doctor|signed|signature|from|to|cc|bcc|attn|ship to|bill to|sold to|deliver to|next of kin|spouse|caller|witness|lead|poc|requester|submitted by|prepared by|nom|prénom|prenom|vorname|nachname|kunde|kundin|patientin|ansprechpartner|empfänger|absender|nombre|apellidos?|cliente|paciente|titular|nome|cognome|naam|kontoinhaber|inhaber|destinataire|titulaire|speaker|instructor|agent|rep|interviewer|interviewee|committer|co-authored-by|signed-off-by|hr|host|organizer|[\"'](?:given|family|first|last)|surname|forename|student|teacher|mother|father|parent|guardian|son|daughter|child|wife|husband)[\"'`*]{0,3}[ \t]{0,2}(?:=>|[:=|：]|->)[ \t]{0,3}[\"'`*\[]{0,3}",
     re.I,
 )  # fmt: skip
 _NAME_FIELD = re.compile(
-    r"(?:(?:full|first|last|given|family|middle|sur|legal|maiden|patient|customer|client|employee|student|cardholder|card[ _\-]?holder|account[ _\-]?holder|recipient|sender|contact)[ _\-]?name|vorname|nachname|prénom|apellidos?|cognome)[\"'`*]{0,3}\s{0,2}[:=][ \t]{0,3}[\"'`]{0,2}$",
+    r"(?:(?:full|first|last|given|family|middle|sur|legal|maiden|patient|customer|client|employee|student|cardholder|card[ _\-]?holder|account[ _\-]?holder|recipient|sender|contact)[ _\-]?name|[\"'](?:given|family|first|last|surname|forename)|surname|forename|vorname|nachname|prénom|apellidos?|cognome)[\"'`*]{0,3}\s{0,2}[:=][ \t]{0,3}[\"'`]{0,2}$",
     re.I,
 )
 _TITLED = re.compile(
-    r"(?<![A-Za-z])(?:mr|mrs|ms|mx|miss|dr|prof|professor|herr|frau|monsieur|madame|mme|mlle|señora?|sra?|signora?|sir|dame)\.?[ \t]{1,2}$",
+    r"(?<![A-Za-z])(?:mr|mrs|ms|mx|miss|dr|prof|professor|herr|frau|monsieur|madame|mme|mlle|señora?|sra?|signora?|sir|dame)\.?[ \t]{1,2}",
     re.I,
 )
 _JAPANESE_TITLE = re.compile(
@@ -99,6 +107,15 @@ _JAPANESE_TITLE = re.compile(
 )
 _TO_SOMEBODY = re.compile(
     r"(?<![a-z])(?:ask|asked|tell|told|call|called|text|texted|email|emailed|message|ping|invite|remind|thank|meet|met|with|from|and|to|for|by|hi|hey|hello|thanks|dear|me and|love|cc|contact)[ ,]{1,2}$",
+    re.I,
+)
+_WHO = re.compile(r"(?:'s|’s)?,?[ ]who(?:'s|[ ])", re.I)
+_NO_NAME_BEFORE = re.compile(
+    r"\b(?:in|at|near|visit|of|the|a|an|on|via|using|use|than|like|vs\.?|into|near|run|install|called)[ ]$",
+    re.I,
+)
+_PERSONAL = re.compile(
+    r"(?<![a-z])(?:my|our|i|i'm|i’m|me|us|he|she|his|her|him|hers|dear|regards|sincerely|employee|customers?|client|patient|tenant|phone|e-?mail|tel|meeting|attendees|contact|colleague|signed|address|mr|mrs|ms|dr|mein|meine|ich|mon|ma|je|mi|soy)(?![a-z])|@|[0-9]{7}",
     re.I,
 )
 _TELL = re.compile(
@@ -119,14 +136,16 @@ def latin_names(text: str) -> Iterator[Found]:
     """Persons in a reading of the text."""
     lexicon, common = latin(), words()
     tokens = list(_TOKEN.finditer(text))
+    heard = _Heard.in_text(text) if tokens else None
     at = 0
-    while at < len(tokens):
+    while heard is not None and at < len(tokens):
         glued = tokens[at].start() and text[tokens[at].start() - 1] in "'’" and len(tokens[at][0]) < 3
-        if glued or not _may_start(tokens[at][0], lexicon, common):
+        titled = tokens[at].start() in heard.titled and tokens[at][0][0].isupper()
+        if glued or not (titled or _may_start(tokens[at][0], lexicon, common)):
             at += 1
             continue
         run = _run(text, tokens, at)
-        best = _best(text, tokens, at, run, lexicon, common)
+        best = _best(text, tokens, at, run, heard)
         if best is None:
             at += 1
             continue
@@ -175,8 +194,10 @@ def together(text: str, found: Sequence[Found]) -> Iterator[Found]:
 
 
 def _may_start(token: str, lexicon: Latin, common: frozenset[str]) -> bool:
-    low = token.lower()
-    if low in _NEVER:
+    low = token.lower().replace("’", "'")
+    if (low in _NEVER and not (low in _MONTH_NAMES and token[0].isupper())) or low.endswith(
+        ("n't", "'ll", "'ve", "'re", "'d", "'m")
+    ):
         return False
     return token[0].isupper() or low in lexicon.given or low in lexicon.rank or low not in common
 
@@ -208,16 +229,11 @@ def _run(text: str, tokens: Sequence[re.Match[str]], at: int) -> int:
 
 
 def _best(
-    text: str, tokens: Sequence[re.Match[str]], at: int, run: int, lexicon: Latin, common: frozenset[str]
+    text: str, tokens: Sequence[re.Match[str]], at: int, run: int, heard: _Heard
 ) -> tuple[int, float] | None:
     """The longest prefix of the run that is a person, with its certainty."""
     start = tokens[at].start()
-    context = text[max(0, start - 60) : start]
-    label, titled = _LABEL.search(context) is not None, _TITLED.search(context) is not None
-    strong = label or _STRONG.search(context) is not None or _ROLE.search(context) is not None
-    greeting = strong or _GREETING.search(context) is not None
-    weak = greeting or not context.strip() or context.endswith("\n") or _WEAK.search(context) is not None
-    said = _Said(label, titled, strong, greeting, weak)
+    said = heard.before(text, start)
     full, _ = public_figures()
     for size in range(min(run, 5), 0, -1):
         parts = [t[0] for t in tokens[at : at + size]]
@@ -225,8 +241,11 @@ def _best(
         lows = [p.lower() for p in parts]
         plain = " ".join(lows)
         if size > 1 and (plain in full or plain.replace(".", "") in full):
-            return size, (0.5 if strong and not titled else 0.0)
-        if any(low in _NEVER and not _also_a_surname(lows, i) for i, low in enumerate(lows)):
+            return size, (0.5 if said.strong and not said.titled else 0.0)
+        if any(low.endswith(("n't", "'ll", "'ve", "'re")) for low in lows):
+            continue
+        surname = said.titled and size == 1 and parts[0][0].isupper() and lows[0] in latin().rank
+        if not surname and any(low in _NEVER and not _also_a_surname(lows, i) for i, low in enumerate(lows)):
             continue
         score = _score(parts, lows, text, start, end, said)
         if score >= 0.5:
@@ -238,6 +257,8 @@ def _also_a_surname(lows: Sequence[str], at: int) -> bool:
     """Is a word that is no name alone a part of one here (`Jiwoo Park`, `Theresa May`)?"""
     if lows[at] in ("st", "san", "santa"):
         return len(lows) > 1
+    if at == 0 and len(lows) == 2 and lows[0] in _MONTH_NAMES:
+        return latin().rank.get(lows[1], 9999) < 5000 and not _is_word(lows[1])
     return at > 0 and at == len(lows) - 1 and lows[at] in _NEVER_ALONE and _is(lows[0], latin().given)
 
 
@@ -253,9 +274,11 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
     honoured = _JAPANESE_TITLE.match(tail) is not None
     if not core or _NO_PERSON_TAIL.match(tail):
         return 0.0
+    if len(parts) == 2 and re.fullmatch(r"[IVX]{2,5}", parts[1]):
+        return 0.0  # a king
     if not mailed and (_CODE_TAIL.match(tail) or (start and text[start - 1] in "._/\\#$@&%-")):
         return 0.0
-    lexicon, common = latin(), words()
+    lexicon = latin()
     capital = all(p[0].isupper() for p, _ in core)
     closed = re.match(r"[ ]?(?:[,!\n\-–]|$)", tail) is not None
     inside = [
@@ -264,16 +287,27 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
             low,
             _is(low, lexicon.given),
             _rank(low, lexicon),
-            _is_word(low, common) and not (p[0].isupper() and low in _NAMES_FIRST),
+            _is_word(low) and not (p[0].isupper() and low in _NAMES_FIRST),
         )
         for p, low in core
     ]
     if len(core) == 1:
+        initials = sum(len(low) == 1 for low in lows)
         score = _alone(inside[0], text, start, end, said, closed)
+        if initials and capital and inside[0].rank is not None:
+            score += 0.35 if not inside[0].word else 0.15 if text[start + 1 : start + 2] == "." else 0.0
     else:
         opens = start == 0 or text[:start].rstrip(" *#>\t")[-1:] in ("", ".", "!", "?", "\n", ":")
-        score = _capitals(inside, opens) if capital else _lower(inside)
+        introduced = said.label or _INTRODUCED.search(text, max(0, start - 24), start) is not None
+        unplaced = said.personal and _NO_NAME_BEFORE.search(text, max(0, start - 12), start) is None
+        score = (
+            _capitals(inside, opens, unplaced)
+            if capital
+            else _lower(inside, introduced or said.strong or (said.greeting and closed))
+        )
         score += 0.45 if said.strong or (said.greeting and closed) else 0.1 if said.weak else 0.0
+        if not said.strong and text[max(0, start - 4) : start].lower() == "the ":
+            score -= 0.5
         if (
             any(part.low in _PLACES for part in inside)
             and not said.strong
@@ -290,7 +324,14 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
         )
     if mailed:
         score += 0.5 if len(core) > 1 else 0.3
-    if capital and (_PERSON_VERB.match(tail) or _POSSESSION.match(tail)):
+    if (
+        len(core) == 1
+        and (capital or inside[0].given)
+        and _WHO.match(tail)
+        and not (inside[0].word or inside[0].low in public_figures()[1])
+    ):
+        score += 0.5
+    elif capital and (_PERSON_VERB.match(tail) or _POSSESSION.match(tail)):
         known = any(p.given for p in inside)
         score += (
             (0.2 if len(core) > 1 else 0.3) if known else 0.15 if not any(p.word for p in inside) else 0.0
@@ -318,6 +359,41 @@ class _Said(NamedTuple):
     strong: bool
     greeting: bool
     weak: bool
+    personal: bool
+    """Is the text as a whole about somebody at hand: first persons, contacts, greetings?"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """Where in a text announcements end; found once, asked for every candidate."""
+
+    label: frozenset[int]
+    titled: frozenset[int]
+    strong: frozenset[int]
+    greeting: frozenset[int]
+    weak: frozenset[int]
+    personal: bool
+
+    @classmethod
+    def in_text(cls, text: str) -> _Heard:
+        def ends(*patterns: re.Pattern[str]) -> frozenset[int]:
+            return frozenset(m.end() for pattern in patterns for m in pattern.finditer(text))
+
+        return cls(
+            ends(_LABEL),
+            ends(_TITLED),
+            ends(_STRONG, _ROLE),
+            ends(_GREETING),
+            ends(_WEAK, _MARKS),
+            _PERSONAL.search(text) is not None,
+        )
+
+    def before(self, text: str, start: int) -> _Said:
+        label, titled = start in self.label, start in self.titled
+        strong = label or titled or start in self.strong
+        greeting = strong or start in self.greeting
+        opens = start == 0 or text[start - 1] == "\n" or not text[max(0, start - 60) : start].strip()
+        return _Said(label, titled, strong, greeting, greeting or opens or start in self.weak, self.personal)
 
 
 class _Part(NamedTuple):
@@ -328,8 +404,9 @@ class _Part(NamedTuple):
     word: bool
 
 
-def _capitals(parts: Sequence[_Part], opens: bool) -> float:
-    """Several capitalised parts, from inside. `opens`: they open a sentence or a line, where any word is a capital."""
+def _capitals(parts: Sequence[_Part], opens: bool, unplaced: bool) -> float:
+    """Several capitalised parts, from inside. `opens`: they open a sentence or a line, where any word is a
+    capital. `unplaced`: no article or preposition of place stands before them."""
     first, last = parts[0], parts[-1]
     score = 0.0
     if first.given and last.rank is not None:
@@ -350,7 +427,8 @@ def _capitals(parts: Sequence[_Part], opens: bool) -> float:
     elif last.rank is not None and not first.word:
         score = 0.3 if last.word else 0.55 if last.rank < 20000 else 0.45
     elif not first.word and not last.word:
-        score = 0.4
+        plain = all(len(p.low) > 2 and p.text[1:].islower() for p in parts)
+        score = 0.5 if unplaced and plain and not opens and len(parts) == 2 else 0.4
     elif all(p.word for p in parts):
         score = -0.4
     elif not last.word:
@@ -360,8 +438,8 @@ def _capitals(parts: Sequence[_Part], opens: bool) -> float:
     return score
 
 
-def _lower(parts: Sequence[_Part]) -> float:
-    """Several parts not all capitalised, from inside."""
+def _lower(parts: Sequence[_Part], introduced: bool) -> float:
+    """Several parts not all capitalised, from inside; only an introduction makes names of unknown ones."""
     first, last = parts[0], parts[-1]
     if any(len(p.low) < 3 or (p.word and not p.given and p.rank is None) or p.low in _FOREIGN for p in parts):
         return -0.6
@@ -372,9 +450,9 @@ def _lower(parts: Sequence[_Part]) -> float:
         return 0.65 if not last.word else 0.4 if not (first.word and last.word) else -0.1
     if last.given and first.rank is not None and len(parts) == 2:
         return 0.45 if not (first.word or last.word) else 0.0
-    if first.given and not last.word and not first.word:
-        return 0.35
-    return 0.1 if not any(p.word for p in parts) else -0.3
+    if not introduced or any(p.word for p in parts):
+        return -0.3
+    return 0.35 if first.given else 0.1
 
 
 def _alone(part: _Part, text: str, start: int, end: int, said: _Said, closed: bool) -> float:
@@ -435,13 +513,28 @@ def _alone(part: _Part, text: str, start: int, end: int, said: _Said, closed: bo
     return score
 
 
-def _is_word(low: str, common: frozenset[str]) -> bool:
-    return (
-        low in common
-        or low in _FOREIGN
-        or (low.endswith("s") and low[:-1] in common)
-        or (low.endswith("ing") and low[:-3] in common)
-    )
+@lru_cache(maxsize=65536)
+def _is_word(low: str) -> bool:
+    """Is this a word of a language rather than only a name, inflected or not?"""
+    common = words()
+    if low in common or low in _FOREIGN:
+        return True
+    for ending in ("s", "es", "d", "ed", "ing", "ly", "er", "ers", "ies", "ied"):
+        stem = low.removesuffix(ending)
+        if (
+            stem != low
+            and len(stem) > 2
+            and (
+                stem in common
+                or (
+                    ending in ("ed", "ing", "er", "ers")
+                    and (stem + "e" in common or (stem[:-1] in common and stem[-1] == stem[-2]))
+                )
+                or (stem + "y" in common and ending.startswith("ie"))
+            )
+        ):
+            return True
+    return False
 
 
 def _is(low: str, names: frozenset[str]) -> bool:

@@ -13,25 +13,27 @@ from renga.client.sanitisation.found import Found, digits_of, near
 
 _S = r"(?:[ \t]{0,2}[\-.·・/の]?[ \t]{0,2}(?:\r?\n[ \t>]{0,4})?)"
 _CANDIDATE = re.compile(
-    rf"(?<![0-9A-Za-z_])(?<![0-9][.,:\-/])(?:\+{_S}|00(?=[1-9])|\()?{_S}[0-9](?:{_S}[()]?{_S}[0-9]){{6,16}}"
-    r"(?:\s{0,2}(?:x|ext\.?|extension|内線|#)[ .:]{0,2}[0-9]{1,6})?(?![0-9A-Za-z_])(?![.,:/][0-9])",
+    rf"(?<![0-9A-Za-z_])(?<![0-9][.:\-/])(?:\+{_S}|00(?=[1-9])|\()?{_S}[0-9](?:{_S}[()]?{_S}[0-9]){{6,16}}"
+    r"(?:\s{0,2}(?:x|ext\.?|extension|内線|#)[ .:]{0,2}[0-9]{1,6})?(?![0-9A-Za-z_])(?![.:/][0-9])",
     re.I,
 )
 _WORDS = re.compile(
     r"phone|\bcall|\btel\b|tel[.:]|mobile|\bcell\b|\bfax|\btext(?:ed)?\b|whats ?app|\bsms\b|contact|reach|dial|hotline"
     r"|電話|携帯|ケータイ|スマホ|連絡先|ファックス|ﾌｧｯｸｽ|でんわ|ＴＥＬ|TEL|FAX|telefon|rufnummer|handy|mobil|anrufen"
-    r"|t[ée]l[ée]phone|portable|appel|m[óo]vil|tel[ée]fono|ll[áa]m|signal|telegram|viber|\bline\b",
+    r"|t[ée]l[ée]phone|portable|appel|m[óo]vil|tel[ée]fono|ll[áa]m|signal|telegram|viber|\bline\b|my (?:new )?number|number (?:is|changed|was)|new number|内線",
     re.I,
 )
 _DATE = re.compile(
     r"(?:19|20)[0-9]{2}[\-./](?:0?[1-9]|1[0-2])[\-./][0-9]{1,2}|[0-9]{1,2}[\-./][0-9]{1,2}[\-./](?:19|20)[0-9]{2}"
 )
 _NORTH_AMERICA = re.compile(
-    r"(?:(?:\+|00)?1[\-. ]{0,2})?(?:\([0-9]{3}\)[\-. ]{0,2}|[0-9]{3}[\-. ])[0-9]{3}[\-. ]{1,3}[0-9]{4}(?:\D.*)?",
+    r"(?:(?:\+|00)?1[\-. ]{0,2})?(?:\([0-9]{3}\)[\-. \n>]{0,3}|[0-9]{3}[\-. ][\n>]{0,2})[0-9]{3}[\-. ][\-. \n>]{0,3}[0-9]{4}(?:\D.*)?",
     re.S,
 )
 _SEVEN = re.compile(r"[2-9][0-9]{2}[\-.][0-9]{4}(?:\D.*)?", re.S)
-_JAPAN = re.compile(r"\(?0[0-9]{1,4}\)?[\- (の.・]{1,3}[0-9]{1,4}[\- )の.・]{1,3}[0-9]{3,4}")
+_JAPAN = re.compile(
+    r"\(?0[0-9]{1,4}\)?[\- (の.・][\- (の.・\n]{0,3}[0-9]{1,4}[\- )の.・][\- )の.・\n]{0,3}[0-9]{3,4}"
+)
 _JAPAN_MOBILE = re.compile(r"0[5789]0[0-9]{8}")
 _FRANCE = re.compile(r"0[1-9](?:[ .\-][0-9]{2}){4}")
 _REGIONS = {"0": ("JP", "GB", "DE", "FR", "IT", "AU", "NL"), "": ("US", "ES", "IN", "JP", "BR", "PL")}
@@ -46,6 +48,8 @@ def phones(text: str) -> Iterator[Found]:
         raw = text[start:end].strip()
         start += len(text[start:end]) - len(text[start:end].lstrip())
         end = start + len(raw)
+        while start < end and text[start] not in "+(" and not text[start].isdigit():
+            start += 1
         certainty = _certainty(text, start, end)
         if certainty:
             yield Found(start, end, Kind.PHONE, certainty)
@@ -61,7 +65,7 @@ def _certainty(text: str, start: int, end: int) -> float:
         return 0.92 if 7 <= len(digits) <= 15 and (called or _valid(raw, None) or len(digits) > 9) else 0.0
     if _JAPAN_MOBILE.fullmatch(digits) or (_JAPAN.fullmatch(raw) and len(digits) in (10, 11)):
         return 0.92
-    if _NORTH_AMERICA.fullmatch(raw) and "\n" not in raw.strip():
+    if _NORTH_AMERICA.fullmatch(raw):
         return 0.9
     if _FRANCE.fullmatch(raw):
         return 0.9

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from renga.client.sanitisation.entities import Entity, Kind, Known
 from renga.client.sanitisation.lexicon import japanese, listed, romaji_forms, words
@@ -55,11 +56,17 @@ def _without_overlaps(entities: Iterable[Entity]) -> list[Entity]:
 def _people(entities: Sequence[Entity], known: Sequence[Known]) -> dict[str, str]:
     """Normal form of every whole name -> subject. Parts of a longer known name are not persons of their own."""
     people = {value: k.subject for k in known if k.kind is Kind.PERSON for value in k.values}
+    holders: dict[str, set[str]] = defaultdict(set)
+    for value, subject in people.items():
+        for form in forms(value):
+            holders[form].add(subject)
     for entity in sorted(entities, key=lambda e: -len(e.value)):
         if entity.kind is Kind.PERSON and entity.value not in people:
-            holders = {people[p] for p in people if entity.value in forms(p)}
-            subject = holders.pop() if len(holders) == 1 else f"{Kind.PERSON}:{entity.value}"
+            of = holders.get(entity.value, set())
+            subject = next(iter(of)) if len(of) == 1 else f"{Kind.PERSON}:{entity.value}"
             people[entity.value] = subject
+            for form in forms(entity.value):
+                holders[form].add(subject)
     return people
 
 
@@ -76,6 +83,7 @@ def _owners(people: dict[str, str]) -> dict[str, str]:
     }
 
 
+@lru_cache(maxsize=4096)
 def forms(value: str) -> frozenset[str]:
     """The other forms of a whole name's normal form: parts, initials, readings, romaji; lower case."""
     found: set[str] = set()
@@ -225,33 +233,33 @@ def _again(text: str, owners: dict[str, str]) -> Iterator[tuple[int, int, Kind, 
                 continue
         if low in owners and len(low) > 1 and (token[0][0].isupper() or low not in common):
             yield *token.span(), Kind.PERSON, owners[low]
-    for form, subject in owners.items():
-        if not form.isascii() and len(form) > 1 and not _LATIN.match(form):
-            yield from _japanese_again(text, form, subject)
-        elif form.endswith(".") and len(form) > 3:
-            for match in re.finditer(rf"(?<![A-Za-z]){re.escape(form)}(?![A-Za-z])", text, re.I):
-                yield *match.span(), Kind.PERSON, subject
+    by_first: dict[str, list[str]] = defaultdict(list)
+    for form in sorted(owners, key=len, reverse=True):
+        if len(form) > 1 and (not _LATIN.match(form) or (form.endswith(".") and len(form) > 3)):
+            by_first[form[0]].append(form)
+    if not by_first:
+        return
+    folded = text.lower() if len(text.lower()) == len(text) else text
+    for match in re.finditer("[" + re.escape("".join(by_first)) + "]", folded):
+        for form in by_first[match[0]]:
+            end = match.start() + len(form)
+            if folded.startswith(form, match.start()) and _apart(text, form, match.start(), end):
+                yield match.start(), end, Kind.PERSON, owners[form]
+                break
 
 
-def _japanese_again(text: str, form: str, subject: str) -> Iterator[tuple[int, int, Kind, str]]:
-    at = text.find(form)
-    while at >= 0:
-        end = at + len(form)
-        left, right = text[at - 1 : at], text[end : end + 2]
-        if form[0] >= "一":
-            apart = not re.match(r"[一-龥々]", left) and not re.match(
-                r"(?!様|氏|君|殿|先生|部長|課長|社長|係長|家|宅|宛|本人)[一-龥々]", right
-            )
-        else:
-            script = "[ァ-ヴー]" if "ァ" <= form[0] <= "ヶ" else "[ぁ-ん]"
-            apart = (
-                len(form) > 2
-                and not re.match(script, left)
-                and (script == "[ぁ-ん]" or not re.match(script, right))
-            )
-        if apart:
-            yield at, end, Kind.PERSON, subject
-        at = text.find(form, end)
+def _apart(text: str, form: str, at: int, end: int) -> bool:
+    """Does the form stand there by itself, and not as a piece of a longer word?"""
+    left, right = text[at - 1 : at] if at else "", text[end : end + 2]
+    if _LATIN.match(form):
+        return not (left.isascii() and left.isalpha()) and not (right[:1].isascii() and right[:1].isalpha())
+    if form[0] >= "一":
+        suffix = r"(?!様|氏|君|殿|先生|部長|課長|社長|係長|家|宅|宛|本人)[一-龥々]"
+        return not re.match(r"[一-龥々]", left) and not re.match(suffix, right)
+    script = "[ァ-ヴー]" if "ァ" <= form[0] <= "ヶ" else "[ぁ-ん]"
+    return (
+        len(form) > 2 and not re.match(script, left) and (script == "[ぁ-ん]" or not re.match(script, right))
+    )
 
 
 def _exactly(
@@ -262,20 +270,25 @@ def _exactly(
         (e.kind, e.value): e.subject or "" for e in entities if e.kind not in (Kind.PERSON, Kind.DOB)
     }
     values |= {(k.kind, v): k.subject for k in known for v in k.values if k.kind is not Kind.PERSON}
-    folded = text.casefold()
-    same_length = len(folded) == len(text)
+    folded = text.lower() if len(text.lower()) == len(text) else text
+    by_head: dict[str, list[tuple[str, Kind, str]]] = defaultdict(list)
     for (kind, value), subject in values.items():
-        if len(value) < _SHORTEST_EXACT or (value.isalpha() and value.islower() and value in words()):
-            continue
-        where = folded if same_length else text
-        needle = value.casefold() if same_length else value
-        at = where.find(needle)
-        while at >= 0:
+        if len(value) >= _SHORTEST_EXACT and not (value.isalpha() and value.islower() and value in words()):
+            needle = value.lower()
+            by_head[needle[:_SHORTEST_EXACT]].append((needle, kind, subject))
+    for at in range(len(folded) - _SHORTEST_EXACT + 1) if by_head else ():
+        for needle, kind, subject in by_head.get(folded[at : at + _SHORTEST_EXACT], ()):
             end = at + len(needle)
-            if not (
-                text[at - 1 : at].isalnum() and text[at - 1 : at].isascii() and needle[0].isascii()
-            ) and not (
-                text[end : end + 1].isalnum() and text[end : end + 1].isascii() and needle[-1].isascii()
-            ):
+            if folded.startswith(needle, at) and _whole(folded, at, end):
                 yield at, end, kind, subject
-            at = where.find(needle, end)
+
+
+def _whole(text: str, at: int, end: int) -> bool:
+    """Does no ASCII letter or digit go on where the span begins or ends?"""
+
+    def goes_on(one: str, two: str) -> bool:
+        return one.isascii() and one.isalnum() and two.isascii() and two.isalnum()
+
+    return not (at and goes_on(text[at - 1], text[at])) and not (
+        end < len(text) and goes_on(text[end - 1], text[end])
+    )

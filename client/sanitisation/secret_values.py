@@ -68,24 +68,27 @@ _HEADER_NAME = re.compile(
 )
 _COOKIE = re.compile(r"(?:set-)?cookie[\"']?\s?:\s?[\"']?([^\n\"']{8,1000})", re.I)
 _CURL = re.compile(r"(?:\s-u|\s--user|--proxy-user)[ =][\"']?([^\s:\"']{1,60}:[^\s\"']{1,100})")
+_CHPASSWD = re.compile(
+    r"[\"']?(?<![A-Za-z0-9])([\w.\-]{1,32}:[^\"'\s:]{4,80})[\"']?\s{0,2}\|\s{0,2}(?:sudo )?chpasswd"
+)
 _FLAG = re.compile(
     r"(?:--(?:[a-z\-]{0,24}(?:password|passwd|secret|token|api-key|apikey|passphrase|pass))(?:=|\s)|(?:mysql\w*|mariadb\w*)[^\n|;]{0,80}?\s-p(?=\S)|sshpass\s-p\s?|-p:)[\"']?([^\s\"']{3,200})",
     re.I,
 )  # fmt: skip
 
 _NAME = (
-    r"(?:[\w\-.]{0,40}?(?:pass(?:word|wd|phrase|code|key)?s?|passw(?:or)?t?d?|pwd|psw|pw|secret|token|api[_\-. ]?keys?|apikey|access[_\-. ]?keys?|auth[_\-. ]?key|credentials?|private[_\-. ]?key"
-    r"|secret[_\-. ]?key|signing[_\-. ]?key|encryption[_\-. ]?key|license[_\-. ]?key|client[_\-. ]?secret|shared[_\-. ]?key|account[_\-. ]?key|master[_\-. ]?key|bearer|otp|mfa[_\-. ]?code|2fa[_\-. ]?code|pin(?:[_\-. ]?(?:code|number))?"
-    r"|(?:security|verification|access|door|gate|alarm|backup|recovery|unlock|auth(?:entication)?|one[ -]time|confirmation|login)[_\-. ]?(?:code|key|answer|pin)s?|seed(?:[_\-. ]?phrase)?|mnemonic|recovery[_\-. ]?phrase|salt|dsn"
-    r"|kennwort|passwort|mot de passe|mdp|code secret|contrase[ñn]a|clave|wachtwoord|senha|digicode|code (?:porte|d'entrée|immeuble|wifi)|türcode)(?:[_\-][A-Za-z0-9]{1,20}|[0-9]){0,2})"
+    r"(?:(?:pass(?:word|wd|phrase|code|key)s?|passw(?:or)?t?d?|pwd|secrets?|tokens?|api[_\-. ]?keys?|access[_\-. ]?keys?|auth[_\-. ]?key|credentials?|private[_\-. ]?key"
+    r"|(?:secret|signing|encryption|license|client|shared|account|master|session|service|deploy|storage|webhook|subscription)[_\-. ]?(?:key|secret)|bearer|[m2]fa[_\-. ]?code|pin[_\-. ]?(?:code|number)"
+    r"|(?:security|verification|access|door|gate|alarm|backup|recovery|unlock|auth(?:entication)?|one[ -]time|confirmation|login|safe|locker|garage|entry)[_\-. ]?(?:code|key|answer|pin)s?|seed[_\-. ]?phrase|mnemonic|recovery[_\-. ]?phrase"
+    r"|kennwort|passwort|mot de passe|code secret|contrase[ñn]a|wachtwoord|digicode|code (?:porte|d'entrée|immeuble|wifi)|türcode|(?<![A-Za-z])(?:wi-?fi|pass|psw|pw|otp|pin|salt|dsn|seed|mdp|clave|senha|creds?))(?:[_\-][A-Za-z0-9]{1,20}|[0-9]){0,2})"
 )  # fmt: skip
 _ASSIGNED = re.compile(
-    rf"(?<![A-Za-z0-9])({_NAME})[\"'`\]\)*]{{0,3}}\s{{0,3}}(?::=|=>|={{1,3}}|:|->|→|\|)\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}"
+    rf"({_NAME})[\"'`\]\)*]{{0,3}}\s{{0,3}}(?::=|=>|={{1,3}}|:|->|→)\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}"
     r"(\"[^\"\n]{1,400}\"|'[^'\n]{1,400}'|`[^`\n]{1,400}`|[^\s\"'`<>、。，；]{1,400})",
     re.I,
 )
 _PROSE = re.compile(
-    rf"(?<![A-Za-z0-9])({_NAME})(?:\s+(?:for|to|of|on|at|in)\s+[\w@.' \-]{{1,40}}?)?[,:]?\s+(?:is|was|are|will be|changed to|set to|reset to|to|ist|lautet|es|est|era|=)\s*(?:now |still |just |currently |temporarily |set to |probably )?[:：]?\s*[*`]{{0,2}}"
+    rf"({_NAME})(?:\s+(?:for|to|of|on|at|in)\s+[\w@.' \-]{{1,40}}?)?[,:]?\s+(?:is|was|are|will be|changed to|set to|reset to|to|ist|lautet|es|est|era|=)\s*(?:now |still |just |currently |temporarily |set to |probably )?[:：]?\s*[*`]{{0,2}}"
     r"(\"[^\"\n]{1,200}\"|'[^'\n]{1,200}'|`[^`\n]{1,200}`|\([^()\s]{3,80}\)|[^\s\"'`、。，]{3,200})",
     re.I,
 )
@@ -117,6 +120,8 @@ _PLACEHOLDER = re.compile(
 _ENGLISH = listed("no secret")
 
 
+_IDENTIFIER = re.compile(r"[a-z]+(?:_[a-z]+)+[),;]*")
+"""A variable's name: `api_key=api_key`."""
 _ABOUT_SECRETS = re.compile(
     r"(?:count|type|url|uri|endpoint|expir\w*|ttl|length|len|min|max|limit|policy|field|name|hint|file|path|dir|size|format|enabled|required|attempts|reset|strength|regex|pattern|label|error|valid\w*|column|input|class|index|idx|mask|budget|usage|s_per\w*|_at|_in|_by|algorithm|header|prefix|status|check|confirm\w*)$",
     re.I,
@@ -130,7 +135,11 @@ def _worth(value: str, name: str, prose: bool) -> bool:
     low = value.lower().strip(".,;:!?)('\"")
     if low in _ENGLISH or (low.startswith(("http://", "https://")) and not prose and "@" not in low):
         return False
-    if _ABOUT_SECRETS.search(name):
+    if _ABOUT_SECRETS.search(name) or value.startswith("/") or _IDENTIFIER.fullmatch(value):
+        return False
+    if re.search(r"tokens?$", name, re.I) and prose and not re.search(r"[A-Za-z]", value):
+        return False
+    if re.search(r"wi-?fi$", name, re.I) and not (any(c.isdigit() for c in value) and len(value) > 7):
         return False
     has_digit = any(c.isdigit() for c in value)
     has_mark = any(not c.isalnum() for c in value.strip(".,;:!?)'\""))
@@ -191,7 +200,7 @@ def secrets(text: str) -> Iterator[Found]:
             and (len(value) >= 16 or _HEADER_NAME.search(text, max(0, match.start() - 40), match.start(1)))
         ):
             yield Found(*match.span(1), Kind.SECRET, 0.96)
-    for pattern in (_CURL, _FLAG):
+    for pattern in (_CURL, _CHPASSWD, _FLAG):
         for match in pattern.finditer(text):
             if not _PLACEHOLDER.match(match[1].rpartition(":")[2]):
                 yield Found(*match.span(1), Kind.SECRET, 0.95)
@@ -204,6 +213,15 @@ def secrets(text: str) -> Iterator[Found]:
     yield from _entropic(text)
 
 
+_LEFT = re.compile(r"[A-Za-z0-9_.\-]{0,40}$")
+
+
+def _named(match: re.Match[str], text: str) -> str:
+    """The whole identifier that ends with the matched name."""
+    left = _LEFT.search(text[max(0, match.start() - 40) : match.start()])
+    return (left[0] if left else "") + match[1]
+
+
 def _assigned(text: str) -> Iterator[Found]:
     for match in _ASSIGNED.finditer(text):
         start, end = _value(match, 2, text)
@@ -211,7 +229,7 @@ def _assigned(text: str) -> Iterator[Found]:
         spaced = re.search(r":\s", text[match.end(1) : match.start(2)]) is not None and not quoted
         if start < end and _worth(
             text[start:end],
-            match[1],
+            _named(match, text),
             prose=(spaced and " " in text[match.start() : start].strip(": ")) or False,
         ):
             if (
@@ -233,7 +251,8 @@ def _assigned(text: str) -> Iterator[Found]:
         quoted = start != match.start(2)
         value = text[start:end]
         if start < end and (
-            (quoted and " " not in value and _worth(value, match[1], False)) or _worth(value, match[1], True)
+            (quoted and " " not in value and _worth(value, _named(match, text), False))
+            or _worth(value, _named(match, text), True)
         ):
             yield Found(start, end, Kind.SECRET, 0.94)
     for match in _JAPANESE.finditer(text):

@@ -67,6 +67,7 @@ def _folded(char: str) -> str:
     return "-" if folded in _DASHES else folded
 
 
+@lru_cache(maxsize=2)
 def shadow(text: str) -> Shadow:
     """The folded reading of `text`."""
     if text.isascii():
