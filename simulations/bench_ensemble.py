@@ -27,7 +27,7 @@ from renga.models.ensemble.remembering import Remembering
 from renga.models.ensemble.reward import fit_heads
 from renga.models.ensemble.route import Routed
 from renga.models.ensemble.router import Router, fit_router
-from renga.models.ensemble.select import select
+from renga.models.ensemble.selection import select
 from renga.models.example import Example
 from renga.models.local import LocalModel
 from renga.models.weights import SharedWeights

@@ -8,7 +8,7 @@ from renga.models.contract import Piece, Prompt, Sampling
 from renga.models.ensemble.answers import log_likelihood
 from renga.models.ensemble.cascade import cascade, fit_thresholds, replayed
 from renga.models.ensemble.judges import Pairwise, chrf, judge_of, loglik, mbr, token_f1
-from renga.models.ensemble.select import UNDECIDED, combine, select
+from renga.models.ensemble.selection import UNDECIDED, combine, select
 from renga.models.responders import answer_by
 from tests.models.contract_checks import PROMPT
 from tests.models.toy import Toy

@@ -10,7 +10,7 @@ from renga.models.ensemble.fitting import fit_gate, fit_weights
 from renga.models.ensemble.fuse import fuse
 from renga.models.ensemble.measuring import SPARE_TOKENS, measure, paired_interval
 from renga.models.ensemble.remembering import Remembering
-from renga.models.ensemble.select import select
+from renga.models.ensemble.selection import select
 from renga.models.example import Example
 from renga.models.generate import answer
 from tests.models.contract_checks import PROMPT, check_contract
