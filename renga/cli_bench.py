@@ -264,7 +264,11 @@ def ensemble(
 )
 def merging(
     part: Annotated[
-        str, typer.Option(metavar="NAME", help="models: whole ones against mergekit; shapes: different ones.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="adapters: against PEFT; domains: what merges are worth; models: against mergekit; shapes.",
+        ),
     ] = "models",
     mergekit: Annotated[
         str, typer.Option(metavar="PROGRAM", help="mergekit's program, in an environment of its own.")
@@ -276,7 +280,8 @@ def merging(
         list[int] | None, typer.Option(min=2, help="Models that are merged; repeat it.  [default: 2, 4]")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="FILE", help="For shapes: JSONL with responses.")
+        Path | None,
+        typer.Option("--data", metavar="FILE", help="For shapes: JSONL; for domains: a folder of them."),
     ] = None,
     work: Annotated[
         Path, typer.Option("--work", metavar="DIR", help="Models and finished cases; it goes on from there.")
@@ -289,13 +294,29 @@ def merging(
     """What does a merge cost against its peers, and where do models of different shapes merge?"""
     from renga.errors import UsageError, did_you_mean
 
-    parts = ("models", "shapes")
+    parts = ("adapters", "domains", "models", "shapes")
     if part not in parts:
         raise UsageError(f"unknown part {part!r}", hint=did_you_mean(part, parts))
     look_for_block(docs, f"merging {part}")
     from renga.simulations import bench_merging_sheets as tables
 
-    if part == "models":
+    if part == "adapters":
+        from renga.simulations.bench_merging_adapter_sheets import cost_sheets
+        from renga.simulations.bench_merging_adapters import measure as measure_adapters
+
+        result = measure_adapters(work / "adapters-cost", tell=tell)
+        sheets = cost_sheets(result)
+    elif part == "domains":
+        if data is None:
+            raise UsageError("domains need texts", hint="--data DIR, with a folder for each domain")
+        from renga.cli_options import DEFAULT_MODEL
+        from renga.models.weights import SharedWeights
+        from renga.simulations.bench_merging_adapter_sheets import worth_sheets
+        from renga.simulations.bench_merging_models import Budget, run
+
+        result = run(SharedWeights.load(DEFAULT_MODEL), data, work, Budget(), tell)
+        sheets = worth_sheets(result)
+    elif part == "models":
         from renga.simulations.bench_merging_checkpoints import INPUTS, TARGETS, measure
 
         result = measure(mergekit, work, methods=method or tuple(TARGETS), inputs=inputs or INPUTS, tell=tell)
