@@ -29,9 +29,9 @@ from renga.models.training import Learning, Lesson, learn
 from renga.models.weights import SharedWeights
 from renga.server.merging import live
 from renga.server.merging.adapters import merge
+from renga.server.merging.gathered import measured as statistics_of
 from renga.server.merging.search import Searching, search
 from renga.server.merging.soups import greedy
-from renga.server.merging.statistics import measured as statistics_of
 from renga.simulations.bench_tables import Tell, conditions
 
 

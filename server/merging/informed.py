@@ -11,13 +11,13 @@ from renga.server.merging.lowrank import F64, Product
 from renga.server.merging.parts import Module, Parts
 
 if TYPE_CHECKING:
-    from renga.server.merging.statistics import Statistics
+    from renga.server.merging.gathered import Statistics
 
 
 def fisher(parts: Parts, *, statistics: Statistics | None = None, floor: float = 1e-6) -> dict[str, Product]:
     """Fisher merging (arXiv:2111.09832): M = sum_k w_k F_k M_k / sum_k w_k F_k, coordinate by coordinate.
 
-    F_k is the diagonal Fisher information of adapter k in the common coordinates (see `statistics`): each
+    F_k is the diagonal Fisher information of adapter k in the common coordinates (see `gathered`): each
     coordinate is decided by those whose predictions depend on it. Approximates the mode of the product of the
     adapters' posteriors, taken to be normal with independent coordinates. `floor`, a share of the mean F,
     makes it the plain mean where nothing is known. Costs no more than the average, beside the statistics.
@@ -68,7 +68,7 @@ def regmean(
 def _needed(statistics: Statistics | None) -> Statistics:
     if statistics is None:
         raise UsageError(
-            "this method needs statistics", hint="`statistics.measured` takes them from a few texts"
+            "this method needs statistics", hint="`gathered.measured` takes them from a few texts"
         )
     return statistics
 

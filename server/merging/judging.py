@@ -14,10 +14,10 @@ from renga.models.local import LocalModel
 from renga.models.weights import SharedWeights
 from renga.server.merging import live
 from renga.server.merging.adapters import found_method, merge
+from renga.server.merging.gathered import measured
 from renga.server.merging.lowrank import Merged
 from renga.server.merging.search import Searching, search
 from renga.server.merging.soups import greedy
-from renga.server.merging.statistics import measured
 
 Tell = Callable[[str], None]
 

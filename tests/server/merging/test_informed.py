@@ -13,8 +13,8 @@ from renga.models.local import LocalModel
 from renga.models.scoring import encode_texts
 from renga.models.weights import SharedWeights
 from renga.server.merging import live, merge
+from renga.server.merging.gathered import Statistics, measured
 from renga.server.merging.parts import identity
-from renga.server.merging.statistics import Statistics, measured
 from renga.server.merging.surgery import operated
 from tests.models.tiny_models import chat_tokenizer, llama, save_folder
 from tests.server.merging.adapters_made import regauged

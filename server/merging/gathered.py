@@ -1,11 +1,9 @@
-"""What a few texts say of an adapter, in the coordinates of the common space: Fisher information and input
-Grams.
+"""What a few texts say of an adapter, in coordinates of the common space: Fisher information, input Grams.
 
 For each module with bases U and V (see `coordinates`), with the adapter on, on each text:
 
-* Fisher, diagonal: the square of the gradient of log p(y | x) with respect to each coordinate, U^T (dL/dW) V,
-with
-  y drawn from the model itself (Matena and Raffel, arXiv:2111.09832). [p, q], averaged over texts.
+* Fisher, diagonal: the square of the gradient of log p(y | x) in each coordinate, U^T (dL/dW) V, with y drawn
+  from the model itself (Matena and Raffel, arXiv:2111.09832). [p, q], averaged over texts.
 * Gram: V^T X X^T V of the inputs X of the module (RegMean, arXiv:2212.09849). [q, q], averaged over tokens.
 
 In coordinates both are small, and don't depend on how an update was split into factors, as the Fisher
