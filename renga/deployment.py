@@ -89,7 +89,7 @@ class ClientConfig(Section):
         0.0, description="share in the merge; 0: its number of texts"
     )
     edge: Edge = Field(description="the edge model and what it spends, as in docs/config.md")
-    endpoint: Endpoint = Field(default_factory=Endpoint)
+    endpoint: Endpoint = Field(default_factory=Endpoint, description="the local endpoint, below")
 
 
 Model = TypeVar("Model", bound=Section)
