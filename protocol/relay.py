@@ -26,6 +26,7 @@ from flwr.serverapp import Grid
 from renga.errors import RefusedPayload, RengaError
 from renga.protocol.clock import SystemClock
 from renga.protocol.flower_internals import CLIENT_FAILED, Run, deflate, empty_run, inflate
+from renga.protocol.gather import gather
 from renga.protocol.link_frames import packed, unpacked
 
 HEADER_LIMIT = 1 << 20
@@ -122,7 +123,11 @@ class RelayedGrid(Grid):
         return self._ask({"do": "pull", "ids": ids})[1] if ids else []
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        raise NotImplementedError("gather over the grid instead")
+        """The replies within `timeout` seconds, or if it is None within the longest ttl sent."""
+        messages = list(messages)
+        lifetime = max((message.metadata.ttl for message in messages), default=0.0)
+        deadline = lifetime if timeout is None else timeout
+        return list(gather(self, messages, deadline=deadline, quorum=len(messages)).replies.values())
 
     def end(self) -> None:
         """Let the ServerApp go home."""

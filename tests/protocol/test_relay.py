@@ -49,6 +49,10 @@ def test_the_grid_over_there_is_the_grid_here(tmp_path: Path) -> None:
     messages = [sealed("learn", np.zeros(200_000, np.uint8), node, round=1, ttl=60.0) for node in (5, 71)]
     found = gather(lent.grid, messages, deadline=30.0, quorum=2)
     assert {node: bytes(opened(m)).decode() for node, m in found.replies.items()} == {5: "bo", 71: "ada"}
+    again = lent.grid.send_and_receive(
+        [sealed("learn", np.zeros(3, np.uint8), 71, round=2, ttl=60.0)], timeout=30.0
+    )
+    assert [bytes(opened(m)).decode() for m in again] == ["ada"]
     lent.grid.end()
     lent.thread.join(5.0)
     assert lent.problem is None and not lent.thread.is_alive()
