@@ -231,14 +231,8 @@ def relock(vault_file: VaultFile = None, debug: Debug = False) -> None:
     import os
 
     from renga.client.sanitisation.desk import Desk
-    from renga.protocol.key_files import PASSPHRASE
 
-    opened = Desk(_vault(vault_file)).vault
-    fresh = os.environ.get("RENGA_NEW_PASSPHRASE")
-    os.environ.pop(PASSPHRASE, None)
-    if fresh:
-        os.environ[PASSPHRASE] = fresh
-    opened.relock()
+    Desk(_vault(vault_file)).vault.relock(os.environ.get("RENGA_NEW_PASSPHRASE"))
     tell("the vault has a new key")
 
 

@@ -92,12 +92,12 @@ class Lock:
             raise WrongKey("the vault is damaged: its lock can't be read") from None
 
 
-def new_lock(path: Path) -> tuple[Lock, Seal]:
-    """A new master key for the vault at `path`, and its lock: a passphrase if one is set, the keyring if
+def new_lock(path: Path, passphrase: str | None) -> tuple[Lock, Seal]:
+    """A new master key for the vault at `path`, and its lock: the passphrase if there is one, the keyring if
     it is wanted, else a key file beside it."""
-    how = "passphrase" if os.environ.get(PASSPHRASE) else "keyring" if os.environ.get(KEYRING) else "file"
+    how = "passphrase" if passphrase else "keyring" if os.environ.get(KEYRING) else "file"
     salt, master = os.urandom(16), Seal.drawn()
-    key = _passphrase(salt, cost()) if how == "passphrase" else Seal.drawn()
+    key = from_passphrase(passphrase, salt) if passphrase else Seal.drawn()
     if how == "file":
         write_secret(key_file(path), base64.b64encode(key.key) + b"\n")
     elif how == "keyring":
@@ -110,7 +110,8 @@ def unlocked(lock: Lock, path: Path) -> Seal:
     if lock.how == "passphrase":
         if not os.environ.get(PASSPHRASE):
             raise UsageError(f"{path} is locked with a passphrase", hint=f"set {PASSPHRASE}")
-        key, hint = _passphrase(lock.salt, lock.cost), f"is {PASSPHRASE} the one it was made with?"
+        key = from_passphrase(os.environ[PASSPHRASE], lock.salt, lock.cost)
+        hint = f"is {PASSPHRASE} the one it was made with?"
     elif lock.how == "keyring":
         found = _keyring().get_password(SERVICE, lock.salt.hex())
         if found is None:
@@ -153,10 +154,6 @@ def key_file(path: Path) -> Path:
 def cost() -> tuple[int, int, int]:
     """What Argon2id spends on a new lock."""
     return MEMORY, PASSES, LANES
-
-
-def _passphrase(salt: bytes, spent: tuple[int, int, int]) -> Seal:
-    return from_passphrase(os.environ[PASSPHRASE], salt, spent)
 
 
 def _keyring() -> Any:

@@ -25,6 +25,7 @@ from renga.client.sanitisation.conversation import Conversation, Home, Item, Pai
 from renga.client.sanitisation.sealing import Lock, Seal, WrongKey, cost, from_passphrase, new_lock, unlocked
 from renga.client.sanitisation.tags import draw_suffix
 from renga.errors import RengaError, UsageError
+from renga.protocol.key_files import PASSPHRASE
 
 VERSION = 1
 HOUR = 3600.0
@@ -189,9 +190,10 @@ class Vault:
                 one.note(turn)
         return str(facts["name"])
 
-    def relock(self) -> None:
-        """Seal the vault's key anew, with the passphrase, keyring or file that is wanted now."""
-        lock, fresh = new_lock(self.path)
+    def relock(self, passphrase: str | None) -> None:
+        """Seal the vault with a new key, locked as a new vault's would be: with `passphrase` if there is
+        one."""
+        lock, fresh = new_lock(self.path, passphrase)
         with self.writing():
             for id, sealed in self._all("SELECT id, sealed FROM conversations"):
                 plain = self._seal.open(sealed, "conversation")
@@ -275,7 +277,7 @@ class Vault:
             with self.writing():
                 (version,) = self._file.execute("PRAGMA user_version").fetchone()
                 if version == 0:  # nobody made it while we waited
-                    lock, seal = new_lock(self.path)
+                    lock, seal = new_lock(self.path, os.environ.get(PASSPHRASE))
                     for statement in _SCHEMA.split(";"):
                         self._file.execute(statement)
                     self._do("INSERT INTO lock VALUES (?)", lock.written())

@@ -80,8 +80,8 @@ def test_a_passphrase_locks_and_a_wrong_one_says_so(path: Path, monkeypatch: pyt
     monkeypatch.setenv("RENGA_PASSPHRASE", "correct horse")
     with Vault(path) as vault:
         assert restored(vault.conversation("a"), out) == NAME
-        monkeypatch.setenv("RENGA_PASSPHRASE", "a new horse")
-        vault.relock()
+        vault.relock("a new horse")
+    monkeypatch.setenv("RENGA_PASSPHRASE", "a new horse")
     with Vault(path) as vault:
         assert restored(vault.conversation("a"), out) == NAME
 
