@@ -5,6 +5,8 @@
 # make clean   remove the environment and what tests left (results in runs/ stay)
 
 PYTHON ?= python3
+# Processes that run tests side by side, each on one thread: two busy cores, and no more memory than two need.
+TESTERS ?= 2
 # The first release line that the tests were run on; its own step, so that pip settles on it before all else.
 TORCH ?= torch==2.13.0
 VENV := .venv
@@ -27,7 +29,7 @@ demo-link: $(MODELS)
 	RENGA=$(BIN)/renga sh examples/demo_link.sh
 
 test: $(MODELS)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

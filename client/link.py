@@ -170,6 +170,9 @@ class Link:
                     why_not = self.lender.asked(frame.lend, self._stub)
                 if why_not:
                     self._refuse(frame.lend.lease.hex(), why_not)
+            case "left_out":
+                out = frame.left_out
+                self.on_state(f"left out of round {out.round}: {one_line(out.reason)}")
             case "bye":
                 self.on_state(f"the server goes: {one_line(frame.bye.reason)}")
 
@@ -228,8 +231,9 @@ class Link:
         if request.id not in self._replies:
             digest = request.digest.hex()
             await self._fetch(digest, int(request.size))
-            blob = await asyncio.to_thread(self.blobs.read, digest)
-            parts = await asyncio.to_thread(self.work.answer, blob, request.id, request.kind)
+            parts = await asyncio.to_thread(
+                self.work.answer, self.blobs.mapped(digest), request.id, request.kind
+            )
             self.blobs.drop(digest)
             reply, size = await asyncio.to_thread(self.blobs.add, parts)
             self.outbox.release(request.kind, manifest.round, size, digest=reply)

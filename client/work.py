@@ -37,7 +37,7 @@ class Work:
         )
         return cls(name, app, context, on_failure)
 
-    def answer(self, blob: bytes, id: str, kind: str) -> Iterator[bytes]:
+    def answer(self, blob: bytes | memoryview, id: str, kind: str) -> Iterator[bytes]:
         """The reply to the message in `blob`, packed for the way back; its failures included.
 
         Raises RefusedPayload if it is not the message that was announced.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from renga.models.adapter import Adapter, Factors
+from renga.models.adapter import F32, Adapter, Factors
 from renga.protocol.adapter_codec import DecodedAdapter, decode_adapter, encode_adapter
 from renga.protocol.packing import pack, unpack
 
@@ -24,6 +27,25 @@ def from_wire(arrays: DecodedAdapter) -> Adapter:
     return Adapter(
         factors=factors, alpha=arrays.alpha, rank=arrays.rank, base=arrays.base, provenance=arrays.provenance
     )
+
+
+def as_coded(arrays: DecodedAdapter) -> Adapter:
+    """As `from_wire`, for one that is read seldom: its factors stay coded, and are decoded each time."""
+    return replace(from_wire(arrays._replace(factors={})), factors=_Opened(arrays.factors))
+
+
+class _Opened(Mapping[str, Factors]):
+    def __init__(self, coded: Mapping[str, tuple[F32, F32]]) -> None:
+        self._coded = coded
+
+    def __getitem__(self, path: str) -> Factors:
+        return Factors(*self._coded[path])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._coded)
+
+    def __len__(self) -> int:
+        return len(self._coded)
 
 
 def to_bytes(adapter: Adapter) -> bytes:

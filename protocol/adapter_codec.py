@@ -10,7 +10,8 @@ float32 (names and shapes included), bf16 2 times.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ class EncodedAdapter(NamedTuple):
 class DecodedAdapter(NamedTuple):
     """An adapter as plain data: factors[module] = (a [rank, in], b [out, rank]), float32, finite."""
 
-    factors: dict[str, tuple[F32, F32]]
+    factors: Mapping[str, tuple[F32, F32]]
     rank: int
     alpha: float
     base: str
@@ -116,24 +117,49 @@ def decode_adapter(
         if arrays[name].dtype.name != dtype or arrays[name].shape != (size,):
             raise _refused(f"{name} is {arrays[name].dtype} {arrays[name].shape}, not {dtype} [{size}]")
 
-    flat: F32
-    if meta["coding"] == "blocks8":
-        flat = from_blocks8(Blocks8(arrays["codes"], arrays["scales"]))
-    elif meta["coding"] == "bf16":
-        flat = from_bf16(arrays["codes"])
-    else:
-        flat = arrays["codes"]
-    factors: dict[str, tuple[F32, F32]] = {}
-    start = 0
-    for name, (out, into) in shapes.items():
-        a = flat[start : start + rank * into].reshape(rank, into).copy()
-        start += _padded(rank * into)
-        b = np.ascontiguousarray(flat[start : start + rank * out].reshape(rank, out).T)
-        start += _padded(rank * out)
+    factors = CodedFactors(arrays, meta["coding"], rank, shapes)
+    for name, (a, b) in factors.items():
         if not (np.isfinite(a).all() and np.isfinite(b).all()):
             raise _refused(f"{name} has values that are not finite")
-        factors[name] = (a, b)
     return DecodedAdapter(factors, rank, meta["alpha"], meta["base"], dict(meta["provenance"]))
+
+
+class CodedFactors(Mapping[str, tuple[F32, F32]]):
+    """Factors by module, decoded when they are asked for: of many adapters at once only the codes are held.
+
+    The arrays must fit the shapes; see `decode_adapter`.
+    """
+
+    def __init__(
+        self, arrays: Mapping[str, Array], coding: str, rank: int, shapes: Mapping[str, tuple[int, int]]
+    ) -> None:
+        self._arrays = arrays
+        self._coding = coding
+        self._rank = rank
+        self._shapes = shapes
+        sizes = [_padded(rank * size) for out, into in shapes.values() for size in (into, out)]
+        starts = [0, *accumulate(sizes)]
+        self._starts = {name: (starts[2 * n], starts[2 * n + 1]) for n, name in enumerate(shapes)}
+
+    def __getitem__(self, name: str) -> tuple[F32, F32]:
+        out, into = self._shapes[name]
+        first, second = self._starts[name]
+        a = self._decoded(first, self._rank * into).reshape(self._rank, into)
+        b = self._decoded(second, self._rank * out).reshape(self._rank, out)
+        return a, np.ascontiguousarray(b.T)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def _decoded(self, start: int, size: int) -> F32:
+        codes = self._arrays["codes"][start : start + size]
+        if self._coding == "blocks8":
+            scales = self._arrays["scales"][start // BLOCK : (start + _padded(size)) // BLOCK]
+            return from_blocks8(Blocks8(codes, scales))
+        return from_bf16(codes) if self._coding == "bf16" else codes.copy()
 
 
 def _checked_meta(meta: Mapping[str, Any], max_rank: int) -> tuple[int, dict[str, tuple[int, int]]]:

@@ -131,6 +131,11 @@ def stamped(message: Message, created_at: float, ttl: float | None = None) -> Me
     return make_message(metadata, content=message.content)
 
 
+def without_content(message: Message) -> Message:
+    """The same message with nothing in it: to know by, later, what a reply would answer."""
+    return make_message(copy.copy(message.metadata), content=RecordDict())
+
+
 def from_node(message: Message, node: int) -> Message:
     """The same message, as if it came from `node`: Flower gives nodes numbers of its own.
 

@@ -7,8 +7,9 @@ the others had their grace.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from flwr.app import Message
 from flwr.serverapp import Grid
@@ -18,12 +19,14 @@ from renga.protocol.clock import Clock, clock_of
 from renga.protocol.failure import one_line
 from renga.protocol.names import node_id
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
-class Gathered:
+class Gathered(Generic[T]):
     """What came back. Sorted by node, so that the order of arrival changes nothing."""
 
-    replies: dict[int, Message]
+    replies: dict[int, T]
     errors: dict[int, str]
     pending: list[int]
     seconds: float
@@ -31,15 +34,42 @@ class Gathered:
 
 def gather(
     grid: Grid,
-    messages: Sequence[Message],
+    messages: Iterable[Message],
     *,
     deadline: float,
     quorum: int,
     grace: float = 0.0,
     clock: Clock | None = None,
     on_reply: Callable[[int, Message], None] | None = None,
-) -> Gathered:
-    """Send the messages, one per node, and wait for the replies.
+) -> Gathered[Message]:
+    """`gather_as` for replies that are kept as they came."""
+    return gather_as(
+        lambda reply: reply,
+        grid,
+        messages,
+        deadline=deadline,
+        quorum=quorum,
+        grace=grace,
+        clock=clock,
+        on_reply=on_reply,
+    )
+
+
+def gather_as(
+    kept: Callable[[Message], T],
+    grid: Grid,
+    messages: Iterable[Message],
+    *,
+    deadline: float,
+    quorum: int,
+    grace: float = 0.0,
+    clock: Clock | None = None,
+    on_reply: Callable[[int, Message], None] | None = None,
+) -> Gathered[T]:
+    """Send the messages, one per node, and wait for the replies, of which `kept` is kept.
+
+    Messages that are made while they are sent (an iterator) are held no longer than the carrier holds them,
+    replies no longer than `kept` takes: large ones are never all in memory.
 
     It returns when every node has answered or failed, `grace` seconds after `quorum` good replies
     were in, or after `deadline` seconds; a reply that comes at that very moment still counts.
@@ -50,27 +80,24 @@ def gather(
     """
     clock = clock_of(grid) if clock is None else clock
     start = clock.monotonic()
-    nodes = [message.metadata.dst_node_id for message in messages]
-    if len(set(nodes)) != len(nodes):
-        raise ValueError("gather: two messages for the same node")
-
-    waiting, errors = _push(grid, messages, nodes)
-    replies: dict[int, Message] = {}
+    waiting, errors = _push(grid, messages)
+    replies: dict[int, T] = {}
     end = start + deadline
     graced = False
     while waiting:
-        arrived = [
-            (waiting.pop(reply.metadata.reply_to_message_id), reply)
-            for reply in list(grid.pull_messages(list(waiting)))
-            if reply.metadata.reply_to_message_id in waiting
-        ]
-        for node, reply in arrived:
-            if (reason := _refusal(node, reply)) is None:
-                replies[node] = reply
-            else:
+        arrived = 0
+        for reply in grid.pull_messages(list(waiting)):
+            node = waiting.pop(reply.metadata.reply_to_message_id, None)
+            if node is None:
+                continue
+            arrived += 1
+            if (reason := _refusal(node, reply)) is not None:
                 errors[node] = reason
+            else:
+                replies[node] = kept(reply)
             if on_reply is not None:
                 on_reply(node, reply)
+            del reply  # before the next one is read
 
         now = clock.monotonic()
         if not graced and len(replies) >= quorum:
@@ -89,17 +116,32 @@ def gather(
     )
 
 
-def _push(
-    grid: Grid, messages: Sequence[Message], nodes: Sequence[int]
-) -> tuple[dict[str, int], dict[int, str]]:
-    # A list, not a generator: Flower's grid goes over it twice. Ids come back in order, None for a
-    # message that was not accepted; when the batch as a whole was too large none come back at all.
-    ids: list[str | None] = list(grid.push_messages(list(messages))) if messages else []
+def _push(grid: Grid, messages: Iterable[Message]) -> tuple[dict[str, int], dict[int, str]]:
+    nodes: list[int] = []
+
+    def noted() -> Iterator[Message]:
+        for message in messages:
+            nodes.append(message.metadata.dst_node_id)
+            yield message
+
+    # Flower's own grid goes over them twice, our carriers once. Ids come back in order, None for a message
+    # that was not accepted; when the batch as a whole was too large none come back at all.
+    passing: Iterable[Message] = noted()
+    if isinstance(messages, Sequence):
+        passing = list(passing)
+        _once_each(nodes)
+    ids: list[str | None] = list(grid.push_messages(passing))
+    _once_each(nodes)
     if len(ids) != len(nodes):
         ids = [None] * len(nodes)
     waiting = {message_id: node for message_id, node in zip(ids, nodes) if message_id}
     errors = {node: "the message was not accepted" for message_id, node in zip(ids, nodes) if not message_id}
     return waiting, errors
+
+
+def _once_each(nodes: Sequence[int]) -> None:
+    if len(set(nodes)) != len(nodes):
+        raise ValueError("gather: two messages for the same node")
 
 
 def _refusal(node: int, reply: Message) -> str | None:

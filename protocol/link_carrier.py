@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -28,6 +28,7 @@ from renga.protocol.flower_internals import (
     inflate,
     set_message_id,
     stamped,
+    without_content,
 )
 from renga.protocol.link_frames import packed, unpacked
 from renga.protocol.names import node_id
@@ -129,12 +130,14 @@ class LinkGrid(Grid):
         return [node_id(name) for name in sorted(self._courier.attached())]
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        """Send messages; their ids in order, None for a client that is not attached."""
-        messages = list(messages)
+        """Send messages; their ids in order, None for a client that is not attached.
+
+        They are written down one after another: of an iterator that makes them, one at a time is in memory.
+        """
         names = {node_id(name): name for name in self._courier.attached()}
-        wires = deflate([stamped(message, time.time()) for message in messages])
         ids: list[str | None] = []
-        for message, wire in zip(messages, wires, strict=True):
+        for message in messages:
+            (wire,) = deflate([stamped(message, time.time())])
             set_message_id(message, wire.id)
             name = names.get(message.metadata.dst_node_id)
             ids.append(wire.id if name else None)
@@ -151,14 +154,13 @@ class LinkGrid(Grid):
                 until=self.clock.monotonic() + message.metadata.ttl,
             )
             with self._lock:
-                self._sent[wire.id] = (parcel, message)
+                self._sent[wire.id] = (parcel, without_content(message))
                 self.traffic.setdefault(name, [0, 0])[0] += size
             self._courier.offer(parcel)
         return cast(list[str], ids)
 
-    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        """The replies that have come, each given once."""
-        found = []
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterator[Message]:
+        """The replies that have come, each given once, and read from the disk as it is asked for."""
         for id in message_ids:
             with self._lock:
                 reply = self._replies.pop(id, None)
@@ -167,9 +169,8 @@ class LinkGrid(Grid):
                     del self._sent[id]
             if reply is None or parcel is None or request is None:
                 continue
-            found.append(self._opened(parcel, request, *reply))
             self._blobs.drop(parcel.digest)
-        return found
+            yield self._opened(parcel, request, *reply)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         """The replies within `timeout` seconds, or if it is None within the longest ttl sent."""
@@ -223,7 +224,7 @@ class LinkGrid(Grid):
     def _opened(self, parcel: Parcel, request: Message, digest: str, error: str) -> Message:
         if not error:
             try:
-                reply = inflate(unpacked(self._blobs.read(digest)))
+                reply = inflate(unpacked(self._blobs.mapped(digest)))
                 if reply.metadata.reply_to_message_id != parcel.id:
                     raise RefusedPayload("the reply answers another message")
                 return reply

@@ -30,7 +30,7 @@ def packed(wire: Wire) -> Iterator[bytes]:
         yield data
 
 
-def unpacked(blob: bytes) -> Wire:
+def unpacked(blob: bytes | memoryview) -> Wire:
     """A message from its bytes. Raises RefusedPayload if they are anything else."""
     if blob[:8] != MAGIC or len(blob) < 12:
         raise RefusedPayload("the blob holds no message")
@@ -38,7 +38,7 @@ def unpacked(blob: bytes) -> Wire:
     if length > HEADER_LIMIT or 12 + length > len(blob):
         raise RefusedPayload("the message has no proper header")
     try:
-        header = json.loads(blob[12 : 12 + length])
+        header = json.loads(bytes(blob[12 : 12 + length]))
         root, listed = header["id"], [(str(name), int(size)) for name, size in header["objects"]]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise RefusedPayload("the message has no proper header") from error

@@ -67,20 +67,22 @@ class ClientFrame(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., reply: _Optional[_Union[FlowerMessage, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ...) -> None: ...
 
 class ServerFrame(_message.Message):
-    __slots__ = ("welcome", "request", "lend", "published", "ping", "bye")
+    __slots__ = ("welcome", "request", "lend", "published", "ping", "bye", "left_out")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     LEND_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
     BYE_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     request: FlowerMessage
     lend: LendRequest
     published: Published
     ping: Ping
     bye: Bye
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., request: _Optional[_Union[FlowerMessage, _Mapping]] = ..., lend: _Optional[_Union[LendRequest, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ...) -> None: ...
+    left_out: LeftOut
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., request: _Optional[_Union[FlowerMessage, _Mapping]] = ..., lend: _Optional[_Union[LendRequest, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., bye: _Optional[_Union[Bye, _Mapping]] = ..., left_out: _Optional[_Union[LeftOut, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol", "software", "models", "nonce", "base", "published")
@@ -179,6 +181,14 @@ class Bye(_message.Message):
     reason: str
     retry_after: float
     def __init__(self, reason: _Optional[str] = ..., retry_after: _Optional[float] = ...) -> None: ...
+
+class LeftOut(_message.Message):
+    __slots__ = ("round", "reason")
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    round: int
+    reason: str
+    def __init__(self, round: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class PutPart(_message.Message):
     __slots__ = ("digest", "size", "data")

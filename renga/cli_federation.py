@@ -74,10 +74,13 @@ def serve(
     if print_config:
         print(shown(read), end="")
         return
-    _log(debug)
-    from renga.serving import serve as run
+    from renga.handshakes import overheard
 
-    run(read, state, dev=dev, tell=tell)
+    with overheard():
+        _log(debug)
+        from renga.serving import serve as run
+
+        run(read, state, dev=dev, tell=tell)
 
 
 def join(

@@ -146,6 +146,9 @@ class Coordinator:
             if told.what == "finished":
                 self._post.grid.forget()
                 self._publish()
+            if told.what == "left_out":
+                for name, reason in told.about.items():
+                    self._post.leave_out(name, told.round, reason)
             self._tell(run, {"what": told.what, "round": told.round, "about": _plain(told.about)})
 
         try:

@@ -102,6 +102,11 @@ class Post:
         self._chain.append(link)
         self._loop.call_soon_threadsafe(self._tell_all, wire.ServerFrame(published=link))
 
+    def leave_out(self, name: str, round: int, reason: str) -> None:
+        """Tell a client, if it is here, why a round is played without it."""
+        frame = wire.ServerFrame(left_out=wire.LeftOut(round=round, reason=one_line(reason)))
+        self._loop.call_soon_threadsafe(self.tell, name, frame)
+
     # In the loop.
 
     def tell(self, name: str, frame: wire.ServerFrame) -> bool:

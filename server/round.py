@@ -27,7 +27,7 @@ import numpy as np
 
 from renga.errors import RefusedPayload
 from renga.models.adapter import Adapter, checked
-from renga.models.carried import from_wire, to_wire
+from renga.models.carried import as_coded, to_wire
 from renga.models.knowledge import Rows
 from renga.protocol.messages import (
     AnswerReply,
@@ -109,18 +109,7 @@ def play(plan: Plan) -> Generator[Effect, Any, Outcome]:
     books.need_quorum(exchanged, "exchanged knowledge")
 
     merges, candidates = merge(plan, {name: adapter for name, (adapter, _, _) in exchanged.items()})
-    requests = {
-        name: JudgeRequest(
-            plan.round,
-            plan.attempt,
-            to_wire(for_client(candidate, participant.description)),
-            plan.settings.coding,
-        ).encode()
-        for cohort, candidate in sorted(candidates.items())
-        for name, participant in sorted(plan.participants.items())
-        if participant.cohort == cohort and name in exchanged
-    }
-    heard = yield Ask("judge", books.sent(requests))
+    heard = yield Ask("judge", books.sent(_judge_requests(plan, candidates, sorted(exchanged))))
     judged = books.heard(heard, lambda name, blob: JudgeReply.decode(blob))
     books.need_quorum(judged, "judged the merge")
     adapters, adopted = gate(plan, merges, candidates, judged)
@@ -229,6 +218,20 @@ def _exchange_request(
     )
 
 
+def _judge_requests(plan: Plan, candidates: Mapping[str, Adapter], names: Sequence[str]) -> dict[str, Blob]:
+    """Each client's own cut of its cohort's candidate; clients of one shape are sent one and the same."""
+    cut: dict[tuple[Any, ...], Blob] = {}
+    requests = {}
+    for name in names:
+        who = plan.participants[name].description
+        shape = (who.base, who.rank, who.alpha, tuple(sorted(who.shapes)))
+        if shape not in cut:
+            adapter = to_wire(for_client(candidates[who.base], who))
+            cut[shape] = JudgeRequest(plan.round, plan.attempt, adapter, plan.settings.coding).encode()
+        requests[name] = cut[shape]
+    return requests
+
+
 def _checked_answers(
     plan: Plan, name: str, blob: Blob, asked: Sequence[int]
 ) -> tuple[list[GivenAnswer], dict[int, Rows]]:
@@ -253,7 +256,7 @@ def _checked_exchange(
     who, vocabulary = plan.participants[name].description, plan.participants[name].vocabulary
     reply = ExchangeReply.decode(blob, vocabulary_size=vocabulary.size, texts=len(asked))
     # Whose it is, the server knows by whom it asked.
-    given_adapter = replace(from_wire(reply.adapter), provenance={"who": name, "round": str(plan.round)})
+    given_adapter = replace(as_coded(reply.adapter), provenance={"who": name, "round": str(plan.round)})
     adapter = checked(given_adapter, who.shapes, who.base, max_rank=who.rank)
     rows = {}
     for text, given in zip(asked, reply.rows, strict=True):

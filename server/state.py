@@ -15,17 +15,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from renga.errors import RengaError
 from renga.models.adapter import Adapter
 from renga.models.carried import from_bytes, to_bytes
 
+LARGE = 1 << 20  # bytes that are not kept in memory
 Turn = tuple[int, int]
 _TURNS = ("adopted", "since", "holds")
 
@@ -72,6 +75,22 @@ class ServerState:
             temporary.unlink(missing_ok=True)
             raise _unwritable(f"that round {round} begins", self._attempts, error) from error
         return int(attempts[str(round)])
+
+    def set_aside(self, blob: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The same bytes, the large ones in a file that is gone as soon as nobody looks at them.
+
+        What a round has heard is then as much as the disk bears, not the memory. Raises RengaError when the
+        disk is full.
+        """
+        if blob.nbytes < LARGE:
+            return blob
+        try:
+            with tempfile.TemporaryFile(dir=self._rounds) as file:
+                blob.tofile(file)
+                file.flush()
+                return np.asarray(np.memmap(file, np.uint8, mode="r"))
+        except OSError as error:
+            raise _unwritable("what a client sent", self._rounds, error) from error
 
     def finish(self, standing: Standing, record: Mapping[str, Any], published: bytes = b"") -> None:
         """Write a round down. After this returns it has happened; before, it has not.

@@ -23,13 +23,14 @@ from renga.models.example import Example
 from renga.models.seeds import derived
 from renga.models.vocabulary import Vocabulary
 from renga.protocol.envelope import opened, sealed
-from renga.protocol.gather import Gathered, gather, wait_for_nodes
+from renga.protocol.gather import Gathered, gather, gather_as, wait_for_nodes
 from renga.protocol.messages import Description, JudgeRequest, LearnRequest
 from renga.protocol.names import node_id
 from renga.protocol.published import showing
 from renga.server.host import Host
 from renga.server.plan import (
     Ask,
+    Blob,
     Effect,
     Heard,
     HostLearned,
@@ -58,9 +59,10 @@ class Timing:
 
 @dataclass(frozen=True)
 class Told:
-    """What a listener hears: a round begins, a step's replies arrive, a round is finished."""
+    """What a listener hears: a round begins, a step's replies arrive, clients (name: reason) are left out,
+    a round is finished."""
 
-    what: str  # "round" | "asked" | "reply" | "finished"
+    what: str  # "round" | "asked" | "reply" | "left_out" | "finished"
     round: int
     about: Mapping[str, Any]
 
@@ -136,12 +138,14 @@ class Federation(Strategy):
         self._host.adapter = standing.host
         if standing.round < self._rounds:
             for round in range(standing.round + 1, self._rounds + 1):
-                described, silent = self._describe(grid)
+                described, silent = self._describe(grid, round)
                 self._listen(Told("round", round, {}))
                 plan = self._plan(round, standing, described)
                 self._shown = {}
                 outcome, host = self._play(grid, plan)
                 record = dict(outcome.record)
+                if out := {n: c["reason"] for n, c in record["clients"].items() if c["status"] != "ok"}:
+                    self._listen(Told("left_out", round, out))
                 for name, reason in silent.items():
                     record["clients"][name] = {"status": "refused", "reason": reason}
                 standing = _after(standing, outcome, plan.round, host)
@@ -151,7 +155,7 @@ class Federation(Strategy):
                 self._listen(Told("finished", round, record))
         return Result()
 
-    def _describe(self, grid: Grid) -> tuple[dict[str, Description], dict[str, str]]:
+    def _describe(self, grid: Grid, round: int) -> tuple[dict[str, Description], dict[str, str]]:
         """Who takes part in the next round; and who can't, with the reason.
 
         Only those who have not said yet who they are are asked, so that a fixed set costs one question.
@@ -168,6 +172,8 @@ class Federation(Strategy):
             del described[name]
         for name, reason in silent.items():
             log.info("%s can't take part: %s", name, reason)
+        if silent:
+            self._listen(Told("left_out", round, silent))
         described = {name: who for name, who in described.items() if name not in silent}
         if len(described) < self._settings.quorum:
             raise RengaError(
@@ -291,16 +297,17 @@ class Federation(Strategy):
         if self._publish:
             self._note(ask)
         ttl = self._timing.deadline * 2
-        messages = [
+        messages = (
             sealed(ask.kind, blob, node_id(name), round=plan.round, ttl=ttl)
             for name, blob in ask.requests.items()
-        ]
+        )
         self._listen(Told("asked", plan.round, {"kind": ask.kind, "bytes": _bytes(ask.requests)}))
-        gathered = gather(
+        gathered = gather_as(
+            self._kept,
             grid,
             messages,
             deadline=self._timing.deadline,
-            quorum=min(self._settings.quorum, len(messages)),
+            quorum=min(self._settings.quorum, len(ask.requests)),
             grace=self._timing.grace,
             on_reply=lambda node, _: self._listen(
                 Told("reply", plan.round, {"kind": ask.kind, "client": names.get(node, "?")})
@@ -311,9 +318,15 @@ class Federation(Strategy):
             log.info("round %d: %s left out (%s): %s", plan.round, name, status, reason)
         return heard
 
+    def _kept(self, reply: Message) -> Blob | RefusedPayload:
+        try:
+            return self._state.set_aside(opened(reply))
+        except RefusedPayload as error:
+            return error
+
     def _note(self, ask: Ask) -> None:
         """Remember which adapters clients are about to be shown, as they will read them."""
-        for blob in {blob.tobytes(): blob for blob in ask.requests.values()}.values():
+        for blob in {id(blob): blob for blob in ask.requests.values()}.values():
             if ask.kind == "learn":
                 learn = LearnRequest.decode(blob)
                 attempt, adapter = learn.attempt, learn.adapter
@@ -351,13 +364,13 @@ class Federation(Strategy):
         return None
 
 
-def _heard(gathered: Gathered, names: Mapping[int, str]) -> Heard:
+def _heard(gathered: Gathered[Blob | RefusedPayload], names: Mapping[int, str]) -> Heard:
     replies, missing = {}, {}
-    for node, message in gathered.replies.items():
-        try:
-            replies[names[node]] = opened(message)
-        except RefusedPayload as error:
-            missing[names[node]] = ("refused", error.message)
+    for node, kept in gathered.replies.items():
+        if isinstance(kept, RefusedPayload):
+            missing[names[node]] = ("refused", kept.message)
+        else:
+            replies[names[node]] = kept
     missing |= {names[node]: ("failed", reason) for node, reason in gathered.errors.items()}
     missing |= {names[node]: ("late", "no reply in time") for node in gathered.pending}
     return Heard(replies, missing)

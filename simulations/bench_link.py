@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -22,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from flwr.app import Array, ArrayRecord, Context, Message, RecordDict
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from renga.client.ledger import Ledger
@@ -34,8 +35,9 @@ from renga.protocol import link_pb2 as wire
 from renga.protocol.blobs import BlobStore
 from renga.protocol.certificates import new_key
 from renga.protocol.credentials import Credentials
+from renga.protocol.envelope import MESSAGE_TYPES, opened, sealed
 from renga.protocol.flower_internals import acting_as_server
-from renga.protocol.gather import gather
+from renga.protocol.gather import gather_as
 from renga.protocol.link_pb2_grpc import LinkStub
 from renga.protocol.names import node_id
 from renga.protocol.versions import PROTOCOL, software
@@ -43,11 +45,13 @@ from renga.server import identity
 from renga.server.daemon import dismiss_revoked
 from renga.server.identity import ServerIdentity
 from renga.server.link import Post
+from renga.server.plan import Blob
 from renga.server.service import LinkService, listen
+from renga.server.state import ServerState
 from renga.simulations.units import size
 
-CLIENTS = ("ada", "bo")  # of the rounds
-STEPS = ("train.learn", "train.exchange", "evaluate.judge")
+FEW, MANY = 2, 8  # clients of the rounds, and of those with large payloads
+STEPS = ("learn", "answer", "exchange", "judge")
 FIXED_AT_MOST = 0.2  # seconds of a round without work
 STREAMS = 1000  # that one server must hold
 ATTACHING = 50  # streams that shake hands at once
@@ -58,13 +62,13 @@ OWN_POOL = (("grpc.use_local_subchannel_pool", 1),)
 def measure(
     *, streams: int, rounds: int, seconds: float, payload: int, tell: Callable[[str], None]
 ) -> dict[str, Any]:
-    """`streams` idle for `seconds`, then `rounds` without work and one with `payload` bytes a client."""
+    """`streams` idle for `seconds`, then `rounds` without work, and exchanges of `payload` bytes a client."""
     with tempfile.TemporaryDirectory(prefix="renga-bench-") as work:
         folder = Path(work)
         who = identity.create(folder / "server", "localhost:0", ["localhost"])
         tell(f"making keys for {streams} clients")
         idle = [credentials_of(who, f"idle{n:05d}") for n in range(streams)]
-        own = {name: credentials_of(who, name) for name in CLIENTS}
+        own = {name: credentials_of(who, name) for name in _names(MANY)}
         here, there = multiprocessing.Pipe()
         server = multiprocessing.get_context("spawn").Process(target=_serve, args=(folder / "server", there))
         server.start()
@@ -88,7 +92,7 @@ def targets(result: Mapping[str, Any]) -> list[tuple[str, bool, str]]:
     idle, fixed = result["idle"], result["round_seconds"]
     each = size(idle["bytes_per_stream"])
     held = f"{idle['held']} held: {each} each, {100 * idle['cpu_share']:.1f}% of one core"
-    return [
+    found = [
         (f"{result['streams']} idle streams are held", idle["held"] == result["streams"], held),
         (
             f"a round without work takes under {FIXED_AT_MOST} s",
@@ -96,6 +100,21 @@ def targets(result: Mapping[str, Any]) -> list[tuple[str, bool, str]]:
             f"{fixed['median']:.3f} s, alone; {result['crowded_round_seconds']['median']:.3f} s beside them",
         ),
     ]
+    if result["large"]:
+        few, many = (over(large, result["payload_bytes"]) for large in result["large"])
+        found.append(
+            (
+                f"{size(result['payload_bytes'])} a client: {MANY} take no more memory than {FEW}",
+                many < few + 1,
+                f"{many:.1f} payloads at the peak with {MANY}, {few:.1f} with {FEW}",
+            )
+        )
+    return found
+
+
+def over(large: Mapping[str, Any], payload: int) -> float:
+    """The peak of memory over what the server held before, in payloads."""
+    return float((large["peak"] - large["before"]) / payload)
 
 
 def credentials_of(who: ServerIdentity, name: str) -> Credentials:
@@ -122,12 +141,18 @@ async def _drive(
         return await asyncio.to_thread(server.recv)
 
     address = f"localhost:{await asyncio.to_thread(server.recv)}"
-    links = [asyncio.create_task(_link(folder, name, one, who, address).stay()) for name, one in own.items()]
-    async with asyncio.timeout(PATIENCE):
-        while (await ask("state"))["attached"] < len(own):
-            await asyncio.sleep(0.05)
+    links: list[asyncio.Task[None]] = []
+
+    async def join(count: int, others: int = 0) -> None:
+        for name in _names(count)[len(links) :]:
+            links.append(asyncio.create_task(_link(folder, name, own[name], who, address).stay()))
+        async with asyncio.timeout(PATIENCE):
+            while (await ask("state"))["attached"] < count + others:
+                await asyncio.sleep(0.05)
+
+    await join(FEW)
     tell(f"{rounds} rounds without work")
-    alone = await ask("rounds", rounds, 8)
+    alone = await ask("rounds", FEW, rounds)
     before = await ask("state")
 
     tell(f"attaching {len(idle)} streams")
@@ -137,17 +162,22 @@ async def _drive(
     attaching = time.perf_counter() - started
     await asyncio.sleep(2.0)
     first = await ask("state")
-    tell(f"{first['attached'] - len(own)} are there; idle for {seconds:g} s")
+    tell(f"{first['attached'] - FEW} are there; idle for {seconds:g} s")
     await asyncio.sleep(seconds)
     last = await ask("state")
-    crowded = await ask("rounds", rounds, 8)
+    crowded = await ask("rounds", FEW, rounds)
     for call, channel in calls:
         call.cancel()
         await channel.close()
 
-    tell(f"one round with {size(payload)} to and from each of {len(own)} clients")
-    large = await ask("rounds", 1, payload) if payload else None
-    after = await ask("state")
+    large = []
+    for count in (FEW, MANY) if payload else ():
+        tell(f"{size(payload)} to and from each of {count} clients")
+        await join(count)
+        before_it = await ask("state")
+        took = await ask("payload", count, payload)
+        peak = (await ask("state"))["peak"]
+        large.append({"clients": count, "seconds": took, "before": before_it["resident"], "peak": peak})
     for link in links:
         link.cancel()
     await asyncio.gather(*links, return_exceptions=True)
@@ -155,17 +185,14 @@ async def _drive(
         "round_seconds": _spread(alone),
         "crowded_round_seconds": _spread(crowded),
         "idle": {
-            "held": last["attached"] - len(own),
+            "held": last["attached"] - FEW,
             "attach_seconds": attaching,
             "bytes_per_stream": (last["resident"] - before["resident"]) / max(1, len(idle)),
             "server_bytes": last["resident"],
             "cpu_share": (last["cpu"] - first["cpu"]) / (last["at"] - first["at"]),
         },
-        "large": {
-            "payload_bytes": payload,
-            "seconds": large[0] if large else None,
-            "server_peak_bytes": after["peak"],
-        },
+        "payload_bytes": payload,
+        "large": large,
     }
 
 
@@ -200,9 +227,9 @@ def _echo() -> ClientApp:
     def same(asked: Message, context: Context) -> Message:
         return Message(asked.content, reply_to=asked)
 
-    for step in ("learn", "exchange"):
-        app.train(step)(same)
-    app.evaluate("judge")(same)
+    for kind in MESSAGE_TYPES.values():
+        group, _, step = kind.partition(".")
+        getattr(app, group)(step)(same)
     return app
 
 
@@ -221,33 +248,45 @@ async def _served(folder: Path, orders: Connection) -> None:
         if order[0] == "state":
             orders.send({**usage(), "attached": len(list(post.attached()))})
         else:
-            orders.send(await asyncio.to_thread(_rounds, post, *order[1:]))
+            play = _rounds if order[0] == "rounds" else partial(_payload, folder)
+            orders.send(await asyncio.to_thread(play, post, *order[1:]))
     watch.cancel()
     await server.stop(0)
 
 
-def _rounds(post: Post, rounds: int, payload: int) -> list[float]:
-    """Seconds of each round: the three exchanges of a real one, of arrays of `payload` bytes."""
-    x = np.zeros(max(1, payload // 4), np.float32)
+def _rounds(post: Post, clients: int, rounds: int) -> list[float]:
+    """Seconds of each round: the exchanges of a real one, with next to nothing in them."""
     found = []
     with acting_as_server(1):
         for number in range(1, rounds + 1):
             started = time.perf_counter()
-            for step in STEPS if rounds > 1 else STEPS[:1]:
-                asked = [
-                    Message(
-                        RecordDict({"arrays": ArrayRecord({"x": Array(x)})}),
-                        node_id(name),
-                        step,
-                        ttl=600.0,
-                        group_id=str(number),
-                    )
-                    for name in CLIENTS
-                ]
-                got = gather(post.grid, asked, deadline=300.0, quorum=len(asked))
-                assert len(got.replies) == len(asked), (got.errors, got.pending)
+            for step in STEPS:
+                _exchanged(post, clients, step, np.zeros(8, np.uint8), number, lambda blob: blob)
             found.append(time.perf_counter() - started)
     return found
+
+
+def _payload(folder: Path, post: Post, clients: int, payload: int) -> float:
+    """Seconds of one exchange of large messages, their answers set aside as a round sets them aside."""
+    state = ServerState(folder / "state")
+    started = time.perf_counter()
+    with acting_as_server(1):
+        _exchanged(post, clients, "exchange", np.zeros(payload, np.uint8), 1, state.set_aside)
+    return time.perf_counter() - started
+
+
+def _exchanged(
+    post: Post, clients: int, step: str, blob: Blob, round: int, kept: Callable[[Blob], Blob]
+) -> None:
+    """Send a blob to every client and have it back. An iterator makes the messages, as in a real round."""
+    names = _names(clients)
+    asked = (sealed(step, blob, node_id(name), round=round, ttl=600.0) for name in names)
+    got = gather_as(lambda reply: kept(opened(reply)), post.grid, asked, deadline=300.0, quorum=len(names))
+    assert len(got.replies) == len(names), (got.errors, got.pending)
+
+
+def _names(count: int) -> list[str]:
+    return [f"client{n}" for n in range(count)]
 
 
 def usage() -> dict[str, float]:

@@ -18,7 +18,7 @@ def _targets(found: Iterable[tuple[str, bool | None, str]]) -> Sheet:
 
 def link_sheets(result: Mapping[str, Any]) -> list[Sheet]:
     """The tables of `bench_link.measure`."""
-    idle, large = result["idle"], result["large"]
+    idle, payload = result["idle"], result["payload_bytes"]
     alone, crowded = result["round_seconds"], result["crowded_round_seconds"]
     rows = [
         ("idle streams held", str(idle["held"])),
@@ -30,18 +30,17 @@ def link_sheets(result: Mapping[str, Any]) -> list[Sheet]:
         ("the same: least to most", f"{alone['least']:.3f} to {alone['most']:.3f} s"),
         ("a round without work beside the idle streams: median", f"{crowded['median']:.3f} s"),
     ]
-    if large["seconds"] is not None:
+    for large in result["large"]:
+        clients = large["clients"]
         rows += [
-            (
-                f"a round with {size(large['payload_bytes'])} to and from two clients",
-                f"{large['seconds']:.1f} s",
-            ),
-            ("server's peak of memory in it", size(large["server_peak_bytes"])),
+            (f"{size(payload)} to and from each of {clients} clients", f"{large['seconds']:.1f} s"),
+            ("server's peak of memory in it", size(large["peak"])),
+            ("the same over what it held before, in payloads", f"{bench_link.over(large, payload):.1f}"),
         ]
     note = (
-        f"Two clients in the rounds, three exchanges each; TLS on loopback, {os.cpu_count()} cores that "
-        "others use too. A message is whole in memory while Flower's objects are made of it or read from it, "
-        "on either side; on the way it is in parts."
+        f"Two clients in the rounds without work, four exchanges each; TLS on loopback, {os.cpu_count()} "
+        "cores that others use too. A message is whole in memory while Flower's objects are made of it or "
+        "read from it, one message at a time; on the way, and until the round is over, it is on the disk."
     )
     return [_targets(bench_link.targets(result)), Sheet("The link", ("what", "measured"), texts(rows), note)]
 

@@ -15,11 +15,14 @@ for name, value in QUIET.items():
 
 @pytest.fixture(autouse=True)
 def same_environment() -> Iterator[None]:
-    """What a test, or the command it runs, leaves in the environment changes what later tests do."""
-    before = dict(os.environ)
+    """What a test, or a command that it runs, leaves in the environment changes what later tests do."""
+    before = _ours()
     yield
-    after = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    assert after == {name: value for name, value in before.items() if name != "PYTEST_CURRENT_TEST"}
+    assert _ours() == before
+
+
+def _ours() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("RENGA_")}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -160,3 +160,20 @@ def test_a_damaged_blob_is_refused_or_still_an_adapter(noise, where):
     except RefusedPayload:
         return
     assert all(np.isfinite(a).all() and np.isfinite(b).all() for a, b in got.factors.values())
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_factors_are_the_same_however_they_are_asked_for(coding: str) -> None:
+    random = np.random.default_rng(5)
+    shapes = {f"layers.{n}": (int(random.integers(1, 90)), int(random.integers(1, 90))) for n in range(7)}
+    factors = {
+        name: (random.normal(size=(3, into)).astype("f4"), random.normal(size=(out, 3)).astype("f4"))
+        for name, (out, into) in shapes.items()
+    }
+    encoded = encode_adapter(factors, rank=3, alpha=6.0, base="b", provenance={}, coding=coding)
+    decoded = decode_adapter(encoded.arrays, encoded.meta).factors
+    assert list(decoded) == sorted(factors) and len(decoded) == 7
+    for name in sorted(factors, reverse=True):
+        for one, again, whole in zip(decoded[name], decoded[name], factors[name], strict=True):
+            assert one.flags.c_contiguous and one.flags.writeable and np.array_equal(one, again)
+            assert np.abs(one - whole).max() <= (0 if coding == "float32" else 0.02)

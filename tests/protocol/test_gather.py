@@ -33,7 +33,7 @@ def echo() -> ClientApp:
     return app
 
 
-def asked(effects: dict[str, Effect], **terms: float) -> tuple[Gathered, list[str]]:
+def asked(effects: dict[str, Effect], **terms: float) -> tuple[Gathered[Message], list[str]]:
     """Ask four clients, of whom some are late or gone. Returns what came, and names in order of arrival."""
     grid = LocalGrid(echo(), {name: {} for name in NAMES}, fault=lambda name, *_: effects.get(name))
     order: list[str] = []

@@ -18,7 +18,7 @@ from renga.protocol.names import node_id
 from tests.protocol.tiny_apps import SECRET, client_app, clients, content, count, server_app, vector
 
 
-def ask(grid: LocalGrid, kind: str = "train", *, group_id: str = "1", **terms: float) -> Gathered:
+def ask(grid: LocalGrid, kind: str = "train", *, group_id: str = "1", **terms: float) -> Gathered[Message]:
     nodes = grid.get_node_ids()
     messages = [Message(content(np.zeros(8)), node, kind, group_id=group_id) for node in nodes]
     deadline, grace = terms.get("deadline", 60.0), terms.get("grace", 0.0)
@@ -26,8 +26,8 @@ def ask(grid: LocalGrid, kind: str = "train", *, group_id: str = "1", **terms: f
     return gather(grid, messages, deadline=deadline, quorum=quorum, grace=grace)
 
 
-def whole_run(count: int = 5, **faults: float) -> tuple[list[Gathered], LocalGrid, Context]:
-    log: list[Gathered] = []
+def whole_run(count: int = 5, **faults: float) -> tuple[list[Gathered[Message]], LocalGrid, Context]:
+    log: list[Gathered[Message]] = []
     grid = LocalGrid(client_app(), clients(count), fault=seeded(7, **faults) if faults else None)
     context = run_server(server_app(log, rounds=3, quorum=1), grid, server_context())
     return log, grid, context
@@ -296,7 +296,7 @@ def test_a_failing_server_fails_the_call():
 
 def test_a_hundred_nodes_are_quick():
     start = time.perf_counter()
-    log: list[Gathered] = []
+    log: list[Gathered[Message]] = []
     grid = LocalGrid(client_app(), clients(100))
     run_server(server_app(log, rounds=3), grid, server_context())
     assert [len(got.replies) for got in log] == [100, 100, 100]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -132,7 +132,7 @@ def plain(value: object) -> object:
     """What two messages are compared by: arrays as lists, to the digits that 8-bit rows keep."""
     if isinstance(value, np.ndarray):
         return [round(float(x), 1) for x in value.reshape(-1)]
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(part) for part in value]

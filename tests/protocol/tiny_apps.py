@@ -63,7 +63,7 @@ def client_app() -> ClientApp:
     return app
 
 
-def server_app(log: list[Gathered], *, rounds: int = 2, **terms: float) -> ServerApp:
+def server_app(log: list[Gathered[Message]], *, rounds: int = 2, **terms: float) -> ServerApp:
     """terms: deadline, quorum, grace of `gather`; quorum defaults to everybody."""
     app = ServerApp()
 

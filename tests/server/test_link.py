@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 import threading
+import weakref
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from renga.protocol import link_pb2 as wire
 from renga.protocol.certificates import new_key, request_for
 from renga.protocol.credentials import Credentials
 from renga.protocol.flower_internals import acting_as_server
-from renga.protocol.gather import gather
+from renga.protocol.gather import gather, gather_as
 from renga.protocol.invitations import read_ticket, write_ticket
 from renga.protocol.link_pb2_grpc import LinkStub
 from renga.protocol.names import node_id
@@ -38,7 +40,9 @@ def message(name: str, x: np.ndarray, kind: str = "train.learn") -> Message:
 
 
 def vector(reply: Message) -> np.ndarray:
-    return reply.content.array_records["arrays"]["x"].numpy()
+    arrays = reply.content["arrays"]  # not `content.array_records`, which makes a cycle
+    assert isinstance(arrays, ArrayRecord)
+    return arrays["x"].numpy()
 
 
 def doubling(calls: list[str] | None = None, gate: threading.Event | None = None) -> ClientApp:
@@ -91,6 +95,40 @@ def test_what_is_large_goes_in_parts(here: World) -> None:
     x = np.random.default_rng(0).normal(size=1_000_003)
     got = ask(here, ["ada"], x)
     assert np.array_equal(vector(got.replies[node_id("ada")]), 2 * x)
+
+
+def test_one_message_at_a_time_is_in_memory(here: World) -> None:
+    names = ["ada", "bo", "cy", "dee"]
+    for name in names:
+        here.attach(here.link(name, doubling()))
+    asked: list[weakref.ref[RecordDict]] = []
+    heard: list[weakref.ref[RecordDict]] = []
+
+    def made() -> Iterator[Message]:
+        for name in names:
+            assert not any(content() for content in asked[:-1])
+            one = message(name, np.ones(10_000))
+            asked.append(weakref.ref(one.content))
+            yield one
+            del one
+
+    def kept(reply: Message) -> float:
+        assert not any(content() for content in asked + heard)
+        heard.append(weakref.ref(reply.content))
+        return float(vector(reply).sum())
+
+    got = gather_as(kept, here.post.grid, made(), deadline=60.0, quorum=len(names))
+    assert list(got.replies.values()) == [20_000.0] * len(names)
+
+
+def test_who_is_left_out_is_told_why(here: World) -> None:
+    states: list[str] = []
+    link = here.link("ada", doubling())
+    link.on_state = states.append
+    here.attach(link)
+    here.post.leave_out("nobody", 3, "is not here")
+    here.post.leave_out("ada", 3, "brings a model\nthat is not hosted")
+    here.wait_for(lambda: "left out of round 3: brings a model that is not hosted" in states)
 
 
 def test_a_failing_client_says_nothing_of_its_own(here: World) -> None:

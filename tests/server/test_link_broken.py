@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from flwr.app import Message
 
 from renga.protocol import link_pb2 as wire
 from renga.protocol.blobs import PART, BlobStore
@@ -25,7 +26,7 @@ def here(tmp_path: Path):
 
 
 def pulled(here: World, id: str):
-    found = []
+    found: list[Message] = []
 
     def look() -> bool:
         found.extend(here.post.grid.pull_messages([id]))

@@ -21,7 +21,7 @@ from renga.server.app import server_app
 from renga.server.host import Host
 from renga.server.plan import Settings
 from renga.server.state import ServerState
-from renga.server.strategy import Federation, Timing
+from renga.server.strategy import Federation, Timing, Told
 from tests.server.scripted import TRANSFER, VOCABULARY, Scripted
 
 
@@ -102,11 +102,11 @@ def test_one_who_never_shows_up_stops_nobody_while_the_quorum_is_there(tmp_path:
     names = ["ann", "ben", "never"]
     federation = federation_of(tmp_path, names, settings=Settings(quorum=2), timing=Timing(5.0, 0.1))
     with acting_as_server(1):
-        described, silent = federation._describe(grid)
+        described, silent = federation._describe(grid, 1)
     assert sorted(described) == ["ann", "ben"] and silent == {"never": "is not here"}
     all_needed = federation_of(tmp_path / "x", names, settings=Settings(quorum=3), timing=Timing(0.1, 0.1))
     with acting_as_server(1), pytest.raises(RengaError, match="2 of 3 clients are connected"):
-        all_needed._describe(grid)
+        all_needed._describe(grid, 1)
 
 
 def test_who_can_not_take_part_is_told_by_name_with_a_reason(tmp_path: Path) -> None:
@@ -115,7 +115,8 @@ def test_who_can_not_take_part_is_told_by_name_with_a_reason(tmp_path: Path) -> 
     def resolve(context: Context) -> Member:
         return cast(Member, members[str(context.node_config["name"])])
 
-    federation = federation_of(tmp_path, list(CLAIMS))
+    heard: list[Told] = []
+    federation = federation_of(tmp_path, list(CLAIMS), listen=heard.append)
     grid = LocalGrid(client_app(resolve), {name: {} for name in members})
     with pytest.raises(RengaError) as caught:
         run_server(server_app(lambda context: federation), grid, server_context())
@@ -124,4 +125,6 @@ def test_who_can_not_take_part_is_told_by_name_with_a_reason(tmp_path: Path) -> 
     for _, reason in CLAIMS.values():
         assert reason in said
     assert "ann:" not in said and "private" not in said
+    (left_out,) = heard
+    assert left_out.what == "left_out" and set(left_out.about) == {n for n, (_, why) in CLAIMS.items() if why}
     assert ServerState(tmp_path).standing().round == 0
