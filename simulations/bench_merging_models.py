@@ -40,10 +40,10 @@ class Budget:
     """What is trained and scored. tokens: of each adapter, the joint one too."""
 
     rank: int = 8
-    tokens: int = 8_000
+    tokens: int = 16_000
     rate: float = 1e-3
-    texts: int = 10  # of each domain that scores are taken on
-    choosing: int = 3  # of each domain, others than these, that methods may choose or measure by
+    texts: int = 16  # of each domain that scores are taken on
+    choosing: int = 4  # of each domain, others than these, that methods may choose or measure by
     seed: int = 7
 
 

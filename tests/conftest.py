@@ -9,6 +9,7 @@ import pytest
 
 from renga.boundary import QUIET
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # as a first model would set it, in whatever test
 for name, value in QUIET.items():
     os.environ.setdefault(name, value)
 

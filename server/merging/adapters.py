@@ -29,7 +29,7 @@ from renga.server.merging.elements import element_wise
 from renga.server.merging.federated import averaged, by_size, factor_mean, residual, shared_factor
 from renga.server.merging.incremental import incremental
 from renga.server.merging.informed import fisher, regmean
-from renga.server.merging.lowrank import Merged, Product, fitted
+from renga.server.merging.lowrank import Made, Merged, Product, fitted
 from renga.server.merging.parts import Parts, gathered
 from renga.server.merging.schedule import Schedule, Weight
 
@@ -187,8 +187,11 @@ def found_method(name: str) -> Method:
 def _scaled(products: Products, scale: float) -> Products:
     if scale == 1:
         return products
-    return {
-        name: Product(p.left if p.core is not None else scale * p.left, p.right,
-                      None if p.core is None else scale * p.core, p.thin)
-        for name, p in products.items()
-    }  # fmt: skip
+
+    def scaled(name: str) -> Product:
+        p = products[name]
+        if p.core is None:
+            return Product(scale * p.left, p.right, thin=p.thin)
+        return Product(p.left, p.right, scale * p.core, p.thin)
+
+    return Made(list(products), scaled)

@@ -96,12 +96,14 @@ def _factors(parts: Parts, name: str, method: str, options: Any) -> Product:
             hint="merge in the space 'core', which takes any ranks",
         )
     rank, (out, into) = len(have[0][1].a), (have[0][1].b.shape[0], have[0][1].a.shape[1])
-    a = np.zeros((len(parts.adapters), rank, into), np.float32)
-    b = np.zeros((len(parts.adapters), out, rank), np.float32)
+    empty = np.zeros if len(have) < len(parts.adapters) else np.empty
+    a = empty((len(parts.adapters), rank, into), np.float32)
+    b = empty((len(parts.adapters), out, rank), np.float32)
     for place, adapter in enumerate(parts.adapters):
         if name in adapter.factors:
             root = np.float32(math.sqrt(adapter.scale))
-            a[place], b[place] = root * adapter.factors[name].a, root * adapter.factors[name].b
+            np.multiply(adapter.factors[name].a, root, out=a[place])
+            np.multiply(adapter.factors[name].b, root, out=b[place])
     left, right = (
         _merged(parts, name, method, stack, options, side) for side, stack in ((".B", b), (".A", a))
     )

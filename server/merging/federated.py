@@ -10,11 +10,11 @@ import numpy as np
 
 from renga.errors import UsageError
 from renga.models.adapter import scaled_norm
-from renga.server.merging.lowrank import Product
+from renga.server.merging.lowrank import Made, Product
 from renga.server.merging.parts import Module, Parts
 
 
-def averaged(parts: Parts) -> dict[str, Product]:
+def averaged(parts: Parts) -> Made:
     """The exact weighted average of the updates: sum_k w_k dW_k = [w_1 b_1, ...] [a_1; ...], rank R = sum
     r_k.
 
@@ -22,7 +22,7 @@ def averaged(parts: Parts) -> dict[str, Product]:
     arXiv:2402.11505), with `energy` each module keeps as many directions as it needs (FLoRIST,
     arXiv:2506.09199).
     """
-    return parts.each(lambda module: Product(*module.weighted()))
+    return Made(parts.names, lambda name: Product(*parts.weighted(name)))
 
 
 def factor_mean(parts: Parts) -> dict[str, Product]:

@@ -119,18 +119,24 @@ class Thinned:
         factors = [block.dtype.type(s) for s in share]
         for update, factor in zip(block, factors, strict=True):
             update *= factor
-        votes = weighted_sum(block, [1.0] * len(block))
-        negative = votes < 0
-        positive = ~negative if self.even == "positive" else votes > 0
-        total, mass = np.zeros_like(votes), np.zeros_like(votes)
-        scratch = np.empty_like(votes)
+        votes = np.add.reduce(block, axis=0)
+        sign = np.sign(votes)
+        if self.even == "positive":
+            sign += votes == 0
+        equal = len(set(factors)) == 1 and len(block) < 256  # then those that agree need only be counted
+        total, mass = np.zeros_like(votes), np.zeros(votes.shape, np.uint8 if equal else votes.dtype)
+        scratch, agree = np.empty_like(votes), np.empty(votes.shape, np.bool_)
         for update, factor in zip(block, factors, strict=True):
-            agree = ((update > 0) & positive) | ((update < 0) & negative)
-            total += np.multiply(update, agree, out=scratch)
+            np.multiply(update, sign, out=scratch)
+            np.maximum(scratch, 0, out=scratch)
+            total += scratch
             if self.divide:
-                mass += np.multiply(agree, factor, out=scratch)
+                np.greater(scratch, 0, out=agree)
+                mass += agree.view(np.uint8) if equal else np.multiply(agree, factor, out=scratch)
+        total *= sign
         if self.divide:
-            np.divide(total, mass, out=total, where=mass != 0)
+            mass += mass == 0  # there the total is zero, too
+            total /= mass * factors[0] if equal else mass
         return total
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from renga.errors import RengaError, UsageError
 from renga.models.adapter import Adapter, Factors
+from renga.server.merging.grams import WIDEST, leading_by_grams
 from renga.server.merging.parallel import side_by_side
 from renga.server.merging.rangefinder import leading, with_signs, worthwhile
 
 F64 = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 # Singular values below this share of the largest are rounding, not signal.
 NOTHING = 1e-12
@@ -26,15 +29,15 @@ class Product:
     """The update left core right of a module: [out, p], [p, q] (None: the identity), [q, in].
 
     `thin` says that the columns of left and the rows of right are orthonormal, so that the singular values
-    are those of the core.
+    are those of the core. Sides without a core may be float32: what adapters hold.
     """
 
-    left: F64
-    right: F64
+    left: Floats
+    right: Floats
     core: F64 | None = None
     thin: bool = False
 
-    def pair(self) -> tuple[F64, F64]:
+    def pair(self) -> tuple[Floats, Floats]:
         """Two factors b a of the least rank that needs no decomposition."""
         if self.core is None:
             return self.left, self.right
@@ -50,6 +53,23 @@ class Product:
         return with_signs(self.left @ u, s, vt @ self.right)
 
 
+@dataclass(frozen=True, eq=False)
+class Made(Mapping[str, Product]):
+    """Products that are made when they are asked for, so that only those in work are in memory."""
+
+    names: Sequence[str]
+    make: Callable[[str], Product]
+
+    def __getitem__(self, name: str) -> Product:
+        return self.make(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
 @dataclass(frozen=True)
 class Merged:
     """An adapter, and what bringing it to its rank has cost."""
@@ -60,7 +80,7 @@ class Merged:
     residual: Adapter | None = None  # what is to be added to the base weights beside it (FedEx)
 
 
-def svd_of_product(b: F64, a: F64) -> tuple[F64, F64, F64]:
+def svd_of_product(b: Floats, a: Floats) -> tuple[F64, F64, F64]:
     """The thin SVD of b a without forming it, where b [m, R] and a [R, n].
 
     The core is min(m, R) by min(n, R). With R above m (or n) an orthogonal basis of that side has
@@ -68,21 +88,28 @@ def svd_of_product(b: F64, a: F64) -> tuple[F64, F64, F64]:
     the stacks are larger than it, and its SVD is the cheapest exact way. `rangefinder` is for a merge of
     so many adapters that this matters.
     """
+    b, a = b.astype(np.float64, copy=False), a.astype(np.float64, copy=False)
     qb, rb = np.linalg.qr(b) if b.shape[1] < b.shape[0] else (None, b)
     qa, ra = np.linalg.qr(a.T) if a.shape[0] < a.shape[1] else (None, a.T)
     u, s, vt = np.linalg.svd(rb @ ra.T, full_matrices=False)
     return with_signs(u if qb is None else qb @ u, s, vt if qa is None else vt @ qa.T)
 
 
-def best_of_rank(name: str, b: F64, a: F64, rank: int) -> tuple[F64, F64, F64, float, float]:
+def best_of_rank(name: str, b: Floats, a: Floats, rank: int) -> tuple[F64, F64, F64, float, float]:
     """The leading u [m, rank], s, vt of b a, the norm of what is left out and that of the whole.
 
-    By QR of both stacks, or where that is dear by the range finder, whose two norms are estimates.
+    By Gram matrices of both stacks, or where those are wide by the range finder, whose two norms are
+    estimates; where neither can tell what is left out from rounding, by QR.
     """
-    if worthwhile((b.shape[0], a.shape[1]), b.shape[1], rank):
+    shape, total = (b.shape[0], a.shape[1]), b.shape[1]
+    found = None
+    if rank < total <= min(WIDEST, *shape):
+        found = leading_by_grams(b, a, rank)
+    elif worthwhile(shape, total, rank):
         found = leading(name, b, a, rank)
-        if found is not None:
-            return found
+    if found is not None:
+        u, s, vt, lost, whole = found
+        return *with_signs(u, s, vt), lost, whole
     u, s, vt = svd_of_product(b, a)
     return u[:, :rank], s[:rank], vt[:rank], float(np.linalg.norm(s[rank:])), float(np.linalg.norm(s))
 
@@ -128,21 +155,17 @@ def fitted(
     if rank is not None:
         check_rank(rank, 1.0 if alpha is None else alpha)
     if rank is None and energy is None:
-        pairs = dict(zip(products, side_by_side(Product.pair, products.values(), threads), strict=True))
-        rank = max((b.shape[1] for b, _ in pairs.values()), default=1) or 1
-        alpha = float(rank) if alpha is None else alpha
-        factors = {name: _padded(*pair, rank, alpha / rank) for name, pair in pairs.items()}
-        return Merged(Adapter(factors, alpha, rank, base, provenance), 0.0, dict.fromkeys(products, 0.0))
+        return _exact(products, base, provenance, alpha, threads)
 
-    def cut(item: tuple[str, Product]) -> tuple[F64, F64, F64, float, float]:
-        name, product = item
+    def cut(name: str) -> tuple[F64, F64, F64, float, float]:
+        product = products[name]
         if rank is not None and energy is None and not product.thin:
             return best_of_rank(name, *product.pair(), rank)
         u, s, vt = product.svd()
         keep = min(len(s) if rank is None else rank, len(s) if energy is None else enough(s, energy))
         return u[:, :keep], s[:keep], vt[:keep], float(np.linalg.norm(s[keep:])), float(np.linalg.norm(s))
 
-    cuts = dict(zip(products, side_by_side(cut, products.items(), threads), strict=True))
+    cuts = dict(zip(products, side_by_side(cut, products, threads), strict=True))
     grown = rank is not None and energy is None
     rank = rank if grown and rank is not None else max(1, *(len(s) for _, s, *_ in cuts.values()))
     alpha = float(rank) if alpha is None else alpha
@@ -158,6 +181,26 @@ def fitted(
     errors = {name: ratio(lost[name], whole[name]) for name in cuts}
     error = ratio(math.hypot(*lost.values()), math.hypot(*whole.values()))
     return Merged(Adapter(factors, alpha, rank, base, provenance), error, errors)
+
+
+def _exact(
+    products: Mapping[str, Product],
+    base: str,
+    provenance: Mapping[str, str],
+    alpha: float | None,
+    threads: int | None,
+) -> Merged:
+    """As high a rank as the products need."""
+
+    def factored(name: str) -> tuple[Floats, Floats]:
+        b, a = products[name].pair()
+        return b if alpha is not None else b.astype(np.float32), a.astype(np.float32)
+
+    pairs = dict(zip(products, side_by_side(factored, products, threads), strict=True))
+    rank = max((b.shape[1] for b, _ in pairs.values()), default=1) or 1
+    alpha = float(rank) if alpha is None else alpha
+    factors = {name: _padded(*pair, rank, alpha / rank) for name, pair in pairs.items()}
+    return Merged(Adapter(factors, alpha, rank, base, provenance), 0.0, dict.fromkeys(products, 0.0))
 
 
 def enough(s: F64, energy: float) -> int:
@@ -177,7 +220,9 @@ def ratio(part: float, whole: float) -> float:
     return part / whole if whole > 0 else 0.0
 
 
-def _padded(b: F64, a: F64, rank: int, scale: float) -> Factors:
+def _padded(b: Floats, a: Floats, rank: int, scale: float) -> Factors:
+    if scale == 1 and b.shape[1] == rank:
+        return Factors(a.astype(np.float32, copy=False), b.astype(np.float32, copy=False))
     wide_a, wide_b = np.zeros((rank, a.shape[1]), np.float32), np.zeros((b.shape[0], rank), np.float32)
     wide_a[: len(a)] = a
     wide_b[:, : b.shape[1]] = b / scale

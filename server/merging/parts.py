@@ -15,16 +15,20 @@ from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
 from renga.errors import RengaError, UsageError
-from renga.models.adapter import Adapter
+from renga.models.adapter import Adapter, Factors
 from renga.server.merging.parallel import side_by_side
 from renga.server.merging.schedule import Schedule, block
 from renga.server.merging.shares import shares
 
+F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 Y = TypeVar("Y")
+
+_GMAC = AESGCM(bytes(16))
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +109,26 @@ class Parts:
                 b.append(np.zeros((out, 0)))
                 a.append(np.zeros((0, into)))
                 continue
-            used = f.a.any(axis=1) & f.b.any(axis=0)  # padding carries nothing
+            used = carrying(f)
             b.append(adapter.scale * f.b[:, used].astype(np.float64))
             a.append(f.a[used].astype(np.float64))
         return Module(name, tuple(b), tuple(a), self.weights[name], self.identities)
+
+    def weighted(self, name: str) -> tuple[F32, F32]:
+        """`Module.weighted` of a module in the factors' own float32: the bulk of a plain average."""
+        out, into = module_shape(self.adapters, name)
+        have = [
+            (w * x.scale, f, carrying(f))
+            for w, x in zip(self.weights[name], self.adapters, strict=True)
+            if (f := x.factors.get(name)) is not None
+        ]
+        if not have:
+            return np.zeros((out, 0), np.float32), np.zeros((0, into), np.float32)
+        b = np.concatenate([f.b[:, used] for _, f, used in have], axis=1)
+        a = np.concatenate([f.a[used] for _, f, used in have])
+        wide = np.repeat([w for w, *_ in have], [len(f.a[used]) for _, f, used in have])
+        np.multiply(b, wide, out=b, casting="same_kind")  # in float64, rounded once
+        return b, a
 
     def provenance(self, method: str) -> dict[str, str]:
         return provenance([(adapter, 1.0) for adapter in self.adapters], method)
@@ -181,13 +201,25 @@ def check_values(adapter: Adapter, whose: str) -> None:
                     f"{whose}: {name}.lora_{letter} has values that are not finite",
                     hint="train or copy that adapter again",
                 )
-        # Padding to a common rank is not rank.
-        used = int((f.a.any(axis=1) & f.b.any(axis=0)).sum())
+        if len(f.a) <= min(f.a.shape[1], f.b.shape[0]):
+            continue
+        used = len(f.a[carrying(f)])  # padding to a common rank is not rank
         if used > min(f.a.shape[1], f.b.shape[0]):
             raise RengaError(
                 f"{whose}: {name} has rank {used}, its weight is only {f.b.shape[0]} by {f.a.shape[1]}",
                 hint="an adapter of that rank is larger than the weight itself; truncate it",
             )
+
+
+def carrying(f: Factors) -> slice | NDArray[np.bool_]:
+    """Which of the rank's directions carry something: padding is zero in A or in B.
+
+    A zero in the first column of A or row of B is rare in what was trained; only then all is looked through.
+    """
+    if f.a[:, 0].all() and f.b[0].all():
+        return slice(None)
+    used: NDArray[np.bool_] = f.a.any(axis=1) & f.b.any(axis=0)
+    return used
 
 
 def same_base(adapters: Sequence[Adapter]) -> None:
@@ -233,18 +265,18 @@ def ordered(adapters: Sequence[Adapter], weights: Sequence[float]) -> list[tuple
 
 
 def identity(adapter: Adapter) -> str:
-    """Tells adapters apart by their values: sums over every factor, ten times as quick as a hash.
+    """Tells adapters apart by their values: GMAC tags under a key that is no secret, which take a tenth of the
+    time of a hash.
 
     It guards against nobody; what is received from others is checked by its signed digest.
     """
     found = hashlib.sha256(f"{adapter.rank} {adapter.alpha!r}".encode())
     for name in sorted(adapter.factors):
         found.update(name.encode())
-        for part in (adapter.factors[name].a, adapter.factors[name].b):
-            words = np.ascontiguousarray(part, np.float32).view(np.uint32).reshape(part.shape)
-            rows = words.sum(axis=1, dtype=np.uint64)
-            found.update(rows.tobytes())
-            found.update(np.bitwise_xor.reduce(words, axis=0).tobytes())
+        for number, part in enumerate((adapter.factors[name].a, adapter.factors[name].b)):
+            raw = np.ascontiguousarray(part, np.float32).reshape(-1).view(np.uint8)
+            found.update(repr(part.shape).encode())
+            found.update(_GMAC.encrypt(number.to_bytes(12, "little"), b"", raw.data))
     return found.hexdigest()
 
 

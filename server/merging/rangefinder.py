@@ -57,7 +57,7 @@ def leading(name: str, b: Floats, a: Floats, rank: int) -> tuple[F64, F64, F64, 
         now = float((s[:rank] ** 2).sum())
         if held >= 0 and now - held <= _GAIN * left_out**2:
             u, vt = (q @ turn).astype(np.float64), right.astype(np.float64).T
-            return *with_signs(u[:, :rank], s[:rank], vt[:rank]), left_out, whole
+            return u[:, :rank], s[:rank], vt[:rank], left_out, whole
         held = now
         q, *_ = _turned(b @ (a @ right))
     return None
