@@ -1,10 +1,10 @@
 """The leading part of a product of stacks, from their Gram matrices: no QR, and an error that is exact.
 
 For B [m, R] and A [R, n], R at most some hundreds, everything is in two matrices of R x R: with B^T B = L L^T
-(Cholesky) the matrix C = L^T (A A^T) L has the squares of B A's singular values as its eigenvalues, and W, its
-eigenvectors, give the right singular vectors V^T = S^-1 W^T L^T A, from which U S = B (A V). The squared norm of
-the whole is the trace of B^T B A A^T. That costs (m + n) R^2 multiplications in matrix products and one
-eigendecomposition of R x R, where QR of both stacks and the SVD of their core cost ten times as much on a CPU.
+(Cholesky) the matrix C = L^T (A A^T) L has the squares of B A's singular values as its eigenvalues, and W,
+its eigenvectors, give the right singular vectors V^T = S^-1 W^T L^T A, from which U S = B (A V). The squared
+norm of the whole is the trace of B^T B A A^T. That costs (m + n) R^2 multiplications in matrix products and
+one eigendecomposition of R x R, where QR of both stacks and the SVD of their core cost ten times as much.
 
 Squaring halves the digits: singular values below 1e-7 of the largest are lost in float64. What is asked for
 are the leading ones and the norm of what is left out; where that is below 1e-4 of the whole, None is returned
@@ -23,7 +23,7 @@ Floats = NDArray[np.floating[Any]]
 
 WIDEST = 192  # of R: beyond, the eigendecomposition (R^3) is dearer than the range finder's turns
 
-_RIDGE = 1e-15  # of the trace: Cholesky takes a stack of dependent columns too, and no digit that counts moves
+_RIDGE = 1e-15  # of the trace: Cholesky then takes dependent columns too, and no digit that counts moves
 _ROUNDING = 1e-4  # of the whole: what is left out must be above it
 
 

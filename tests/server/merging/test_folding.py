@@ -11,6 +11,7 @@ from renga.errors import RengaError
 from renga.models.adapter import Adapter, Factors, distance
 from renga.server.merging import merge
 from renga.server.merging.folding import Fold
+from renga.server.merging.grams import leading_by_grams
 from renga.server.merging.rangefinder import leading, worthwhile
 from renga.server.merging.sketches import added, recovered, sketched
 from tests.server.merging.adapters_made import SHAPES, all_dense, apart, dense, made, unequal
@@ -149,3 +150,28 @@ def test_the_range_finder_leaves_what_float32_can_not_tell():
     rng = np.random.default_rng(0)
     b, a = rng.standard_normal((96, 4)) @ rng.standard_normal((4, 96)), rng.standard_normal((96, 120))
     assert leading("m", b, a, 8) is None
+
+
+@pytest.mark.parametrize("falls", [0.0, 0.3])
+def test_gram_matrices_give_the_best_of_a_rank(falls):
+    """Flat and steep spectra, dependent columns: the optimum, and exactly what it leaves out."""
+    rng = np.random.default_rng(1)
+    b = rng.standard_normal((90, 40)) * np.exp(-falls * np.arange(40))
+    b = np.hstack([b, b[:, :4]])
+    a = rng.standard_normal((44, 70))
+    found = leading_by_grams(b, a, 6)
+    assert found is not None
+    u, s, vt, left_out, whole = found
+    exact = np.linalg.svd(b @ a, compute_uv=False)
+    best = np.linalg.norm(exact[6:])
+    assert np.linalg.norm(b @ a - (u * s) @ vt) < best * (1 + 1e-6)
+    assert left_out == pytest.approx(best, rel=1e-6)
+    assert whole == pytest.approx(np.linalg.norm(exact), rel=1e-9)
+    np.testing.assert_allclose(u.T @ u, np.eye(6), atol=1e-7)
+
+
+def test_gram_matrices_leave_what_squares_can_not_tell():
+    rng = np.random.default_rng(2)
+    low = rng.standard_normal((90, 4)) @ rng.standard_normal((4, 40))
+    assert leading_by_grams(low, rng.standard_normal((40, 70)), 6) is None  # nothing is left out
+    assert leading_by_grams(np.zeros((90, 40)), np.zeros((40, 70)), 6) is None
