@@ -31,7 +31,7 @@ def leading_by_grams(b: Floats, a: Floats, rank: int) -> tuple[F64, F64, F64, fl
     """u [m, rank], s, vt of the leading part of b a, the norm of what is left out, and that of the whole."""
     b, a = b.astype(np.float64, copy=False), a.astype(np.float64, copy=False)
     gram_b, gram_a = b.T @ b, a @ a.T
-    whole = float(np.sqrt(max(0.0, np.vdot(gram_b, gram_a))))
+    whole = max(0.0, float(np.vdot(gram_b, gram_a))) ** 0.5
     if not whole > 0:
         return None
     gram_b[np.diag_indices_from(gram_b)] += _RIDGE * np.trace(gram_b)
@@ -40,7 +40,7 @@ def leading_by_grams(b: Floats, a: Floats, rank: int) -> tuple[F64, F64, F64, fl
     except np.linalg.LinAlgError:  # columns of very unequal size
         return None
     values, w = np.linalg.eigh(low.T @ gram_a @ low)
-    left_out = float(np.sqrt(max(0.0, values[:-rank].sum())))
+    left_out = max(0.0, float(values[:-rank].sum())) ** 0.5
     if left_out < _ROUNDING * whole or not values[-rank] > 1e-12 * values[-1]:
         return None
     s = np.sqrt(values[: -rank - 1 : -1])

@@ -119,12 +119,13 @@ class Thinned:
         factors = [block.dtype.type(s) for s in share]
         for update, factor in zip(block, factors, strict=True):
             update *= factor
-        votes = np.add.reduce(block, axis=0)
+        votes: Floats = np.add.reduce(block, axis=0)
         sign = np.sign(votes)
         if self.even == "positive":
             sign += votes == 0
         equal = len(set(factors)) == 1 and len(block) < 256  # then those that agree need only be counted
-        total, mass = np.zeros_like(votes), np.zeros(votes.shape, np.uint8 if equal else votes.dtype)
+        total = np.zeros_like(votes)
+        mass: NDArray[Any] = np.zeros(votes.shape, np.uint8 if equal else votes.dtype)
         scratch, agree = np.empty_like(votes), np.empty(votes.shape, np.bool_)
         for update, factor in zip(block, factors, strict=True):
             np.multiply(update, sign, out=scratch)

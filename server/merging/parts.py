@@ -218,8 +218,7 @@ def carrying(f: Factors) -> slice | NDArray[np.bool_]:
     """
     if f.a[:, 0].all() and f.b[0].all():
         return slice(None)
-    used: NDArray[np.bool_] = f.a.any(axis=1) & f.b.any(axis=0)
-    return used
+    return np.asarray(f.a.any(axis=1) & f.b.any(axis=0))
 
 
 def same_base(adapters: Sequence[Adapter]) -> None:

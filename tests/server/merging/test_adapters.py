@@ -11,6 +11,10 @@ from renga.errors import RengaError, UsageError
 from renga.models.adapter import Adapter, Factors, distance, scaled_norm
 from renga.server.merging import merge
 from renga.server.merging.adapters import METHODS
+from renga.server.merging.draws import Draws
+from renga.server.merging.methods import METHODS as ELEMENTS
+from renga.server.merging.parts import identity
+from tests.server.merging import dense as references
 from tests.server.merging.adapters_made import (
     SHAPES,
     all_dense,
@@ -227,6 +231,61 @@ def test_magnitude_pruning():
         expected = in_space(space, "model", xs, weights, magnitude_by_hand, 0.25)
         merged = merge(xs, "magnitude", weights, density=0.25, space=space).adapter
         assert apart(merged, expected) < 1e-5
+
+
+# The other methods on elements: d are the updates in some coordinates [inputs][rows, columns], w the weights,
+# u what `Draws` gives for each.
+ON_ELEMENTS = {
+    "dare": lambda d, w, u: references.mean(references.dare(d, 0.4, u), w),
+    "dare_ties": lambda d, w, u: references.elected(references.dare(d, 0.4, u), shares(w)),
+    "della": lambda d, w, u: references.elected(references.della(d, 0.4, 0.2, u), shares(w)),
+    "della_linear": lambda d, w, u: references.mean(references.della(d, 0.4, 0.2, u), w),
+    "breadcrumbs": lambda d, w, u: references.breadcrumbs(d, w, 0.3, 0.05),
+    "breadcrumbs_ties": lambda d, w, u: references.elected(
+        [references.between(x, 0.3, 0.05) for x in references.flat(d)], shares(w)
+    ),
+    "pcb": lambda d, w, u: references.pcb(d, w, 0.3),
+    "consensus": lambda d, w, u: references.consensus(d, w, 1.0, 2),
+    "model_stock": lambda d, w, u: references.model_stock(d, w),
+}
+ELEMENT_OPTIONS = {
+    "dare": {"density": 0.4},
+    "dare_ties": {"density": 0.4},
+    "della": {"density": 0.4, "epsilon": 0.2},
+    "della_linear": {"density": 0.4, "epsilon": 0.2},
+    "breadcrumbs": {"density": 0.3, "gamma": 0.05},
+    "breadcrumbs_ties": {"density": 0.3, "gamma": 0.05},
+    "pcb": {"density": 0.3},
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "space"),
+    [
+        (method, space)
+        for method in sorted(ON_ELEMENTS)
+        for space in ("dense", "core", "knots")
+        if space == "dense" or not METHODS[method].drawn
+    ],
+)
+def test_methods_on_elements_are_their_papers_formulas(method, space):
+    """Module by module, on ranks and alphas that differ. What is drawn belongs to places, and a space's basis
+    is free up to signs and order, so that is compared on the dense updates."""
+    xs, weights = [made(1, 2, 16.0), made(2, 4, 4.0), made(3, 3, 10.0)], [3.0, 1.0, 2.0]
+    merged = merge(xs, method, weights, seed=5, space=space, **ELEMENT_OPTIONS.get(method, {})).adapter
+    expected = {}
+    for name in SHAPES:
+        left, right = coordinates(space, xs, name)
+        d = [left.T @ dense(x, name) @ right for x in xs]
+        drawn = Draws(5, name, [identity(x) for x in xs])
+        found = ON_ELEMENTS[method](d, weights, [drawn.words(k, 0, d[k].size) for k in range(len(d))])
+        expected[name] = left @ found.reshape(d[0].shape) @ right.T
+    assert apart(merged, expected) < 1e-5
+
+
+def test_no_method_on_elements_is_without_a_reference():
+    also = {"linear", "slerp", "task_arithmetic", "ties", "magnitude"}  # above, or in test_methods
+    assert set(ON_ELEMENTS) | also == set(ELEMENTS)
 
 
 @pytest.mark.parametrize("space", ["core", "knots", "stacks", "dense"])
