@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import torch
 
 from renga.errors import RefusedPayload, RengaError
-from renga.models.contract import Answer, Clearance, Full, Prompt, Scores, TopK, Verify, Want
+from renga.models.contract import Answer, Clearance, Full, Prompt, Sampling, Scores, TopK, Verify, Want
 from renga.models.meter import Meter
 from renga.models.session_codec import NAMES, packed_ids, packed_want, read_answer
 from renga.models.vocabulary import Vocabulary
@@ -79,6 +79,7 @@ class RemoteSession:
         )  # fmt: skip
         self._ids: list[int] = []
         self._there = 0  # ids read at the other end
+        self._said: Sampling | None = None  # how to sample, as told to the other end
         self._channel: SessionChannel | None = None
         self._healed(self._reach)
 
@@ -153,7 +154,7 @@ class RemoteSession:
             reply = channel.ask(self._opening)
             if reply.opened.vocabulary != self._model.vocabulary.fingerprint:
                 raise RengaError(f"{self._model.name} has another vocabulary than the one counted with here")
-            self._channel, self._there = channel, 0
+            self._channel, self._there, self._said = channel, 0, None
         if self._there > len(self._ids):
             reply = self._channel.ask(wire.SessionRequest(rewind=wire.Rewind(length=len(self._ids))))
             self._there = reply.length.length
@@ -167,7 +168,8 @@ class RemoteSession:
         return read_answer(fed, want, len(ids), self._model.vocabulary.size)
 
     def _send(self, channel: SessionChannel, ids: list[int], want: Want) -> wire.Fed:
-        feed = wire.Feed(base=self._there, ids=packed_ids(ids), want=packed_want(want))
+        size = self._model.vocabulary.size
+        feed = wire.Feed(base=self._there, ids=packed_ids(ids, size), want=packed_want(want, self._said))
         request = wire.SessionRequest(feed=feed)
         meter = self._model.meter
         with meter.reading(len(ids)):
@@ -176,5 +178,7 @@ class RemoteSession:
         meter.bytes_down += reply.ByteSize()
         if reply.WhichOneof("reply") != "fed":
             raise ConnectionLost("the two ends count differently")  # a fresh session counts from the start
+        if isinstance(want, Verify):
+            self._said = want.sampling
         self._there += len(ids)
         return reply.fed

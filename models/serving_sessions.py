@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from renga.errors import RefusedPayload
-from renga.models.contract import Clearance, Full, LanguageModel, Prompt, TopK, Verify
+from renga.models.contract import Clearance, Full, LanguageModel, Prompt, Sampling, TopK, Verify
 from renga.models.session_codec import NAMES, packed_answer, read_ids, read_want
 from renga.protocol import link_pb2 as wire
 
@@ -44,6 +44,7 @@ class ServedSession:
         self._name = name
         self._session: Any = None
         self._length = 0
+        self._said: Sampling | None = None  # how to sample, as this session was told last
 
     def answer(self, move: wire.SessionRequest) -> wire.SessionReply:
         """Make a move. Raises RefusedPayload for one that is out of order or of bounds, and what the model
@@ -90,7 +91,7 @@ class ServedSession:
         ids = read_ids(feed.ids, size, self._limits.ids_per_feed)
         if self._length + len(ids) > self._limits.ids_per_session:
             raise RefusedPayload(f"a session reads at most {self._limits.ids_per_session} ids")
-        want = read_want(feed.want, size)
+        want = read_want(feed.want, size, self._said)
         if isinstance(want, TopK) and want.k > self._limits.top_k:
             raise RefusedPayload(f"top-k goes up to {self._limits.top_k} here")
         row = 4 * size if isinstance(want, Full) else 8 * want.k + 4 if isinstance(want, TopK) else 4
@@ -101,9 +102,9 @@ class ServedSession:
         kept = len(ids)
         if isinstance(want, Verify):
             assert answer.ids is not None
-            kept = len(answer.ids) - 1
+            kept, self._said = len(answer.ids) - 1, want.sampling
         self._length += kept
-        fed = packed_answer(answer, want, self._length)
+        fed = packed_answer(answer, want, self._length, size)
         fed.seconds = time.monotonic() - began
         return wire.SessionReply(fed=fed)
 

@@ -18,23 +18,32 @@ from renga.protocol import link_pb2 as wire
 NAMES: dict[str, type[Want]] = {"full": Full, "topk": TopK, "scores": Scores, "verify": Verify}
 
 
-def packed_ids(ids: Sequence[int]) -> bytes:
-    """u32, little-endian."""
-    return np.asarray(ids, dtype="<u4").tobytes()
+def id_width(vocabulary: int) -> int:
+    """Bytes of an id: as many as the largest of the vocabulary needs, two at least."""
+    return max(2, ((vocabulary - 1).bit_length() + 7) // 8)
+
+
+def packed_ids(ids: Sequence[int], vocabulary: int) -> bytes:
+    """Little-endian, of the vocabulary's width."""
+    wide = np.asarray(ids, dtype="<u4").view(np.uint8).reshape(len(ids), 4)
+    return wide[:, : id_width(vocabulary)].tobytes()
 
 
 def read_ids(data: bytes, vocabulary: int, most: int) -> list[int]:
     """Ids below `vocabulary`, at most `most` of them. Raises RefusedPayload."""
-    if len(data) % 4 or len(data) // 4 > most:
+    width = id_width(vocabulary)
+    if len(data) % width or len(data) // width > most:
         raise RefusedPayload(f"{len(data)} bytes of ids, where at most {most} ids may be")
-    ids = np.frombuffer(data, dtype="<u4")
+    wide = np.zeros((len(data) // width, 4), np.uint8)
+    wide[:, :width] = np.frombuffer(data, np.uint8).reshape(-1, width)
+    ids = wide.view("<u4").ravel()
     if len(ids) and int(ids.max()) >= vocabulary:
         raise RefusedPayload("an id lies outside the vocabulary")
     return [int(id) for id in ids]
 
 
-def packed_want(want: Want) -> wire.Want:
-    """A want, as a message."""
+def packed_want(want: Want, said: Sampling | None = None) -> wire.Want:
+    """A want, as a message. said: the sampling that this session was told last, which is not told again."""
     match want:
         case TopK(k):
             return wire.Want(topk=wire.TopK(k=k))
@@ -48,12 +57,14 @@ def packed_want(want: Want) -> wire.Want:
                 max_tokens=s.max_tokens,
                 seed=s.seed % 2**64,
             )
-            return wire.Want(verify=wire.Verify(sampling=sampling, offset=offset, silent=silent))
+            told = None if s == said else sampling
+            return wire.Want(verify=wire.Verify(sampling=told, offset=offset, silent=silent))
     return wire.Want(full=wire.Full())
 
 
-def read_want(message: wire.Want, vocabulary: int) -> Want:
-    """A want off the wire. Raises RefusedPayload for one that is none, or out of bounds."""
+def read_want(message: wire.Want, vocabulary: int, said: Sampling | None = None) -> Want:
+    """A want off the wire; `said` as in `packed_want`. Raises RefusedPayload for one that is none, or out of
+    bounds."""
     kind = message.WhichOneof("want")
     if kind == "full":
         return Full()
@@ -65,7 +76,10 @@ def read_want(message: wire.Want, vocabulary: int) -> Want:
         return TopK(message.topk.k)
     if kind == "verify":
         verify = message.verify
-        return Verify(read_sampling(verify.sampling), verify.offset, verify.silent)
+        sampling = read_sampling(verify.sampling) if verify.HasField("sampling") else said
+        if sampling is None:
+            raise RefusedPayload("a session verifies without having been told how to sample")
+        return Verify(sampling, verify.offset, verify.silent)
     raise RefusedPayload("a feed says nothing of what it wants")
 
 
@@ -76,19 +90,19 @@ def read_sampling(message: wire.Sampling) -> Sampling:
     return Sampling(message.temperature, message.top_p, message.top_k, message.max_tokens, message.seed)
 
 
-def packed_answer(answer: Answer, want: Want, length: int) -> wire.Fed:
+def packed_answer(answer: Answer, want: Want, length: int, vocabulary: int) -> wire.Fed:
     """An answer, as a message; `length`: ids read now."""
     fed = wire.Fed(length=length)
     if isinstance(want, Verify):
         assert answer.ids is not None
-        fed.ids, fed.rows = packed_ids(answer.ids.tolist()), len(answer.ids)
+        fed.ids, fed.rows = packed_ids(answer.ids.tolist(), vocabulary), len(answer.ids)
         return fed
     logp = answer.scores if isinstance(want, Scores) else answer.logp
     assert logp is not None
     fed.logp, fed.rows = _floats(logp), len(logp)
     if isinstance(want, TopK):
         assert answer.ids is not None and answer.tail is not None
-        fed.ids = packed_ids(answer.ids.flatten().tolist())
+        fed.ids = packed_ids(answer.ids.flatten().tolist(), vocabulary)
         fed.tail = _floats(answer.tail)
     return fed
 

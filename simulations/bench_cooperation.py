@@ -42,6 +42,8 @@ class Part:
 
 
 PARTS = {
+    "speculation": "cooperation_speculate",
+    "lookup": "cooperation_lookup",
     "retrieval": "cooperation_retrieve",
     "compression": "cooperation_compress",
     "detectors": "cooperation_detect",

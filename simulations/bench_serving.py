@@ -7,36 +7,22 @@ that server against the same one made here. All decode greedily; ids that should
 
 from __future__ import annotations
 
-import asyncio
-import multiprocessing
 import statistics
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from multiprocessing.connection import Connection
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from renga.models.adapter import Adapter
 from renga.models.batching import BatchedModel
 from renga.models.contract import Clearance, Prompt, Session, TopK
 from renga.models.local import LocalModel
-from renga.models.remote import ConnectionLost, RemoteModel
-from renga.models.serving_sessions import SessionLimits
 from renga.models.weights import SharedWeights
-from renga.protocol.blobs import BlobStore
-from renga.protocol.credentials import Credentials
-from renga.protocol.session_stream import SessionStream
-from renga.server import identity
-from renga.server.link import Post
-from renga.server.service import LinkService, listen
-from renga.server.sessions import HostSessions
-from renga.simulations.bench_link import OWN_POOL, credentials_of, usage
+from renga.simulations.bench_host import HostProcess
 
 AT_LEAST = 3.0  # times as fast at `OF` sessions as one by one
 OF = 16
@@ -81,14 +67,14 @@ def measure(
             together.append(serve(weights, ids[:count], tokens))
     with (
         tempfile.TemporaryDirectory(prefix="renga-bench-") as folder,
-        _Server(Path(folder), reference, max(sessions)) as server,
+        HostProcess(Path(folder), reference, max(sessions)) as server,
     ):
         linked = []
         for count in sorted(sessions):
             tell(f"{count} clients over the link")
-            linked.append(server.many(weights, prompts[:count], tokens))
+            linked.append(_many(server, weights, prompts[:count], tokens))
         tell(f"an answer of {answer} tokens here and there, {repeats} times")
-        pairs = [server.pair(weights, prompts[0], answer) for _ in range(repeats + 1)][
+        pairs = [_pair(server, weights, prompts[0], answer) for _ in range(repeats + 1)][
             1:
         ]  # the first warms up
     return {
@@ -155,109 +141,44 @@ def serve(weights: SharedWeights, prompts: Sequence[Sequence[int]], tokens: int)
     )
 
 
-class _Server:
-    """A server with the model in a process of its own, and clients here: each with its own certificate and
-    connection."""
+def _many(
+    server: HostProcess, weights: SharedWeights, prompts: Sequence[Prompt], tokens: int
+) -> dict[str, Any]:
+    """A session of each of so many clients, all at once."""
+    results: dict[int, list[float]] = {}
 
-    def __init__(self, folder: Path, reference: str, most: int) -> None:
-        who = identity.create(folder / "server", "localhost:0", ["localhost"])
-        self._clients = [credentials_of(who, f"client{n:02d}") for n in range(most)]
-        self._orders, there = multiprocessing.Pipe()
-        self._process = multiprocessing.get_context("spawn").Process(
-            target=_serve, args=(folder / "server", reference, most, there)
-        )
-        self._process.start()
-        there.close()
-        self._address = f"localhost:{self._orders.recv()}"
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-
-    def __enter__(self) -> _Server:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._orders.send("end")
-        self._process.join(20)
-        if self._process.is_alive():
-            self._process.kill()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-
-    def many(self, weights: SharedWeights, prompts: Sequence[Prompt], tokens: int) -> dict[str, Any]:
-        """A session of each of so many clients, all at once."""
-        results: dict[int, list[float]] = {}
-
-        def one(place: int) -> None:
-            model, close = self._model(self._clients[place], weights)
-            session = model.open(prompts[place])
-            results[place] = _decoded(session, tokens)[1]
-            session.close()
-            close()
-
-        seconds = _at_once(one, len(prompts))
-        if len(results) < len(prompts):
-            raise RuntimeError("a session failed; its thread has said why")
-        lasting = [times[-1] for times in results.values()]
-        self._orders.send("state")
-        return {
-            "clients": len(prompts),
-            "rate": len(prompts) * tokens / seconds,
-            "first_token": statistics.median(times[0] for times in results.values()),
-            "slowest_first_token": max(times[0] for times in results.values()),
-            "fairness": max(lasting) / min(lasting),
-            "server_bytes": self._orders.recv()["resident"],
-        }
-
-    def pair(self, weights: SharedWeights, prompt: Prompt, tokens: int) -> tuple[float, float]:
-        """Seconds of one greedy answer made here, and of the same one made there."""
-        ids, times = _decoded(LocalModel(weights).open(prompt), tokens)
-        model, close = self._model(self._clients[0], weights)
-        session = model.open(prompt)
-        theirs, remote = _decoded(session, tokens)
+    def one(place: int) -> None:
+        model, close = server.model(place, weights.vocabulary)
+        session = model.open(prompts[place])
+        results[place] = _decoded(session, tokens)[1]
         session.close()
         close()
-        if theirs != ids:
-            raise RuntimeError("the server's answer is another one")
-        return times[-1], remote[-1]
 
-    def _model(self, own: Credentials, weights: SharedWeights) -> tuple[RemoteModel, Callable[[], None]]:
-        async def connect() -> Any:
-            return own.channel(self._address, OWN_POOL)
-
-        channel = asyncio.run_coroutine_threadsafe(connect(), self._loop).result()
-
-        def dial() -> SessionStream:
-            return SessionStream(self._loop, channel, ConnectionLost, patience=600.0)
-
-        def close() -> None:
-            asyncio.run_coroutine_threadsafe(channel.close(), self._loop).result()
-
-        return RemoteModel(dial, "host", weights.vocabulary), close
+    seconds = _at_once(one, len(prompts))
+    if len(results) < len(prompts):
+        raise RuntimeError("a session failed; its thread has said why")
+    lasting = [times[-1] for times in results.values()]
+    return {
+        "clients": len(prompts),
+        "rate": len(prompts) * tokens / seconds,
+        "first_token": statistics.median(times[0] for times in results.values()),
+        "slowest_first_token": max(times[0] for times in results.values()),
+        "fairness": max(lasting) / min(lasting),
+        "server_bytes": server.usage()["resident"],
+    }
 
 
-@dataclass
-class _Bare:
-    """A host that has learned nothing."""
-
-    weights: SharedWeights
-    adapter: Adapter | None = None
-    turn: threading.Lock = field(default_factory=threading.Lock)
-
-
-def _serve(folder: Path, reference: str, most: int, orders: Connection) -> None:
-    asyncio.run(_served(folder, reference, most, orders))
-
-
-async def _served(folder: Path, reference: str, most: int, orders: Connection) -> None:
-    who = identity.load(folder)
-    host = _Bare(SharedWeights.load(reference))
-    limits = SessionLimits(sessions_in_all=most, ids_per_session=512)
-    service = LinkService(who, Post(who, BlobStore(folder / "blobs")), sessions=HostSessions(host, limits))
-    server, port = await listen(who, service, "localhost", 0)
-    orders.send(port)
-    while await asyncio.to_thread(orders.recv) != "end":
-        orders.send(usage())
-    await server.stop(0)
+def _pair(server: HostProcess, weights: SharedWeights, prompt: Prompt, tokens: int) -> tuple[float, float]:
+    """Seconds of one greedy answer made here, and of the same one made there."""
+    ids, times = _decoded(LocalModel(weights).open(prompt), tokens)
+    model, close = server.model(0, weights.vocabulary)
+    session = model.open(prompt)
+    theirs, remote = _decoded(session, tokens)
+    session.close()
+    close()
+    if theirs != ids:
+        raise RuntimeError("the server's answer is another one")
+    return times[-1], remote[-1]
 
 
 def _at_once(one: Callable[[int], None], count: int) -> float:

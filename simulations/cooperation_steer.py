@@ -28,8 +28,8 @@ STRENGTHS = (0.5, 1.0, 1.5)
 def measure(setting: Setting) -> dict[str, Any]:
     known, asked = _texts(setting)
     edge, host = setting.load(setting.edge), setting.load(setting.host)
-    tuned_edge = _tuned(edge, known, setting)
-    tuned_host = _tuned(host, known, setting)
+    tuned_edge = tuned(edge, known, setting)
+    tuned_host = tuned(host, known, setting)
     moved = translate(tuned_edge, host), translate(edge, host)
     models: dict[str, LanguageModel] = {
         "edge, untuned": edge,
@@ -60,7 +60,8 @@ def _texts(setting: Setting) -> tuple[list[Example], list[Example]]:
     return examples[:-count], examples[-count:]
 
 
-def _tuned(model: LocalModel, known: Sequence[Example], setting: Setting) -> LocalModel:
+def tuned(model: LocalModel, known: Sequence[Example], setting: Setting) -> LocalModel:
+    """The model with an adapter that has learned from `TOKENS` tokens."""
     setting.tell(f"  tuning {model.weights.reference}")
     weights = model.weights
     lessons = [Lesson(text) for text in encode_texts(weights, known)]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 
 import pytest
 
 from renga.errors import UsageError
-from renga.models.contract import Prompt
+from renga.models.contract import Clearance, Prompt, Sampling
 from renga.models.cooperation.consistency import Exact
 from renga.models.cooperation.database import SqliteDatabase
+from renga.models.cooperation.drafters import ModelDrafter
+from renga.models.generate import generate
 from renga.models.local import LocalModel
+from renga.models.remote import RemoteModel
+from renga.simulations import cooperation_steer, speculation_runs
 from renga.simulations.bench_cooperation import BARE, PARTS, Setting, interval, measure, part
 from renga.simulations.bench_tables import markdown
+from renga.simulations.cooperation_speculate import uploading
 from renga.simulations.cooperation_world import (
     edited,
     passage_of,
@@ -21,7 +27,12 @@ from renga.simulations.cooperation_world import (
     walks_asked,
     world,
 )
+from renga.simulations.speculation_runs import PLAIN, Case, assisted, flips, run, sheet, targets
+from tests.models.test_remote import world as linked  # noqa: F401 the fixture
+from tests.models.tiny_models import chat_tokenizer, llama, save_folder
 from tests.models.tiny_weights import tiny
+
+APART = ("speculation", "lookup")  # their host is a process of its own
 
 
 def test_a_world_is_the_same_again_and_others_differ() -> None:
@@ -60,8 +71,9 @@ def test_paths_and_queries_have_the_answers_they_say(tmp_path) -> None:
     assert passage_of(found.works[0], random.Random(0)).count(found.works[0].name) >= 2
 
 
-@pytest.mark.parametrize("name", PARTS)
-def test_every_part_runs_on_tiny_models(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in PARTS if name not in APART])
+def test_every_part_runs_on_tiny_models(name: str, monkeypatch) -> None:
+    monkeypatch.setattr(cooperation_steer, "TOKENS", 200)
     models = {"edge": LocalModel(tiny("llama")), "host": LocalModel(tiny("gemma3"))}
     setting = Setting(
         "edge", "host", 1 if name == "guiding" else 2, 0, None, lambda line: None, models.__getitem__
@@ -69,6 +81,52 @@ def test_every_part_runs_on_tiny_models(name: str) -> None:
     result = measure(name, setting)
     text = markdown(part(name).sheets(result))
     assert text.count("| --- |") >= 1 and "nan" not in text.replace("nano", "")
+
+
+def test_drafts_over_a_link_are_counted_and_held_to_the_target(linked, monkeypatch) -> None:  # noqa: F811
+    monkeypatch.setattr(speculation_runs, "ROUND_TRIPS", (0.0, 0.01))
+    weights, dial = linked
+    alone = LocalModel(weights)
+    case = Case(
+        alone,
+        lambda carrying: (
+            RemoteModel(lambda: carrying(dial()), "host", weights.vocabulary),
+            lambda: None,
+        ),
+        {"itself": ModelDrafter(alone)},
+        [Prompt("Who counts?", Clearance.PUBLIC)],
+        ["a"],
+        lambda: 0.0,
+    )
+    rows = run(case, 3, lambda line: None, tokens=10)
+    assert [row["way"] for row in rows] == [PLAIN, "itself"] * 2
+    for row in rows:
+        for found in row["runs"]:
+            assert all(a["same"] or a["flip"] for a in found["answers"])
+            assert found["passes"] == 1 if row["way"] == PLAIN else found["passes"] < 0.5
+            assert row["way"] == PLAIN or found["id_bytes"] < 5 * found["drafted"] < found["bytes_up"] * 5
+    peer = uploading(case, alone, 0, tokens=8)
+    assert peer["passes"] < 0.5 and peer["bytes_per_draft"] > 100
+    found = assisted(case, None, 0.0, tokens=4)
+    text = markdown([targets(rows, "itself"), sheet("t", rows, {"peer": [found, peer]}, "")])
+    assert "missed" not in text and "1.00 / 1.00" in text
+
+
+def test_answers_part_at_a_near_tie_or_they_are_others() -> None:
+    model, prompt, how = LocalModel(tiny("llama")), Prompt("Who counts?"), Sampling(max_tokens=6)
+    said = list(generate(model, prompt, how))
+    other = [*said[:3], (said[3] + 1) % model.vocabulary.size]
+    assert not flips(model, prompt, how, said, other)
+
+
+@pytest.mark.slow
+def test_a_part_with_a_host_in_a_process_of_its_own_runs(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # a located model sets it
+    monkeypatch.setattr(speculation_runs, "ROUND_TRIPS", (0.0,))
+    folder = save_folder(tmp_path / "model", llama(), chat_tokenizer())
+    known = cache(LocalModel.load)
+    result = measure("lookup", Setting(str(folder), str(folder), 1, 0, None, lambda line: None, known))
+    assert "at most 5 bytes" in markdown(part("lookup").sheets(result))
 
 
 @pytest.mark.parametrize("name", BARE)

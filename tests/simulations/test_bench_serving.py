@@ -22,7 +22,8 @@ def test_both_ways_say_the_same() -> None:
 
 
 @pytest.mark.slow
-def test_clients_over_the_link_are_measured(tmp_path: Path) -> None:
+def test_clients_over_the_link_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # a located model sets it
     model = save_folder(tmp_path / "model", llama(), chat_tokenizer())
     found = measure(str(model), sessions=(3, 1), tokens=3, answer=3, repeats=1, tell=lambda line: None)
     json.dumps(found)
