@@ -106,7 +106,7 @@ def _run(
     journeys = Journeys()
     remote, close = case.dial(lambda channel: Far(channel, trip, journeys))
     model: LanguageModel = remote if name == PLAIN else speculate(case.drafters[name], remote)
-    answers = []
+    answers: list[dict[str, Any]] = []
     cpu, start = case.cpu(), time.perf_counter()
     for prompt, sampling, ids, group in zip(case.prompts, how, wanted, case.groups, strict=True):
         before = journeys.feeds
