@@ -23,6 +23,7 @@ from renga.models.contract import Prompt
 from renga.models.references import load_tokenizer
 from renga.models.remote import ConnectionLost, RemoteModel, RemoteSession, SessionChannel
 from renga.models.session_codec import NAMES
+from renga.models.slots import Slots
 from renga.models.template import Template
 from renga.models.vocabulary import Vocabulary
 from renga.protocol import link_pb2 as wire
@@ -103,3 +104,8 @@ class _Released(RemoteModel):
     def open(self, prompt: Prompt) -> RemoteSession:
         self._outbox.release_prompt(prompt.clearance, len(prompt.text.encode()), "session")
         return super().open(prompt)
+
+    def open_slots(self, prompt: Prompt, slots: Slots) -> RemoteSession:
+        size = len(prompt.text.encode()) + slots.nbytes
+        self._outbox.release_prompt(prompt.clearance, size, "session")
+        return super().open_slots(prompt, slots)

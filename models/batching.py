@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -22,7 +23,9 @@ from renga.errors import RengaError
 from renga.models.adapter import Adapter
 from renga.models.caching import handed
 from renga.models.contract import Answer, Full, Prompt, Scores, TopK, Verify, Want
-from renga.models.local import answered
+from renga.models.local import LocalModel, answered
+from renga.models.slot_session import SharedSlots, SlotSession
+from renga.models.slots import Slots
 from renga.models.vocabulary import Vocabulary
 from renga.models.weights import SharedWeights
 
@@ -147,12 +150,39 @@ class BatchedModel:
             raise ValueError("a session needs at least one id before its first answer")
         if len(ids) > self.tokens:
             raise RengaError(f"the prompt is longer than a session may be ({self.tokens} tokens)")
+        return BatchedSession(self, self._row(), ids)
+
+    def open_slots(self, prompt: Prompt, slots: Slots) -> SharedSlots:
+        """A session that has read `slots` and `prompt`. It takes the place of one, but is read by itself."""
+        row = self._row()
+        try:
+            with self._turn():
+                session = SlotSession(LocalModel(self.weights, self.adapter), prompt.text, slots.vectors())
+            if session.prompt_ids > self.tokens:
+                raise RengaError(f"the prompt is longer than a session may be ({self.tokens} tokens)")
+        except BaseException:
+            self._leave(row)
+            raise
+        return SharedSlots(session, self._turn, self.tokens, lambda: self._leave(row))
+
+    def _row(self) -> int:
+        """A free row, taken."""
         with self._guard:
             if not self._free:
                 raise Overloaded("all sessions on this model are taken")
             row = min(self._free)
             self._free.remove(row)
-        return BatchedSession(self, row, ids)
+        return row
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The weights, for as long as it takes. Raises Overloaded when they are not free in time."""
+        if not self._lock.acquire(timeout=self._patience):
+            raise Overloaded("the model is learning")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Stop reading; what waits, and what comes later, ends in an error."""
@@ -183,12 +213,8 @@ class BatchedModel:
                     feed.future.set_exception(RengaError("the model is closed"))
                 return
             try:
-                if not self._lock.acquire(timeout=self._patience):
-                    raise Overloaded("the model is learning")
-                try:
+                with self._turn():
                     self._step(waiting)
-                finally:
-                    self._lock.release()
             except Exception as error:  # noqa: BLE001 whatever it is belongs to those who wait
                 for feed in waiting:
                     feed.future.set_exception(error)

@@ -15,6 +15,7 @@ from renga.errors import RefusedPayload, RengaError
 from renga.models.contract import Answer, Clearance, Full, Prompt, Sampling, Scores, TopK, Verify, Want
 from renga.models.meter import Meter
 from renga.models.session_codec import NAMES, packed_ids, packed_want, read_answer
+from renga.models.slots import Slots, packed_slots
 from renga.models.vocabulary import Vocabulary
 from renga.protocol import link_pb2 as wire
 from renga.protocol.prompts import opening
@@ -67,15 +68,19 @@ class RemoteModel:
         """A session there that has read `prompt`. Raises UsageError for a raw one: it never travels."""
         return RemoteSession(self, prompt)
 
+    def open_slots(self, prompt: Prompt, slots: Slots) -> RemoteSession:
+        """As `open`, of a session that has read `slots` before."""
+        return RemoteSession(self, prompt, slots)
+
 
 class RemoteSession:
     """One conditioned model at the other end; used by one thread at a time, and closed at the end."""
 
-    def __init__(self, model: RemoteModel, prompt: Prompt) -> None:
+    def __init__(self, model: RemoteModel, prompt: Prompt, slots: Slots | None = None) -> None:
         self._model = model
         self._opening = opening(
             model.name, model.vocabulary.fingerprint, prompt.text, prompt.clearance is Clearance.PUBLIC,
-            prompt.clearance is Clearance.RAW,
+            prompt.clearance is Clearance.RAW, packed_slots(slots) if slots else None,
         )  # fmt: skip
         self._ids: list[int] = []
         self._there = 0  # ids read at the other end

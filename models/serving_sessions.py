@@ -12,6 +12,8 @@ from typing import Any
 from renga.errors import RefusedPayload
 from renga.models.contract import Clearance, Full, LanguageModel, Prompt, Sampling, TopK, Verify
 from renga.models.session_codec import NAMES, packed_answer, read_ids, read_want
+from renga.models.slot_session import open_with, width_of
+from renga.models.slots import read_slots
 from renga.protocol import link_pb2 as wire
 
 ANSWER_BYTES = 1_000_000  # of one reply
@@ -79,7 +81,15 @@ class ServedSession:
         mine = self._model.vocabulary.fingerprint
         if asked.vocabulary and asked.vocabulary != mine:
             raise RefusedPayload("the model has another vocabulary than the caller counts with")
-        self._session = self._model.open(Prompt(asked.prompt, CLEARANCES[asked.clearance]))
+        prompt = Prompt(asked.prompt, CLEARANCES[asked.clearance])
+        if asked.HasField("slots"):
+            weights = getattr(self._model, "weights", None)
+            if weights is None:
+                raise RefusedPayload(f"{self._name} reads no slots")
+            slots = read_slots(asked.slots, weights.fingerprint, width_of(weights))
+            self._session = open_with(self._model, prompt, slots)
+        else:
+            self._session = self._model.open(prompt)
         wants = sorted(name for name, want in NAMES.items() if want in self._model.offers)
         read = int(getattr(self._session, "prompt_ids", 0))
         return wire.SessionReply(opened=wire.Opened(vocabulary=mine, wants=wants, prompt_ids=read))

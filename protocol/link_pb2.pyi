@@ -290,18 +290,32 @@ class SessionRequest(_message.Message):
     def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., feed: _Optional[_Union[Feed, _Mapping]] = ..., rewind: _Optional[_Union[Rewind, _Mapping]] = ...) -> None: ...
 
 class Open(_message.Message):
-    __slots__ = ("model", "vocabulary", "prompt", "clearance", "lease")
+    __slots__ = ("model", "vocabulary", "prompt", "clearance", "lease", "slots")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VOCABULARY_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CLEARANCE_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
     model: str
     vocabulary: str
     prompt: str
     clearance: Clearance
     lease: bytes
-    def __init__(self, model: _Optional[str] = ..., vocabulary: _Optional[str] = ..., prompt: _Optional[str] = ..., clearance: _Optional[_Union[Clearance, str]] = ..., lease: _Optional[bytes] = ...) -> None: ...
+    slots: Slots
+    def __init__(self, model: _Optional[str] = ..., vocabulary: _Optional[str] = ..., prompt: _Optional[str] = ..., clearance: _Optional[_Union[Clearance, str]] = ..., lease: _Optional[bytes] = ..., slots: _Optional[_Union[Slots, _Mapping]] = ...) -> None: ...
+
+class Slots(_message.Message):
+    __slots__ = ("host", "count", "numbers", "scale")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    count: int
+    numbers: bytes
+    scale: bytes
+    def __init__(self, host: _Optional[str] = ..., count: _Optional[int] = ..., numbers: _Optional[bytes] = ..., scale: _Optional[bytes] = ...) -> None: ...
 
 class Feed(_message.Message):
     __slots__ = ("base", "ids", "want")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from renga.cli_options import MODEL_HELP, AsJson, Debug, print_json, tell
+from renga.cli_options import DEFAULT_MODEL, MODEL_HELP, AsJson, Debug, print_json, tell
 
 if TYPE_CHECKING:
     from renga.models.cooperation.review import Item, ReviewQueue
@@ -22,6 +22,9 @@ def add_to(app: typer.Typer) -> None:
         name="train-attribute",
         epilog="Example: renga train-attribute formal.jsonl casual.jsonl --out formal.safetensors",
     )(train_attribute)
+    app.command(
+        name="train-soft", epilog="Example: renga train-soft passages.jsonl --out slots.safetensors --slots 8"
+    )(train_soft)
 
 
 def index(
@@ -158,6 +161,61 @@ def train_attribute(
     measured = f", accuracy {facts['accuracy']:.1%}" if right else ", none held out to measure it"
     area = f", AUROC {facts['auroc']:.3f}" if all(scores) else ""
     print(f"{made.name}: {facts['texts']} texts learned, {len(right)} held out{measured}{area}")
+
+
+def train_soft(
+    data: Annotated[Path, typer.Argument(metavar="FILE")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The compressor.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", metavar="REF", help=f"Who reads passages. {MODEL_HELP}")
+    ] = DEFAULT_MODEL,
+    host: Annotated[
+        str, typer.Option("--host", metavar="REF", help="For whom: only its base weights are used.")
+    ] = "gemma-3-270m",
+    slots: Annotated[int, typer.Option(min=1, max=256, help="Slots of a passage.")] = 8,
+    epochs: Annotated[int, typer.Option(min=1, help="Times that every text is read.")] = 2,
+    limit: Annotated[int, typer.Option(min=0, help="Texts that are read; 0: all.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same compressor.")] = 0,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Fit a compressor of passages to slots, for `soft` in plans.
+
+    FILE is JSONL: a prompt's last paragraph (or line) is the question, what stands above it the passage. A
+    slot is as wide as the host and made for it alone; it spares the host reading, not bytes.
+    """
+    from renga.cli import load
+    from renga.errors import UsageError
+    from renga.models.cooperation.soft import train_soft as fit
+    from renga.models.data import read_jsonl
+    from renga.models.session_codec import id_width
+
+    lessons = []
+    for example in read_jsonl(data):
+        text = example.prompt.rstrip()
+        passage, found, question = text.rpartition("\n\n" if "\n\n" in text else "\n")
+        if found and passage.strip() and example.response:
+            lessons.append((passage, question, example.response))
+    if not lessons:
+        raise UsageError(f"{data}: no text has a passage above its question, and a response")
+    lessons = lessons[: limit or None]
+    edge, there = load(model, None), load(host, None)
+    made = fit(edge, there, lessons, slots=slots, epochs=epochs, seed=seed)
+    made.save(out)
+    facts = {
+        "texts": len(lessons),
+        "slots": slots,
+        "bytes_per_slot": made.bytes_per_slot,
+        "bytes_per_token": id_width(there.vocabulary.size),
+    }
+    if as_json:
+        print_json(facts)
+        return
+    worth = slots * made.bytes_per_slot // facts["bytes_per_token"]
+    print(
+        f"{slots} slots from {len(lessons)} texts: {made.bytes_per_slot} bytes each on the wire, together as "
+        f"much as {worth} tokens; they take {slots} places of the host's context"
+    )
 
 
 def _asked(queue: ReviewQueue) -> None:

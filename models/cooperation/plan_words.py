@@ -24,6 +24,7 @@ from renga.models.cooperation.index import How, PassageIndex
 from renga.models.cooperation.retrieve import Retrieving, retrieve
 from renga.models.cooperation.review import Queued, ReviewQueue
 from renga.models.cooperation.search import Searching, search
+from renga.models.cooperation.soft import SoftCompressor, SoftModel
 from renga.models.cooperation.sources import Passages, Relay, Source
 from renga.models.cooperation.sql_source import SqlSource
 from renga.models.cooperation.verdicts import Weights
@@ -152,6 +153,12 @@ def compressed(
     if model is None and hasattr(responder, "open") and not hasattr(responder, "dial"):
         model = responder  # type: ignore[assignment]
     return compressing(responder, budget, method, model=model)
+
+
+def soft(host: LanguageModel, edge: LanguageModel, path: str) -> LanguageModel:
+    """`host`, for which `edge` reads what stands before a prompt's last empty line, as slots in its place;
+    `path`: of the compressor that `renga train-soft` makes for the two."""
+    return SoftModel(host, _here(edge, "soft"), SoftCompressor.load(Path(path)))
 
 
 def conditioned(model: LanguageModel, instruction: str) -> LanguageModel:

@@ -5,8 +5,8 @@ device: the edge model reads the passage, its last states are averaged over as m
 slots, and a linear map, all that is trained, brings them to the host's width. Host and edge stay frozen.
 
 What it saves is the host's prefill and context, not bytes: a slot in 8 bits is as wide as the host, some
-hundred times a token's id. Slots are made for one host, and mean nothing to another. They run where the host
-runs; the link carries none.
+hundred times a token's id. Slots are made for one host, and mean nothing to another; a host elsewhere reads
+them off the link.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from renga.errors import RengaError, UsageError
-from renga.models.caching import handed
-from renga.models.composed import common_length
-from renga.models.contract import Full, Prompt, Scores, TopK, Verify, Want
-from renga.models.local import LocalModel, LocalSession
+from renga.models.composed import name_of
+from renga.models.contract import LanguageModel, Prompt, Session, Want
+from renga.models.local import LocalModel
 from renga.models.scoring import Tick
+from renga.models.slot_session import around, embedded_around, open_with
+from renga.models.slots import Slots
 from renga.models.vocabulary import Vocabulary
 
 FORMAT = "renga soft prompt 1"
@@ -48,7 +47,7 @@ class SoftCompressor:
 
     @property
     def bytes_per_slot(self) -> int:
-        """Of a slot as `packed` makes it: 8 bits a number, and a scale."""
+        """Of a slot as it travels: 8 bits a number, and a scale."""
         return int(self.bias.shape[1]) + 4
 
     def read(self, edge: LocalModel, passage: str) -> torch.Tensor:
@@ -90,50 +89,35 @@ class SoftCompressor:
 
 class SoftModel:
     """The host, whose prompts' contexts come as slots: what stands before the last empty line of a prompt is
-    read by the edge model, the rest by the host itself."""
+    read by the edge model, the rest by the host itself. The slots are those that travel, wherever the host
+    is."""
 
-    offers: frozenset[type[Want]] = frozenset({Full, TopK, Scores, Verify})
-
-    def __init__(self, host: LocalModel, edge: LocalModel, compressor: SoftCompressor) -> None:
-        """Raises RengaError for a host the slots were not made for, or one that keeps more than keys."""
-        if host.weights.fingerprint != compressor.host:
-            raise RengaError("the soft prompt was trained for another host model")
-        if not host.weights.keeps_keys:
-            raise RengaError("a model with states that are no keys can't read slots")
+    def __init__(self, host: LanguageModel, edge: LocalModel, compressor: SoftCompressor) -> None:
+        """Raises RengaError for a host the slots were not made for, as far as that is known here, or one
+        that keeps more than keys."""
+        if isinstance(host, LocalModel):
+            if host.weights.fingerprint != compressor.host:
+                raise RengaError("the soft prompt was trained for another host model")
+            if not host.weights.keeps_keys:
+                raise RengaError("a model with states that are no keys can't read slots")
+        elif not hasattr(host, "open_slots"):
+            raise RengaError(f"{name_of(host)} reads no slots", hint="a host here, or one over the link")
         self.members = (host, edge)
         self.compressor = compressor
+        self.offers: frozenset[type[Want]] = host.offers
 
     @property
     def vocabulary(self) -> Vocabulary:
         return self.members[0].vocabulary
 
-    def open(self, prompt: Prompt) -> SoftSession:
+    def open(self, prompt: Prompt) -> Session:
         """A session that has read the prompt, its context as slots."""
         host, edge = self.members
         context, found, question = prompt.text.rpartition("\n\n")
-        slots = self.compressor.read(edge, context) if found and context.strip() else None
-        return SoftSession(host, question if found else prompt.text, slots)
-
-
-class SoftSession(LocalSession):
-    """A session that has read slots where a context would stand."""
-
-    def __init__(self, host: LocalModel, question: str, slots: torch.Tensor | None) -> None:
-        """slots: [slots, width], numbers in the place of input embeddings."""
-        before, after = _around(host, question)
-        count = 0 if slots is None else len(slots)
-        super().__init__(host, [*before, *([host.vocabulary.end] * count), *after])
-        self._fill(before, slots, after)
-
-    @torch.inference_mode()
-    def _fill(self, before: Sequence[int], slots: torch.Tensor | None, after: Sequence[int]) -> None:
-        """Read all but the last id, so that whatever is asked next reads that one."""
-        weights = self._model.weights
-        embedded = _embedded(self._model, before, slots, after[:-1])
-        with weights.lock, weights.meter.reading(embedded.shape[1]):
-            weights.wear(self._model.adapter)
-            past = handed(self._cache, weights.model)
-            weights.model(inputs_embeds=embedded, **past, use_cache=True, logits_to_keep=1)
+        if not found or not context.strip():
+            return host.open(Prompt(question, prompt.clearance))
+        slots = Slots.of(self.compressor.read(edge, context), self.compressor.host)
+        return open_with(host, Prompt(question, prompt.clearance), slots)
 
 
 def train_soft(
@@ -184,9 +168,9 @@ def train_soft(
 
 def answer_loss(host: LocalModel, slots: torch.Tensor, question: str, answer: str) -> torch.Tensor:
     """Mean nats per token of the answer, its end included, behind slots and question."""
-    before, after = _around(host, question)
+    before, after = around(host, question)
     target = [*host.vocabulary.encode(answer), host.vocabulary.end]
-    embedded = _embedded(host, before, slots, [*after, *target[:-1]])
+    embedded = embedded_around(host, before, slots, [*after, *target[:-1]])
     weights = host.weights
     with weights.lock:
         weights.wear(host.adapter)
@@ -208,39 +192,6 @@ def stretches(edge: LocalModel, passage: str, slots: int) -> torch.Tensor:
     means = torch.stack([found[min(a, len(ids) - 1) : max(b, a + 1)].mean(0) for a, b in pairwise(cuts)])
     scaled: torch.Tensor = torch.nn.functional.normalize(means, dim=-1) * means.shape[1] ** 0.5
     return scaled
-
-
-def packed(slots: torch.Tensor) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Slots in 8 bits: numbers [slots, width] and the scale of each [slots]."""
-    scale = slots.abs().amax(-1).clamp(min=1e-12) / 127
-    numbers = (slots / scale.unsqueeze(-1)).round().to(torch.int8).numpy()
-    return numbers, scale.float().numpy()
-
-
-def unpacked(numbers: NDArray[np.int8], scale: NDArray[np.float32]) -> torch.Tensor:
-    """What `packed` made, but for half a step of rounding."""
-    return torch.from_numpy(numbers.astype(np.float32) * scale[:, None])
-
-
-def _around(host: LocalModel, question: str) -> tuple[list[int], list[int]]:
-    """The host's prompt: the ids before a context, and those of the question and what follows."""
-    weights = host.weights
-    one, other = (weights.template.prompt_ids(weights.tokenizer, text) for text in ("0", "z"))
-    shared = common_length(one, other)
-    ids = weights.template.prompt_ids(weights.tokenizer, f"\n\n{question}")
-    cut = min(shared, common_length(ids, one), len(ids) - 1)
-    return ids[:cut], ids[cut:]
-
-
-def _embedded(
-    host: LocalModel, before: Sequence[int], slots: torch.Tensor | None, after: Sequence[int]
-) -> torch.Tensor:
-    """Input embeddings of ids, slots and ids: [1, places, width]."""
-    table = host.weights.model.get_input_embeddings()
-    parts = [table(torch.tensor([list(ids)], dtype=torch.long)) for ids in (before, after)]
-    if slots is not None:
-        parts.insert(1, slots.to(parts[0].dtype).unsqueeze(0))
-    return torch.cat(parts, dim=1)
 
 
 def _typical(host: LocalModel) -> float:

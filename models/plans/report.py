@@ -147,6 +147,8 @@ def _edge(found: Leaf, above: Call | None, drafted: bool) -> Edge:
         return Edge(found.name, found.where, "token ids", 4, 4, "one per token")
     if gives(strategy(above.strategy)) == "judge":
         return Edge(found.name, found.where, "the answer, and a score for each token", 4, 4, "one per answer")
+    if above.strategy == "soft":
+        return Edge(found.name, found.where, "slots, once, then token ids", 4, 4, journeys)
     rows = above.options.get("rows", ROWS)
     if rows and above.strategy == "fuse":
         return Edge(

@@ -40,6 +40,7 @@ TABLE: dict[str, tuple[str, Kind]] = {
     "gedi": ("renga.models.cooperation.guide:gedi", "model"),
     "conditioned": ("renga.models.cooperation.plan_words:conditioned", "model"),
     "search": ("renga.models.cooperation.plan_words:searching", "responder"),
+    "soft": ("renga.models.cooperation.plan_words:soft", "model"),
     "compress": ("renga.models.cooperation.plan_words:compressed", "responder"),
     "retrieve": ("renga.models.cooperation.plan_words:retrieving", "responder"),
     "passages": ("renga.models.cooperation.plan_words:passages", "source"),

@@ -19,12 +19,14 @@ from renga.models.cooperation.detect import Mark
 from renga.models.cooperation.guard import Checked, Finding
 from renga.models.cooperation.retrieve import Cited
 from renga.models.cooperation.review import ReviewQueue
+from renga.models.cooperation.soft import SoftCompressor, train_soft
 from renga.models.cooperation.spans import Span
 from renga.models.cooperation.verdicts import Weights
 from renga.models.local import LocalModel
 from renga.models.plans.build import Leaf, build
 from renga.models.plans.language import parse
 from renga.models.responders import respond_by
+from tests.models.tiny_models import chat_tokenizer, llama, save_folder
 from tests.models.tiny_weights import random_adapter, tiny
 
 Renga = Callable[..., tuple[int, str, str]]
@@ -112,6 +114,23 @@ def test_a_predictor_is_trained_and_measured(renga: Renga, tmp_path: Path) -> No
     assert renga("train-attribute", "sea.jsonl", "none.jsonl", "--out", "x")[0] == 2
 
 
+def test_a_soft_compressor_is_trained(renga: Renga, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # a located model sets it
+    folder = save_folder(tmp_path / "model", llama(), chat_tokenizer())
+    lines = (
+        {"prompt": "The mine closed.\nWhen?", "response": "1926"},
+        {"prompt": "no passage", "response": "x"},
+    )
+    (tmp_path / "p.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    how = ("--model", folder, "--host", folder, "--slots", 3, "--epochs", 1)
+    status, out, _ = renga("train-soft", "p.jsonl", "--out", "s.safetensors", *how, "--json")
+    said = json.loads(out)
+    assert status == 0 and (said["texts"], said["slots"]) == (1, 3)
+    assert SoftCompressor.load(tmp_path / "s.safetensors").bytes_per_slot == said["bytes_per_slot"]
+    (tmp_path / "p.jsonl").write_text('{"prompt": "no passage", "response": "x"}\n')
+    assert renga("train-soft", "p.jsonl", "--out", "x", *how)[0] == 2
+
+
 @pytest.fixture(scope="module")
 def names() -> dict[str, Leaf]:
     weights = tiny("llama")
@@ -133,6 +152,7 @@ def names() -> dict[str, Leaf]:
         "search(edge, loglik(clinic), k=2, steps=1)",
         "search(edge, likelihood(clinic), k=2, steps=1)",
         "compress(edge, 60, method='truncate')",
+        "speculate(edge, soft(clinic, edge, 's.safetensors'))",
         "guard(edge, likelihood(clinic), crosscheck(clinic, max_tokens=4), then='correct')",
         "guard(edge, exact(passages('n.db')), facts('facts.tsv'), then='escalate', escalate=clinic)",
         "retrieve(edge, passages('n.db'), graph('facts.tsv', clinic), k=2, room=40)",
@@ -150,6 +170,11 @@ def test_cooperation_as_plans(
     db = sqlite3.connect(tmp_path / "facts.db")
     db.executescript("CREATE TABLE mine (name TEXT, closed INTEGER); INSERT INTO mine VALUES ('Lund', 1926)")
     db.close()
+    if "soft" in plan:
+        edge = names["edge"].open()
+        train_soft(edge, edge, [("The mine closed.", "When?", "1926")], slots=2, epochs=1).save(  # type: ignore[arg-type]
+            tmp_path / "s.safetensors"
+        )
     model = build(parse(plan), names)
     pieces = list(respond_by(model, Prompt("When did the mine close?"), Sampling(max_tokens=6)))
     if plan.startswith("retrieve"):
@@ -170,6 +195,7 @@ def test_cooperation_as_plans(
         ("contrast(edge, compress(edge, 60))", "model"),
         ("steer(edge, clinic, strength='much')", "strength"),
         ("guide(edge, 'none.safetensors')", "no attribute"),
+        ("soft(edge, edge, 'none.safetensors')", "no soft compressor"),
     ],
 )
 def test_plans_of_cooperation_that_can_not_be(

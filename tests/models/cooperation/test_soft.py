@@ -8,15 +8,14 @@ from renga.models.contract import Prompt, Sampling, Verify
 from renga.models.cooperation.soft import (
     SoftCompressor,
     SoftModel,
-    SoftSession,
     answer_loss,
-    packed,
     stretches,
     train_soft,
-    unpacked,
 )
 from renga.models.generate import generate
 from renga.models.local import LocalModel
+from renga.models.slot_session import SlotSession
+from renga.models.slots import Slots
 from tests.models.tiny_weights import some_ids, tiny
 
 LESSONS = [("The ferry leaves at nine.", "When?", "nine"), ("The ferry leaves at four.", "When?", "four")]
@@ -43,7 +42,7 @@ def test_slots_that_are_embeddings_of_tokens_are_those_tokens(kind):
     weights = host.weights
     ids, fed = some_ids(weights, 3, seed=5), some_ids(weights, 4)
     slots = weights.model.get_input_embeddings()(torch.tensor(ids)).detach()
-    soft = SoftSession(host, "why?", slots)
+    soft = SlotSession(host, "why?", slots)
     prompt = weights.template.prompt_ids(weights.tokenizer, "\n\nwhy?")
     at = next(i for i in range(len(prompt) + 1) if soft._ids[i] != prompt[i])
     plain = host.open_ids(prompt[:at] + ids + prompt[at:])
@@ -89,9 +88,9 @@ def test_files_and_bits(pair, trained, tmp_path):
     again = SoftCompressor.load(tmp_path / "s.safetensors")
     slots = trained.read(edge, LESSONS[0][0])
     assert torch.equal(again.read(edge, LESSONS[0][0]), slots)
-    numbers, scale = packed(slots)
-    assert numbers.nbytes + scale.nbytes == trained.slots * trained.bytes_per_slot
-    assert ((unpacked(numbers, scale) - slots).abs() <= torch.tensor(scale)[:, None] / 2 + 1e-6).all()
+    held = Slots.of(slots, "h")
+    assert held.nbytes == trained.slots * trained.bytes_per_slot
+    assert ((held.vectors() - slots).abs() <= torch.tensor(held.scale)[:, None] / 2 + 1e-6).all()
     (tmp_path / "bad").write_bytes(b"x")
     for name in ("bad", "missing"):
         with pytest.raises(UsageError, match="no soft compressor"):
