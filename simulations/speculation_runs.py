@@ -28,7 +28,7 @@ from renga.simulations.bench_tables import Sheet, Tell, texts
 
 ROUND_TRIPS = (0.0, 0.02, 0.1)  # seconds
 TEMPERATURES = (0.0, 0.8)
-TOKENS = 32
+TOKENS = 24
 NEAR = 1e-3  # below this margin kernels of other shapes may choose otherwise
 PLAIN = "token by token"
 
