@@ -9,7 +9,7 @@ import asyncio
 import json
 import queue
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from renga.client.outbox import Outbox
 from renga.client.policy import read_policy
 from renga.errors import RengaError, UsageError
 from renga.models.contract import Clearance, Piece, Prompt, Sampling
+from renga.models.meter import Meter
 from renga.protocol import link_pb2 as wire
 from renga.protocol.credentials import Credentials, has_credentials, load_credentials
 from renga.protocol.link_pb2_grpc import LinkStub
@@ -151,3 +152,22 @@ class Reply:
                     self.usage = reply.usage
         finally:
             reading.cancel()
+
+
+class ServerPlan:
+    """A plan that the server has under a name, as a responder here. `federation` is opened when it is to
+    answer."""
+
+    def __init__(self, federation: Callable[[], Federation], name: str) -> None:
+        self.name = name
+        self._federation = federation
+        self.meter = Meter()
+
+    def respond(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        reply = self._federation().ask(prompt, sampling, self.name)
+        with self.meter.working():
+            yield from reply
+        self.meter.passes += int(reply.usage.passes)
+        self.meter.tokens += int(reply.usage.tokens_read)
+        self.meter.bytes_up += reply.sent
+        self.meter.bytes_down += reply.received

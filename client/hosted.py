@@ -61,6 +61,7 @@ class HostedModels:
         except grpc.aio.AioRpcError as error:
             raise refused(error, self._address) from None
         self.described = {model.name: model for model in described.models}
+        self.plans = [name for name in described.plans if name not in self.described]
         self._vocabularies: dict[str, Vocabulary] = {}
 
     def model(self, name: str) -> RemoteModel:

@@ -83,6 +83,7 @@ class RemoteSession:
             prompt.clearance is Clearance.RAW, packed_slots(slots) if slots else None,
         )  # fmt: skip
         self._ids: list[int] = []
+        self.prompt_ids = 0  # as many as the other end says that it read
         self._there = 0  # ids read at the other end
         self._said: Sampling | None = None  # how to sample, as told to the other end
         self._channel: SessionChannel | None = None
@@ -160,6 +161,7 @@ class RemoteSession:
             if reply.opened.vocabulary != self._model.vocabulary.fingerprint:
                 raise RengaError(f"{self._model.name} has another vocabulary than the one counted with here")
             self._channel, self._there, self._said = channel, 0, None
+            self.prompt_ids = reply.opened.prompt_ids
         if self._there > len(self._ids):
             reply = self._channel.ask(wire.SessionRequest(rewind=wire.Rewind(length=len(self._ids))))
             self._there = reply.length.length

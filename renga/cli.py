@@ -205,7 +205,7 @@ def ask(
         read, known = names(plan, model or DEFAULT_MODEL, adapter, let, state)
 
         def by_plan(prompt: str, clearance: Clearance, write: Callable[[str], None]) -> None:
-            answer_by(read.root, known, prompt, clearance, sampling, write, tell)
+            answer_by(read.root, known, prompt, clearance, sampling, write, tell, state)
 
         leaves = bool(report(read.root, known).edges)
         answered: Callable[[str, Clearance, Callable[[str], None]], None] = by_plan

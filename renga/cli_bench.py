@@ -235,27 +235,39 @@ def ensemble(
         ),
     ],
     work: Annotated[
-        Path, typer.Option("--work", metavar="DIR", help="Folder of the members' adapters.")
+        Path, typer.Option("--work", metavar="DIR", help="Adapters, rows, results; it goes on from there.")
     ] = Path("runs/bench-ensemble"),
-    texts: Annotated[int, typer.Option(min=2, help="Held-out texts of each domain; as many more fit.")] = 25,
+    texts: Annotated[int, typer.Option(min=2, help="Held-out texts of each domain; as many more fit.")] = 30,
     seed: Annotated[int, typer.Option(min=0, help="Which texts.")] = 1,
     part: Annotated[
-        str, typer.Option("--part", help="quality, speed (needs an idle machine with two cores), or all.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="quality, reward, acceptance, speed (needs an idle machine with two cores), or all.",
+        ),
     ] = "all",
     out: ResultFile = None,
     docs: Docs = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Several models together against each alone: rules, routers, cascades; quality, passes, speed."""
-    from renga.errors import UsageError
+    """Several models together against each alone: rules, routers, cascades; quality, passes, speed.
+
+    The tables show every part that was measured in the folder of --work; with --docs the reward heads' curve
+    is drawn beside the page.
+    """
+    from renga.errors import UsageError, did_you_mean
+    from renga.simulations.bench_ensemble import PARTS
     from renga.simulations.bench_ensemble import bench as run
+    from renga.simulations.bench_ensemble_reward import drawing
     from renga.simulations.bench_ensemble_sheets import ensemble_sheets
 
-    if part not in ("quality", "speed", "all"):
-        raise UsageError(f"there is no part {part!r}", hint="known: all, quality, speed")
+    if part not in (*PARTS, "all"):
+        raise UsageError(f"unknown part {part!r}", hint=did_you_mean(part, [*PARTS, "all"]))
     look_for_block(docs, "ensemble")
     result = run(data, work, texts=texts, seed=seed, part=part, tell=tell)
+    if docs is not None and result.get("reward"):
+        (docs.parent / "ensemble-reward.svg").write_text(drawing(result["reward"]), encoding="utf-8")
     give(result, ensemble_sheets(result), "ensemble", out, docs, as_json)
 
 

@@ -1,14 +1,20 @@
-"""`renga train-router` and `renga train-reward`: what plans learn from texts with known answers."""
+"""`renga train-router`, `train-reward`, `train-scorer` and `train-ranker`: what plans learn from texts with
+known answers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from renga.cli_options import DEFAULT_MODEL, Debug, ModelReference, tell
 from renga.cli_plan import AdapterFolder, Lets, State
+
+if TYPE_CHECKING:
+    from renga.models.ensemble.router import Table
+    from renga.models.example import Example
 
 Texts = Annotated[Path, typer.Option("--data", metavar="FILE", help="JSONL with prompts and responses.")]
 Limit = Annotated[int, typer.Option(min=2, help="Only the first texts.")]
@@ -18,6 +24,8 @@ def add_to(app: typer.Typer) -> None:
     """Make the commands known."""
     app.command(name="train-router", epilog="Example: renga train-router edge host --data few.jsonl")(router)
     app.command(name="train-reward", epilog="Example: renga train-reward --data few.jsonl")(reward)
+    app.command(name="train-scorer", epilog="Example: renga train-scorer edge --data few.jsonl")(scorer)
+    app.command(name="train-ranker", epilog="Example: renga train-ranker --data few.jsonl")(ranker)
 
 
 def router(
@@ -30,6 +38,10 @@ def router(
         float | None,
         typer.Option(min=0.0, max=1.0, help="Share of prompts that may go to the last model."),
     ] = None,
+    samples: Annotated[
+        int,
+        typer.Option(min=0, help="For two models: let each answer so often, learn who is as good as whom."),
+    ] = 0,
     model: ModelReference = DEFAULT_MODEL,
     adapter: AdapterFolder = None,
     let: Lets = None,
@@ -40,7 +52,9 @@ def router(
     """Train a router for route(NAME, ...) on what each model makes of texts with known answers.
 
     NAMEs are models as plans name them, in the order of the plan, the dearest last. A model's reward is the
-    log-likelihood of the response per byte. The router looks through the first model that is here.
+    log-likelihood of the response per byte. The router looks through the first model that is here. With
+    --samples the label of a text is the share of pairs in which the first model's answer is as good as the
+    last's, good being likeness to the response (chrF).
     """
     import numpy as np
 
@@ -50,12 +64,16 @@ def router(
     from renga.models.ensemble.features import prompt_features
     from renga.models.ensemble.measuring import measure
     from renga.models.ensemble.route import seeing
-    from renga.models.ensemble.router import fit_router
+    from renga.models.ensemble.router import as_good_as, best_slack, fit_router
     from renga.models.plans.build import build
     from renga.models.plans.language import Name
 
     if len(members) < 2:
         raise UsageError("a router chooses among at least two models")
+    if samples and len(members) != 2:
+        raise UsageError(
+            "--samples compares two models", hint=f"renga train-router {members[0]} {members[-1]}"
+        )
     _, known = names(members[0], model, adapter, let, state)
     examples = [example for example in read_jsonl(data) if example.response][:limit]
     if len(examples) < 2:
@@ -71,7 +89,16 @@ def router(
     table = np.stack(rewards, 1)
     features = prompt_features(seeing(models), [example.prompt for example in examples])
     domains = [example.domain for example in examples]
-    fitted = fit_router(features, table, members, groups=domains if all(domains) else None)
+    labels = None
+    if samples:
+        tell(f"{samples} answers of each to each of {len(examples)} texts")
+        small, large = (
+            _likenesses(each, known[name].where == "here", examples, samples)
+            for name, each in zip(members, models, strict=True)
+        )
+        labels = as_good_as(small, large, best_slack(small, large))
+    groups = domains if all(domains) else None
+    fitted = fit_router(features, table, members, groups=groups, good_enough=labels)
     if share is not None:
         fitted = fitted.calibrated(features, share)
     fitted.save(out)
@@ -95,10 +122,90 @@ def reward(
     Texts without choices are passed over.
     """
     from renga.cli import load
+    from renga.models.ensemble.features import answer_features
+    from renga.models.ensemble.reward import fit_heads
+
+    pairs = _pairs(data, limit)
+    loaded = load(model, None)
+    tell(f"reading {len(pairs)} pairs of answers")
+    better = answer_features(loaded, [(prompt, right) for prompt, right, _ in pairs])
+    worse = answer_features(loaded, [(prompt, wrong) for prompt, _, wrong in pairs])
+    fit_heads(better, worse, heads=heads).save(out)
+    print(f"{out}  {heads} heads on {len(pairs)} pairs")
+
+
+def ranker(
+    data: Texts,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it.")] = Path(
+        "ranker.safetensors"
+    ),
+    model: ModelReference = DEFAULT_MODEL,
+    limit: Limit = 200,
+    debug: Debug = False,
+) -> None:
+    """Fit a comparison of two answers for judge=ranked(FILE, edge): the right response of a text against its
+    other choices, read in both orders.
+
+    Texts without choices are passed over.
+    """
+    from renga.cli import load
+    from renga.models.ensemble.ranking import differences, fit_ranker
+
+    pairs = _pairs(data, limit)
+    loaded = load(model, None)
+    tell(f"reading {len(pairs)} pairs of answers in both orders")
+    fit_ranker(differences(loaded, pairs)).save(out)
+    print(f"{out}  {len(pairs)} pairs")
+
+
+def scorer(
+    member: Annotated[str, typer.Argument(metavar="NAME")],
+    data: Texts,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it.")] = Path(
+        "scorer.safetensors"
+    ),
+    model: ModelReference = DEFAULT_MODEL,
+    adapter: AdapterFolder = None,
+    let: Lets = None,
+    state: State = Path("client"),
+    limit: Limit = 200,
+    debug: Debug = False,
+) -> None:
+    """Fit a judge of whether an answer is right, for cascade(NAME, host, judge=scored(FILE, edge)).
+
+    NAME is a model as plans name it: it answers the texts, and the scorer learns which answers were right.
+    """
+    import numpy as np
+
+    from renga.cli_plan import names
     from renga.errors import UsageError
     from renga.models.data import read_jsonl
     from renga.models.ensemble.features import answer_features
-    from renga.models.ensemble.reward import fit_heads
+    from renga.models.ensemble.measuring import measure
+    from renga.models.ensemble.route import seeing
+    from renga.models.ensemble.scorer import fit_scorer
+    from renga.models.plans.build import build
+    from renga.models.plans.language import Name
+
+    _, known = names(member, model, adapter, let, state)
+    examples = [example for example in read_jsonl(data) if example.response][:limit]
+    if len(examples) < 2:
+        raise UsageError(f"{data} has fewer than two texts with responses")
+    answering = build(Name(member), known)
+    here = known[member].where == "here"
+    tell(f"{member} answers {len(examples)} texts")
+    found = measure(answering, examples, scored=False, clearance="raw" if here else "public")
+    eye = seeing(answering if here else build(Name("edge"), known))
+    pairs = [(example.prompt, text) for example, text in zip(examples, found.answers, strict=True)]
+    fitted = fit_scorer(answer_features(eye, pairs), np.asarray(found.right))
+    fitted.save(out)
+    print(f"{out}  {int(found.right.sum())} of {len(examples)} answers were right")
+
+
+def _pairs(data: Path, limit: int) -> list[tuple[str, str, str]]:
+    """(prompt, right answer, wrong answer) of texts with choices. Raises UsageError if there are none."""
+    from renga.errors import UsageError
+    from renga.models.data import read_jsonl
 
     examples = [example for example in read_jsonl(data) if example.response and example.choices][:limit]
     pairs = [
@@ -108,9 +215,23 @@ def reward(
         raise UsageError(
             f"{data} has no texts with choices, of which a right and a wrong answer could be had"
         )
-    loaded = load(model, None)
-    tell(f"reading {len(pairs)} pairs of answers")
-    better = answer_features(loaded, [(prompt, right) for prompt, right, _ in pairs])
-    worse = answer_features(loaded, [(prompt, wrong) for prompt, _, wrong in pairs])
-    fit_heads(better, worse, heads=heads).save(out)
-    print(f"{out}  {heads} heads on {len(pairs)} pairs")
+    return pairs
+
+
+def _likenesses(model: Any, here: bool, examples: Sequence[Example], samples: int) -> Table:
+    """chrF of a model's sampled answers with the responses: [texts, samples]."""
+    import numpy as np
+
+    from renga.models.contract import Clearance, Prompt, Sampling
+    from renga.models.ensemble.judges import chrf
+    from renga.models.responders import answer_by
+
+    clearance = Clearance.RAW if here else Clearance.PUBLIC
+    rows = []
+    for example in examples:
+        right = example.response or ""
+        longest = max(len(text.encode()) for text in (right, *example.choices)) + 4
+        hows = [Sampling(temperature=0.8, max_tokens=longest, seed=seed) for seed in range(samples)]
+        prompt = Prompt(example.prompt, clearance)
+        rows.append([chrf(answer_by(model, prompt, how).strip(), right) for how in hows])
+    return np.array(rows)

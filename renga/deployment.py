@@ -50,6 +50,9 @@ class Limits(Section):
     idle_seconds: Above = Field(120, description="seconds after which a session that says nothing is closed")
     answers: Above = Field(1, description="answers that one client may ask for at once")
     answer_tokens: Above = Field(1024, description="tokens of an answer")
+    written_plans: Annotated[bool, Field(strict=True)] = Field(
+        True, description="whether clients may write plans of their own for the server to run"
+    )
     patience: Above = Field(20, description="seconds that a caller is kept waiting while the host learns")
     uploads: Above = Field(2, description="uploads of one client at once")
     upload_bytes: Above = Field(2 << 30, description="bytes of one upload")
@@ -70,6 +73,10 @@ class ServerConfig(Section):
     transfer: Transfer = Field(default_factory=Transfer, description="as in docs/config.md")
     round: Round = Field(default_factory=Round, description="as in docs/config.md")
     clients: tuple[Name, ...] = Field((), description="who takes part; empty: whoever is attached")
+    plans: dict[Name, Annotated[str, Field(strict=True, min_length=1)]] = Field(
+        default_factory=dict,
+        description="plans that clients may ask for by name, of `host` and of clients that lend",
+    )
     limits: Limits = Field(default_factory=Limits, description="what a peer may ask for")
 
 

@@ -56,9 +56,10 @@ def answer_by(
     sampling: Sampling,
     write: Callable[[str], None],
     tell: Callable[[str], None],
+    state: Path = Path("client"),
 ) -> None:
     """Answer `prompt` by a plan: the text to `write` as it comes, what it cost and who was left out to
-    `tell`.
+    `tell`. A plan whose models are all elsewhere is run by the server of the client in `state`.
 
     Raises UsageError before any model is opened if the plan can't be, or would send what may not leave.
     """
@@ -75,6 +76,9 @@ def answer_by(
             "a raw prompt does not leave this device",
             hint="--public, if nothing in it is private",
         )
+    if said.placed == "server":
+        answer_there(said.plan, prompt, clearance, sampling, write, tell, state)
+        return
     model = build(plan, names)
     start = time.perf_counter()
     for piece in respond_by(model, Prompt(prompt, clearance), sampling):
@@ -85,6 +89,29 @@ def answer_by(
     tell(f"{cost.passes} passes over {cost.tokens:,} tokens{moved}, {time.perf_counter() - start:.1f} s")
     for absence in absences(model):
         tell(str(absence))
+
+
+def answer_there(
+    plan: str,
+    prompt: str,
+    clearance: Clearance,
+    sampling: Sampling,
+    write: Callable[[str], None],
+    tell: Callable[[str], None],
+    state: Path,
+) -> None:
+    """The same by a plan that the server of the client in `state` runs, written down or by its name there."""
+    from renga.asking import ask
+
+    start = time.perf_counter()
+    used = ask(state, prompt, clearance, sampling, write, plan)
+    write("\n")
+    tell(
+        f"at the server: {used.passes} passes over {used.tokens_read:,} tokens, "
+        f"{used.tokens_written} written, {time.perf_counter() - start:.1f} s"
+    )
+    for absence in used.left_out:
+        tell(absence)
 
 
 def measure_by(
@@ -202,11 +229,23 @@ def _tokens(reference: str) -> str:
 
 
 def _offered(state: Path) -> dict[str, Leaf]:
+    from renga.client.federation import Federation, ServerPlan
     from renga.client.hosted import HostedModels
     from renga.models.plans.build import Leaf
 
     hosted = HostedModels(state)
-    return {
+    federation = cache(lambda: Federation(state))
+    plans = {
+        name: Leaf(
+            name,
+            lambda name=name: ServerPlan(federation, name),  # type: ignore[misc]
+            "server",
+            "a plan that it has",
+            gives="responder",
+        )
+        for name in hosted.plans
+    }
+    return plans | {
         name: Leaf(
             name,
             lambda name=name: hosted.model(name),  # type: ignore[misc]

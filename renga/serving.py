@@ -14,6 +14,7 @@ from pathlib import Path
 
 from renga.deployment import Limits, ServerConfig, check_format
 from renga.errors import RefusedPayload, RengaError, UsageError
+from renga.models.contract import LanguageModel
 from renga.models.data import read_examples, split
 from renga.models.example import Example
 from renga.models.references import load_tokenizer
@@ -29,13 +30,14 @@ from renga.protocol.blobs import BlobStore
 from renga.protocol.link_pb2_grpc import add_OperatorServicer_to_server
 from renga.protocol.messages import Description
 from renga.server import identity
-from renga.server.answering import HOST, Answering, AnswerLimits
+from renga.server.answering import Answering, AnswerLimits
 from renga.server.daemon import Coordinator, OperatorService, dismiss_revoked
 from renga.server.host import Host, HostSettings
 from renga.server.identity import ServerIdentity
 from renga.server.lending import Lending
 from renga.server.link import Post
 from renga.server.plan import Settings
+from renga.server.plans import HOST, Bounds, Plans
 from renga.server.service import LinkService, listen
 from renga.server.sessions import HostSessions
 from renga.server.state import ServerState
@@ -83,17 +85,24 @@ async def _serve(config: ServerConfig, folder: Path, *, dev: bool, tell: Callabl
     post = Post(who, blobs, digest, chain, limits.uploads)
     host = _host(config, weights, validation)
     host.adapter = state.standing().host
-    build = _build(config, transfer, host, state, _publisher(who, post))
+    vocabularies = _Vocabularies(config.edge_models, weights)
+    build = _build(config, transfer, host, state, _publisher(who, post), vocabularies)
     coordinator = Coordinator(who, post, state, build, config.clients)
     sessions = HostSessions(host, _session_limits(limits))
     answers = AnswerLimits(limits.prompt_bytes, limits.answer_tokens, limits.answers)
+    lending = Lending(post)
+    plans = Plans(
+        lambda: {HOST: sessions.model, **_lent(lending, vocabularies)},
+        config.plans,
+        Bounds(written=limits.written_plans),
+    )
     service = LinkService(
         who,
         post,
         [_described(weights)],
-        Answering({HOST: sessions.model}, answers),
+        Answering(plans, answers),
         sessions,
-        Lending(post),
+        lending,
         _told(limits),
     )
     server, port = await listen(who, service, config.listen.host, config.listen.port, limits.streams)
@@ -170,9 +179,8 @@ def _build(
     host: Host,
     state: ServerState,
     publish: Callable[[int, Mapping[str, str]], bytes],
+    vocabularies: _Vocabularies,
 ) -> Callable[[Callable[[], Sequence[str]], int, Callable[[Told], None]], Federation]:
-    vocabularies = _Vocabularies(config.edge_models, host.weights)
-
     def build(names: Callable[[], Sequence[str]], rounds: int, told: Callable[[Told], None]) -> Federation:
         share, round = config.transfer, config.round
         return Federation(
@@ -263,12 +271,29 @@ class _Vocabularies:
         self._known = {host.reference: host.vocabulary}
 
     def of(self, who: Description) -> Vocabulary:
-        if who.model not in self._known:
-            if who.model not in self._references:
-                raise RefusedPayload(f"brings {who.model!r}, which is not among the server's edge_models")
-            tokenizer = load_tokenizer(who.model)
-            self._known[who.model] = Vocabulary(tokenizer, Template.of_tokenizer(tokenizer).end)
-        return self._known[who.model]
+        return self.named(who.model)
+
+    def named(self, reference: str) -> Vocabulary:
+        """Raises RefusedPayload for a model that is not among the server's."""
+        if reference not in self._known:
+            if reference not in self._references:
+                raise RefusedPayload(f"brings {reference!r}, which is not among the server's edge_models")
+            tokenizer = load_tokenizer(reference)
+            self._known[reference] = Vocabulary(tokenizer, Template.of_tokenizer(tokenizer).end)
+        return self._known[reference]
+
+
+def _lent(lending: Lending, vocabularies: _Vocabularies) -> dict[str, Callable[[], LanguageModel]]:
+    """The models that clients lend now, as plans name them."""
+
+    def opener(name: str, reference: str) -> Callable[[], LanguageModel]:
+        return lambda: lending.model(name, vocabularies.named(reference))
+
+    return {
+        told.name: opener(told.name, told.reference)
+        for told in lending.described()
+        if told.name.isidentifier() and told.name != HOST
+    }
 
 
 class _held:

@@ -1,27 +1,29 @@
 """Answers for clients: text in, pieces out, under a plan that the server runs.
 
-The plan `host` is the host with what it has learned so far. Answers are sessions among others, read in the
-same forward; while the host learns, a caller is told when to come back instead of being kept waiting.
+The plan `host` is the host with what it has learned so far; others are made of it and of the models that
+clients lend (see `server/plans.py`). Answers are sessions among others, read in the same forward; while the
+host learns, a caller is told when to come back instead of being kept waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing
+import threading
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
-from renga.errors import RefusedPayload
+from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.models.batching import Overloaded
-from renga.models.contract import Clearance, LanguageModel, Piece, Prompt, Sampling
-from renga.models.generate import respond
-from renga.models.metered import Metered
+from renga.models.contract import Clearance, Piece, Prompt, Sampling
 from renga.models.session_codec import read_sampling
 from renga.protocol import link_pb2 as wire
+from renga.protocol.failure import one_line
 from renga.server.access import exhausted, refuse
+from renga.server.plans import HOST, CallerGone, Made, Plans, unknown
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -29,7 +31,6 @@ CLEARED = {
     wire.CLEARANCE_PUBLIC: Clearance.PUBLIC,
     wire.CLEARANCE_SANITISED: Clearance.SANITISED,
 }
-HOST = "host"  # the plan that every server has
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,9 @@ class AnswerLimits:
 
 
 class Answering:
-    """Answers by `plans`: for each name, what gives the model as it is now."""
+    """Answers by `plans`."""
 
-    def __init__(
-        self, plans: Mapping[str, Callable[[], LanguageModel]], limits: AnswerLimits = AnswerLimits()
-    ) -> None:
+    def __init__(self, plans: Plans, limits: AnswerLimits = AnswerLimits()) -> None:
         self.plans = plans
         self.limits = limits
         self._busy: dict[str, int] = {}
@@ -54,16 +53,13 @@ class Answering:
     async def respond(
         self, name: str, request: wire.RespondRequest, context: Context
     ) -> AsyncGenerator[wire.RespondReply, None]:
-        """Stream an answer; what it used comes last. Generation stops when the caller goes."""
+        """Stream an answer; what it used, and who was left out, comes last. Generation stops when the caller
+        goes."""
         clearance = CLEARED.get(request.clearance)
         if clearance is None:
             await refuse(
                 context, grpc.StatusCode.INVALID_ARGUMENT, "the prompt does not say that it is cleared"
             )
-        plan = request.plan or HOST
-        if plan not in self.plans:
-            known = f"no plan of that name; known: {', '.join(sorted(self.plans))}"
-            await refuse(context, grpc.StatusCode.NOT_FOUND, known)
         if not 0 < len(request.prompt.encode()) <= self.limits.prompt_bytes:
             most = f"a prompt has 1 to {self.limits.prompt_bytes} bytes"
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, most)
@@ -74,16 +70,31 @@ class Answering:
         if self._busy.get(name, 0) >= self.limits.at_once:
             await exhausted(context, f"{self.limits.at_once} answers at a time", 5.0)
         self._busy[name] = self._busy.get(name, 0) + 1
+        gone = threading.Event()
         try:
-            model = Metered(await asyncio.to_thread(self.plans[plan]))
-            async with aclosing(_pieces(respond(model, Prompt(request.prompt, clearance), sampling))) as said:
+            made = await self._made(request.plan or HOST, gone, context)
+            answer = made.respond(Prompt(request.prompt, clearance), sampling)
+            async with aclosing(_pieces(answer, gone)) as said:
                 async for piece in said:
                     yield wire.RespondReply(text=piece.text)
-            yield wire.RespondReply(usage=_usage(model, plan))
+            yield wire.RespondReply(usage=_usage(made))
         except Overloaded as error:
             await exhausted(context, error.message, error.retry_after)
+        except RengaError as error:  # no member is left, say
+            await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, one_line(error.message))
         finally:
             self._busy[name] -= 1
+
+    async def _made(self, plan: str, gone: threading.Event, context: Context) -> Made:
+        """The plan, ready to answer, or a refusal."""
+        try:
+            return await asyncio.to_thread(self.plans.made, plan, gone)
+        except KeyError:
+            await refuse(context, grpc.StatusCode.NOT_FOUND, unknown(plan, self.plans.names))
+        except UsageError as error:
+            said = f"{error.message}; {error.hint}" if error.hint else error.message
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, one_line(said))
+        raise AssertionError  # refusing raises
 
     def _sampling(self, asked: wire.Sampling) -> Sampling:
         most = self.limits.answer_tokens
@@ -93,8 +104,9 @@ class Answering:
         return read_sampling(asked)
 
 
-async def _pieces(answer: Iterator[Piece]) -> AsyncGenerator[Piece, None]:
-    """Pieces made in a thread, one at a time, so that the loop stays free and a caller can go."""
+async def _pieces(answer: Iterator[Piece], gone: threading.Event) -> AsyncGenerator[Piece, None]:
+    """Pieces made in a thread, one at a time, so that the loop stays free and a caller can go: `gone` is then
+    set, and a strategy on whole answers reads no further."""
     making: asyncio.Future[Piece | None] | None = None
     try:
         while True:
@@ -103,19 +115,22 @@ async def _pieces(answer: Iterator[Piece]) -> AsyncGenerator[Piece, None]:
                 return
             yield piece
     finally:
+        gone.set()
         if making is not None and not making.done():  # the caller went while a token was read: one, no more
             await asyncio.wait([making])
+            making.exception()  # looked at: it tells that the caller has gone
         close = getattr(answer, "close", None)
         if close is not None:
-            close()  # gives the session's place back
+            with suppress(CallerGone):
+                close()  # gives the sessions' places back
 
 
-def _usage(model: Metered, plan: str) -> wire.Usage:
-    meter = model.meter
+def _usage(made: Made) -> wire.Usage:
     return wire.Usage(
-        passes=meter.passes,
-        tokens_read=meter.tokens,
-        tokens_written=model.emitted,
-        seconds=meter.seconds,
-        plan=plan,
+        passes=made.passes,
+        tokens_read=made.read,
+        tokens_written=made.written,
+        seconds=made.seconds,
+        plan=made.text,
+        left_out=made.left_out,
     )

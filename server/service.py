@@ -64,7 +64,7 @@ class LinkService(LinkServicer):
             protocol=PROTOCOL,
             software=software(),
             models=[*self._models, *(self._lending.described() if self._lending else ())],
-            plans=sorted(self._answering.plans) if self._answering else [],
+            plans=self._answering.plans.names if self._answering else [],
             limits=self._limits,
             transfer=bytes.fromhex(self._post.transfer),
             transfer_size=self._post.transfer_size,

@@ -9,14 +9,42 @@ from pathlib import Path
 from renga.models.adapter import Adapter
 from renga.models.adapter_files import load_peft, save_peft
 from renga.models.data import read_jsonl
+from renga.models.ensemble.remembering import Remembering
 from renga.models.example import Example
+from renga.models.local import LocalModel
 from renga.models.scoring import encode_texts
 from renga.models.training import Learning, Lesson, learn
 from renga.models.weights import SharedWeights
 from renga.simulations.bench_tables import Tell
 
+EXPERTS = ("intent", "ordering", "phonetics")
+HOSTED = "factcheck"
+ANSWERED = ("intent", "ordering", "factcheck")  # domains whose answers are short enough to be right or wrong
+TOKENS = {"intent": 16_000, "ordering": 24_000, "phonetics": 12_000, "host": 12_000}
 RATE = 1e-3
 RANK, ALPHA = 8, 16.0
+
+
+def members_of(
+    data: Path, work: Path, models: tuple[str, str], budget: int, tell: Tell
+) -> dict[str, Remembering]:
+    """The experts, and the host, which is elsewhere; adapters and what they said are kept in `work`.
+
+    models: references of edge and host. budget: tokens that each is trained on, 0 for TOKENS.
+    """
+    edge, host = map(SharedWeights.load, models)
+    members: dict[str, Remembering] = {}
+    for name in EXPERTS:
+        tokens = budget or TOKENS[name]
+        adapter = adapter_for(edge, name, texts_of(data, "train", [name]), tokens, work, tell)
+        folder = work / "rows" / f"{name}-{tokens}"
+        members[name] = Remembering(LocalModel(edge, adapter), name, folder=folder)
+    public = texts_of(data, "public", sorted({*EXPERTS, HOSTED}))
+    tokens = budget or TOKENS["host"]
+    learned = adapter_for(host, "host", texts_of(data, "train", [HOSTED]) + public, tokens, work, tell)
+    folder = work / "rows" / f"host-{tokens}"
+    members["host"] = Remembering(LocalModel(host, learned), "host", folder=folder, elsewhere=True)
+    return members
 
 
 def texts_of(data: Path, part: str, domains: Sequence[str]) -> list[Example]:
@@ -28,7 +56,7 @@ def adapter_for(
     weights: SharedWeights, name: str, texts: Sequence[Example], tokens: int, work: Path, tell: Tell
 ) -> Adapter:
     """The adapter `name` in the folder `work`, trained on `texts` for `tokens` tokens if it is not there."""
-    folder = work / name
+    folder = work / f"{name}-{tokens}"
     if not (folder / "adapter_config.json").exists():
         tell(f"training {name}: {tokens} tokens on {weights.reference}")
         lessons = [Lesson(text) for text in encode_texts(weights, texts)]

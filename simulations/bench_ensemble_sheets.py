@@ -6,25 +6,81 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from renga.simulations.bench_tables import Sheet, texts
-from renga.simulations.units import MISSING, count
+from renga.simulations.bench_tables import Sheet, texts, verdict
+from renga.simulations.units import MISSING, count, size
+
+BOUNDS = ("random member", "oracle member")
+RATIO, UNION = 1.15, 1.0  # fused decode to the slower member; milliseconds of the union per place
 
 
 def ensemble_sheets(result: Mapping[str, Any]) -> list[Sheet]:
-    """The tables of `bench_ensemble.bench`, and of what else the result has."""
-    sheets = [_answers(result), _routing(result)]
-    if result.get("bytes"):
-        sheets.append(_bytes(result))
+    """The tables of whatever parts `bench_ensemble.bench` has a result of."""
+    sheets = [_targets(result)]
+    if result.get("rows"):
+        sheets += [_answers(result), _domains(result), _routing(result["routing"]), _bytes(result["bytes"])]
     if result.get("reward"):
-        sheets.append(_reward(result))
+        sheets.append(_reward(result["reward"]))
+    if result.get("acceptance"):
+        sheets += [_acceptance(name, rows) for name, rows in result["acceptance"].items()]
     if result.get("speed"):
-        sheets += [_speed(result), _acceptance(result)]
+        sheets.append(_speed(result["speed"]))
     return sheets
+
+
+def _targets(result: Mapping[str, Any]) -> Sheet:
+    rows: list[tuple[str, str, str]] = []
+    if result.get("rows"):
+        plans = {n: r for n, r in result["rows"].items() if n not in BOUNDS and n not in result["members"]}
+        best = max(plans, key=lambda name: plans[name]["accuracy"])
+        member = result["best_member"]
+        gain = 100 * (plans[best]["accuracy"] - result["rows"][member]["accuracy"])
+        rows.append(
+            (
+                "an ensemble beats every member on the mixed texts, on accuracy",
+                verdict(plans[best]["against_best"][0] > 0),
+                f"{best}: {gain:+.1f} points on {member} ({_interval(plans[best]['against_best'])})",
+            )
+        )
+        scored = {n: r for n, r in plans.items() if r.get("bits_per_byte") is not None}
+        least = min(scored, key=lambda name: scored[name]["bits_per_byte"])
+        member = result["best_member_by_bits"]
+        less = scored[least]["bits_per_byte"] - result["rows"][member]["bits_per_byte"]
+        rows.append(
+            (
+                "the same on bits per byte",
+                verdict(scored[least]["bits_against_best"][1] < 0),
+                f"{least}: {less:+.3f} on {member} ({_bits(scored[least]['bits_against_best'])})",
+            )
+        )
+        fitted = result["routing"]["fitted"]
+        kept = fitted["of_best"]
+        rows.append(
+            (
+                "the router keeps 95 % of the best quality with at most half of the host's calls",
+                verdict(None if kept is None else kept >= 0.95 and fitted["calls"] <= 0.5),
+                f"{_percent(kept)} of it with {_percent(fitted['calls'])} of the calls",
+            )
+        )
+    if result.get("speed"):
+        speed = result["speed"]
+        for name, pair in speed["pairs"].items():
+            rows.append(
+                (
+                    f"fused decode ≤ {RATIO} × the slower member: {name}",
+                    verdict(pair["ratio"] <= RATIO),
+                    f"{pair['ratio']:.2f}",
+                )
+            )
+        millis = speed["union_milliseconds"]
+        rows.append(("union under 1 ms per step at k = 10", verdict(millis < UNION), f"{millis:.2f} ms"))
+    return Sheet("Targets", ("target", "", "measured"), texts(rows), words=frozenset({"", "measured"}))
 
 
 def _answers(result: Mapping[str, Any]) -> Sheet:
     rows = []
     for name, row in result["rows"].items():
+        bound = name in BOUNDS
+        calls = row.get("host_calls")
         rows.append(
             (
                 name,
@@ -32,35 +88,58 @@ def _answers(result: Mapping[str, Any]) -> Sheet:
                 _interval(row["against_best"]),
                 _interval(row["against_host"]),
                 f"{row['bits_per_byte']:.3f}" if row.get("bits_per_byte") is not None else MISSING,
-                MISSING if "member" in name else count(row["passes"]),
-                MISSING if "member" in name else count(row["tokens"]),
+                _bits(row["bits_against_best"]) if row.get("bits_against_best") else MISSING,
+                MISSING if bound or calls is None else f"{100 * calls:.0f}",
+                *(MISSING if bound else count(row[key]) for key in ("passes", "tokens")),
+                MISSING if bound else size(row["bytes"]),
+                MISSING if bound else f"{row['seconds']:.0f}",
             )
         )
+    best, least = result["best_member"], result["best_member_by_bits"]
     return Sheet(
-        f"Plans on {result['texts']} mixed texts of four domains, "
+        f"Plans on {result['held']} mixed texts of four domains, "
         f"{result['answered']} of them with short answers",
         (
             "plan",
             "accuracy %",
-            f"against {result['best_member']}",
-            "against host",
+            f"− {best}",
+            "− host",
             "bits/byte",
+            f"− {least}",
+            "host asked %",
             "passes",
             "tokens",
+            "bytes",
+            "CPU s",
         ),
         texts(rows),
-        "Accuracy: the greedy answer, on the texts with short answers. "
-        "Against: 95 % bootstrap intervals of the "
-        "difference in accuracy points, paired by text, to the best "
-        "member and to the host alone. Bits per byte: "
-        "of the right responses of all texts. Passes and tokens of "
-        "all members together, nothing kept between "
-        "plans. Random and oracle member: one at random, and the best of each text.",
+        "Accuracy: the greedy answer, on the texts with short answers. Behind a minus: 95 % bootstrap "
+        "intervals of the difference (points, bits per byte), paired by text, to the member that is best "
+        "alone, and to the host. Bits per byte: of the right responses of all texts. What answering took, "
+        "of all members together: passes, tokens, the bytes that go to and fro between the client and a "
+        "host that is elsewhere, and the seconds of one core, as if nothing were kept between plans. "
+        "Random and oracle member: one at random, and the best of each text.",
     )
 
 
-def _routing(result: Mapping[str, Any]) -> Sheet:
-    routing = result["routing"]
+def _domains(result: Mapping[str, Any]) -> Sheet:
+    told = result["domains"]
+    domains = sorted(next(iter(told.values())))
+    answered = [d for d in domains if next(iter(told.values()))[d]["accuracy"] is not None]
+    rows = []
+    for name, parts in told.items():
+        accuracy = [f"{100 * parts[d]['accuracy']:.0f}" for d in answered]
+        bits = [parts[d]["bits_per_byte"] for d in domains]
+        rows.append((name, *accuracy, *(MISSING if b is None else f"{b:.3f}" for b in bits)))
+    heads = ("plan", *(f"{d} %" for d in answered), *(f"{d} bits/byte" for d in domains))
+    return Sheet(
+        "Domain by domain: where ensembles win, and where the one who knows is better left alone",
+        heads,
+        texts(rows),
+    )
+
+
+def _routing(routing: Mapping[str, Any]) -> Sheet:
     rows = []
     for name in ("router", "length of the prompt", "random", "oracle"):
         row = routing[name]
@@ -75,31 +154,23 @@ def _routing(result: Mapping[str, Any]) -> Sheet:
                 f"{100 * row['best_quality']:.1f}",
             )
         )
-    rows.append(
-        (
-            "zero router",
-            MISSING,
-            MISSING,
-            MISSING,
-            MISSING,
-            _number(routing["zero router"]["aiq"]),
-            MISSING,
-            MISSING,
-        )
-    )
+    missing = (MISSING,) * 4
+    rows.append(("zero router", *missing, _number(routing["zero router"]["aiq"]), MISSING, MISSING))
+    fitted = routing["fitted"]
     return Sheet(
         f"Routing between the clients' experts ({100 * routing['experts']:.1f} %) and the host "
         f"({100 * routing['host']:.1f} %)",
         ("score", "APGR", "CPT 50", "CPT 80", "CPT 95", "AIQ", "calls for 95 %", "best %"),
         texts(rows),
-        "CPT: the least share of host calls that recovers so much of "
-        "the gap; calls for 95 %: the least share of "
-        "host calls that keeps 95 % of the better side's quality. best: the highest accuracy on the curve.",
+        "CPT: the least share of host calls that recovers so much of the gap between the two sides; calls "
+        "for 95 %: the least share that keeps 95 % of the best quality on the router's curve; best: the "
+        "highest accuracy on the curve. The threshold that did best on other texts with at most half of "
+        f"the calls comes to {100 * fitted['quality']:.1f} % with {100 * fitted['calls']:.0f} % of the "
+        "calls.",
     )
 
 
-def _bytes(result: Mapping[str, Any]) -> Sheet:
-    found = result["bytes"]
+def _bytes(found: Mapping[str, Any]) -> Sheet:
     rows = [(f'align="{name}"', f"{found[name]:.3f}") for name in ("bytes", "string", "union")]
     return Sheet(
         f"Rules over tokens against the exact mixture of bytes, {found['texts']} texts",
@@ -108,21 +179,23 @@ def _bytes(result: Mapping[str, Any]) -> Sheet:
     )
 
 
-def _reward(result: Mapping[str, Any]) -> Sheet:
-    found = result["reward"]
-    rows = [(name, *(f"{value:.3f}" for value in values)) for name, values in found["gold"].items()]
+def _reward(found: Mapping[str, Any]) -> Sheet:
+    rows = []
+    for name, values in found["gold"].items():
+        lost = max(values) - values[-1]
+        rows.append((name, *(f"{value:.3f}" for value in values), f"{lost:.3f}"))
+    kl = ", ".join(f"{value:.2f}" for value in found["kl"])
     return Sheet(
         "Best of n by reward heads fitted to preferences, a quarter of the labels flipped: known gold score",
-        ("score", *(f"n = {n}" for n in found["sizes"])),
+        ("score", *(f"n = {n}" for n in found["sizes"]), "peak − end"),
         texts(rows),
-        f"{found['texts']} texts, {found['candidates']} candidates each; "
-        f"{found['heads']} heads. The gold score of a "
-        "candidate is its likeness (token F1) to the right response.",
+        f"{found['held']} texts, {found['candidates']} answers of the bare edge model to each; "
+        f"{found['heads']} heads on {found['pairs']} pairs. Gold: chrF with the right response. The best "
+        f"of n lies {kl} nats from the model. Peak − end is what choosing harder has cost.",
     )
 
 
-def _speed(result: Mapping[str, Any]) -> Sheet:
-    found = result["speed"]
+def _speed(found: Mapping[str, Any]) -> Sheet:
     rows = []
     for name, part in found["pairs"].items():
         seconds = part["seconds_per_token"]
@@ -141,7 +214,7 @@ def _speed(result: Mapping[str, Any]) -> Sheet:
     )
 
 
-def _acceptance(result: Mapping[str, Any]) -> Sheet:
+def _acceptance(name: str, found: list[Mapping[str, Any]]) -> Sheet:
     rows = [
         (
             f"{row['share']:.2f}",
@@ -152,20 +225,24 @@ def _acceptance(result: Mapping[str, Any]) -> Sheet:
             f"{row['passes_per_token']:.2f}",
             f"{100 * row['equal_texts']:.0f} %",
         )
-        for row in result["speed"]["acceptance"]
+        for row in found
     ]
     return Sheet(
-        "A fused decode under speculation: a member drafts for the fusion",
+        f"A fused decode under speculation: {name}, the first drafts for the fusion of both",
         ("λ of the other", "α", "1 − λ(1 − α)", "rejection", "shared noise", "passes/token", "same text"),
         texts(rows),
-        "Rejection and shared noise: the share of drafts agreed with "
-        "at the places of the target's own answers, "
-        "temperature 1. Passes of the target per token with drafts of 4; same text: as the target alone.",
+        "Rejection and shared noise: the share of drafts agreed with at the places of the target's own "
+        "answers, temperature 1. Passes of the target per token with drafts of 4; same text: as the target "
+        "alone.",
     )
 
 
 def _interval(pair: tuple[float, float] | list[float]) -> str:
     return f"{100 * pair[0]:+.0f} … {100 * pair[1]:+.0f}"
+
+
+def _bits(pair: tuple[float, float] | list[float]) -> str:
+    return f"{pair[0]:+.3f} … {pair[1]:+.3f}"
 
 
 def _number(value: float | None) -> str:

@@ -14,11 +14,12 @@ from renga.models.contract import Full, LanguageModel, Want
 from renga.models.ensemble.bytewise import Bytewise
 from renga.models.ensemble.following import Following
 from renga.models.ensemble.rules import Rule, mean, rule_of
-from renga.models.ensemble.translate import translate
+from renga.models.ensemble.translate import Translated, translate
 from renga.models.ensemble.union import Union
+from renga.models.vocabulary import Vocabulary
 
 Align = Literal["none", "string", "union", "relative", "bytes"]
-When = Literal["always", "disagree"]
+When = Literal["always", "disagree", "boundary"]
 RuleName = Literal["mean", "geometric", "entropy", "agreement", "trust", "defer"]
 
 
@@ -40,7 +41,8 @@ def fuse(
     is for "trust", gate for "defer". align, for models of other vocabularies: "string" moves each token's
     mass to the token that its bytes begin with, "union" fuses the k best tokens of each, "relative" works on
     distances between embeddings, "bytes" is exact, and slow. when="disagree": the first speaks alone where
-    the best tokens are the same. rows: ask models that are elsewhere for their best `rows` tokens only; 0:
+    the best tokens are the same; "boundary": also where they don't begin at one place in every member's
+    tokens (SAFE, arXiv:2510.15346). rows: ask models that are elsewhere for their best `rows` tokens only; 0:
     for whole rows. patience: seconds to wait for a model at a token before it is left out; 0: for as long as
     it takes. Raises UsageError for what doesn't fit together.
     """
@@ -125,20 +127,37 @@ class Fused(Composed):
         if self._when == "always" or len(rows) == 1 or places.present[0] != 0:
             self.fused += len(mixed) if len(rows) > 1 else 0
             return mixed
-        differ = _disagree(rows, self.members)
+        members = [self.members[index] for index in places.present]
+        said = [_best(row, member) for row, member in zip(rows, members, strict=True)]
+        differ = torch.tensor([len(set(tokens)) > 1 for tokens in zip(*said, strict=True)])
+        if self._when == "boundary":
+            for place in differ.nonzero()[:, 0].tolist():
+                text = self.vocabulary.bytes_of(places.before(place))
+                differ[place] = meet(text, [tokens[place] for tokens in said], list(map(_own, members)))
         self.fused += int(differ.sum())
         return torch.where(differ.unsqueeze(-1), mixed, rows[0])
 
 
-def _disagree(rows: Sequence[torch.Tensor], members: Sequence[LanguageModel]) -> torch.Tensor:
-    """At which places the members' best tokens are not the same bytes: [places]."""
+def _own(member: LanguageModel) -> Vocabulary:
+    """The vocabulary that a member thinks in."""
+    inner = member.members[0] if isinstance(member, Following | Translated) else member
+    return inner.vocabulary
 
-    def best(row: torch.Tensor, member: LanguageModel) -> list[bytes]:
-        vocabulary = member.members[0].vocabulary if isinstance(member, Following) else member.vocabulary
-        return [vocabulary.token_bytes(id) for id in row.argmax(-1).tolist()]
 
-    said = [best(row, member) for row, member in zip(rows, members, strict=False)]
-    return torch.tensor([len(set(tokens)) > 1 for tokens in zip(*said, strict=True)])
+def _best(row: torch.Tensor, member: LanguageModel) -> list[bytes]:
+    """The best token at every place of a member's rows, as bytes."""
+    vocabulary = _own(member) if isinstance(member, Following) else member.vocabulary
+    return [vocabulary.token_bytes(id) for id in row.argmax(-1).tolist()]
+
+
+def meet(text: bytes, tokens: Sequence[bytes], vocabularies: Sequence[Vocabulary]) -> bool:
+    """Whether the end of `text` is a place where each vocabulary cuts, whichever of `tokens` comes next: else
+    a member that spells the text so far is asked in the middle of a token of its own."""
+    for vocabulary in vocabularies:
+        read = vocabulary.encode_bytes(text)
+        if any(token and vocabulary.encode_bytes(text + token)[: len(read)] != read for token in tokens):
+            return False
+    return True
 
 
 def _across(align: str, models: Sequence[LanguageModel], weights: Sequence[float], k: int) -> object:

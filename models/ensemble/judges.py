@@ -10,12 +10,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
+import numpy as np
+
 from renga.errors import UsageError, did_you_mean
 from renga.models.contract import LanguageModel, Prompt
 from renga.models.ensemble.answers import log_likelihood
 from renga.models.text import normalised
 
-Utility = Literal["chrf", "f1", "exact"]
+Utility = Literal["chrf", "f1", "exact", "embedding"]
+
+COMPARE = (
+    "Question: {question}\n\nAnswer A: {one}\nAnswer B: {other}\n\n"
+    "Which answer to the question is better, A or B? Say one letter."
+)
 
 
 class Judge(Protocol):
@@ -61,8 +68,34 @@ class Consensus:
         ]
 
 
-def mbr(utility: Utility = "chrf") -> Judge:
-    """Judges by likeness to the other answers: character n-grams ("chrf"), words ("f1"), or sameness."""
+class Nearness:
+    """Minimum Bayes risk with the cosine of answers as a local model sees them: the mean of its last states
+    over each answer, behind the prompt."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        from renga.models.ensemble.route import seeing
+
+        self._eye = seeing(model)
+        self.members = (model,)
+
+    def score(self, prompt: Prompt, answers: Sequence[str]) -> list[float]:
+        from renga.models.ensemble.features import answer_features
+
+        different = list(dict.fromkeys(answers))
+        states = answer_features(self._eye, [(prompt.text, text) for text in different])[:, :-1]
+        states = states[[different.index(text) for text in answers]]
+        states = states / np.linalg.norm(states, axis=1, keepdims=True).clip(1e-12)
+        alike = states @ states.T
+        return [float((row.sum() - row[i]) / max(1, len(answers) - 1)) for i, row in enumerate(alike)]
+
+
+def mbr(utility: Utility = "chrf", model: LanguageModel | None = None) -> Judge:
+    """Judges by likeness to the other answers: character n-grams ("chrf"), words ("f1"), sameness ("exact"),
+    or as the local `model` sees them ("embedding")."""
+    if utility == "embedding":
+        if model is None:
+            raise UsageError("mbr by embedding looks with a local model", hint="mbr('embedding', edge)")
+        return Nearness(model)
     return Consensus(UTILITIES[utility])
 
 
@@ -86,11 +119,8 @@ class Pairwise:
 
     def _first(self, prompt: Prompt, one: str, other: str) -> float:
         """How much rather A than B, in nats, A being the one."""
-        asked = Prompt(
-            f"Question: {prompt.text}\n\nAnswer A: {one}\nAnswer B: {other}\n\n"
-            "Which answer to the question is better, A or B? Say one letter.",
-            prompt.clearance,
-        )
+        text = COMPARE.format(question=prompt.text, one=one, other=other)
+        asked = Prompt(text, prompt.clearance)
         model = self.members[0]
         return log_likelihood(model, asked, "A", ends=False) - log_likelihood(model, asked, "B", ends=False)
 

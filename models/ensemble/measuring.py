@@ -29,8 +29,7 @@ class _Opens(LanguageModel, Protocol):
 @dataclass(frozen=True)
 class Measured:
     """Of each text: bits of the response (nan for a responder, which has no rows) and whether what was said
-    is
-    right. `cost`: of all together."""
+    is right. `cost`: of all together."""
 
     bits: NDArray[np.float64]
     bytes: NDArray[np.float64]
@@ -52,20 +51,20 @@ def measure(
     examples: Sequence[Example],
     *,
     said: bool = True,
+    scored: bool = True,
     count: Callable[[str], int] = lambda text: len(text.encode()),
     tick: Callable[[int, int], None] | None = None,
     clearance: str = "raw",
 ) -> Measured:
-    """Score `answering` on examples with responses. said: also let it answer, greedily; count: tokens in a
-    text,
-    which bounds how long it may."""
+    """Score `answering` on examples with responses. said: let it answer, greedily; scored: by its rows, too;
+    count: tokens in a text, which bounds how long an answer may be."""
     from renga.models.contract import Clearance
 
     before = total(answering)
     bits, right, answers = [], [], []
     for number, example in enumerate(examples, 1):
         prompt = Prompt(example.prompt, Clearance(clearance))
-        bits.append(_bits(answering, prompt, example.response or ""))
+        bits.append(_bits(answering, prompt, example.response or "") if scored else math.nan)
         if said:
             longest = max(count(text) for text in (example.response or "", *example.choices))
             text = answer_by(answering, prompt, Sampling(max_tokens=longest + SPARE_TOKENS))
@@ -108,4 +107,21 @@ def paired_interval(
     differences = one - other
     means = differences[rng.integers(len(differences), size=(draws, len(differences)))].mean(1)
     low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def paired_ratio_interval(
+    one: NDArray[np.float64],
+    other: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """95 % bootstrap interval of the difference in sum(bits) / sum(sizes), over texts that both were measured
+    on."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(sizes), size=(draws, len(sizes)))
+    ratios = (one - other)[drawn].sum(1) / sizes[drawn].sum(1).clip(1)
+    low, high = np.quantile(ratios, [0.025, 0.975])
     return float(low), float(high)

@@ -87,6 +87,28 @@ class Router:
         return router
 
 
+def as_good_as(small: Table, large: Table, slack: float) -> Table:
+    """How likely an answer of the small model is as good as one of the large, over all pairs of samples: the
+    rewards of each [queries, samples] -> [queries] (HybridLLM's soft label; BEST-Route, arXiv:2506.22716).
+
+    slack: how much worse still counts as good.
+    """
+    return np.asarray((small[:, :, None] >= large[:, None, :] - slack).mean((1, 2)))
+
+
+def best_slack(small: Table, large: Table, steps: int = 40) -> float:
+    """The slack that tells queries apart the most: the mean difference of two labels is largest. Without it
+    all labels are near 0 where the gap between the models is wide."""
+    gaps = (large[:, None, :] - small[:, :, None]).ravel()
+    ways = np.unique(np.quantile(gaps.clip(min=0), np.linspace(0, 1, steps)))
+
+    def apart(slack: float) -> float:
+        labels = as_good_as(small, large, slack)
+        return float(np.abs(labels[:, None] - labels[None, :]).mean())
+
+    return float(max(ways, key=apart))  # of equals the smallest
+
+
 def fit_router(
     features: Table,
     rewards: Table,
@@ -96,12 +118,15 @@ def fit_router(
     groups: Sequence[str] | None = None,
     smoothing: float = 0.3,
     decay: float = 1e-2,
+    good_enough: Table | None = None,
 ) -> Router:
     """Fit a router to the rewards of every member's answers [queries, members], higher is better.
 
     Rewards are first put on one scale for each query. groups: the domain of each query; a share `smoothing`
     of a reward is then its domain's mean, which takes out the noise of single rewards (tag-based
-    enhancement). decay: of the weights, since there are more features than queries.
+    enhancement). decay: of the weights, since there are more features than queries. good_enough: of two
+    members, how likely the first's answer to each query is as good as the last's (`as_good_as`): what is
+    fitted to instead of the rewards.
     """
     if features.shape[0] != rewards.shape[0] or rewards.shape[1] != len(members):
         raise UsageError("a router is fitted to one row of rewards for each query, a column for each member")
@@ -114,6 +139,10 @@ def fit_router(
             rows = np.array([each == group for each in groups])
             scaled[rows] = (1 - smoothing) * scaled[rows] + smoothing * scaled[rows].mean(0)
     wanted = torch.from_numpy(scaled * sharpness / 2).softmax(-1)
+    if good_enough is not None:
+        if len(members) != 2 or good_enough.shape != (len(features),):
+            raise UsageError("labels of 'as good as' are for two members, one for each query")
+        wanted = torch.from_numpy(np.stack([good_enough, 1 - good_enough], 1))
     mean = features.mean(0)
     spread = features.std(0) + 1e-6
     x = torch.from_numpy((features - mean) / spread / np.sqrt(features.shape[1]))

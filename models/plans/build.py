@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from renga.errors import UsageError, did_you_mean
-from renga.models.contract import LanguageModel
+from renga.models.contract import LanguageModel, Responder
 from renga.models.plans.language import Call, Name, Node, written
 from renga.models.plans.strategies import Kind, Parameter, Strategy, fits, gives, strategy
 
@@ -23,15 +23,17 @@ class Leaf:
     """What a name stands for: a model that can be opened, and where it runs.
 
     where: "here", at the "server", or lent by another "client". size: tokens in its vocabulary, 0 if not
-    known before it is opened; vocabulary: its fingerprint, likewise "".
+    known before it is opened; tokens: its vocabulary's fingerprint, likewise "". gives: a plan that the
+    server has under a name is a responder.
     """
 
     name: str
-    open: Callable[[], LanguageModel]
+    open: Callable[[], LanguageModel | Responder]
     where: Where = "here"
     what: str = ""
     size: int = 0
     tokens: Callable[[], str] = str
+    gives: Kind = "model"
 
 
 Names = Mapping[str, Leaf]
@@ -40,8 +42,7 @@ Names = Mapping[str, Leaf]
 def checked(node: Node, names: Names) -> Kind:
     """What a plan gives. Raises UsageError for the first thing in it that can't be."""
     if isinstance(node, Name):
-        leaf(node, names)
-        return "model"
+        return leaf(node, names).gives
     found = strategy(node.strategy)
     for parameter, value in bound(found, node):
         _check(found, parameter, value, names)
@@ -51,7 +52,7 @@ def checked(node: Node, names: Names) -> Kind:
 def build(node: Node, names: Names) -> Any:
     """The model or responder of a plan. Raises UsageError before any model is opened, if it can be known."""
     checked(node, names)
-    opened: dict[str, LanguageModel] = {}
+    opened: dict[str, LanguageModel | Responder] = {}
 
     def made(value: Any) -> Any:
         if isinstance(value, Name):

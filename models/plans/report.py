@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from renga.errors import UsageError
 from renga.models.plans.build import Leaf, Names, bound, checked, leaf
 from renga.models.plans.language import Call, Name, Node, written
-from renga.models.plans.strategies import Kind, gives, strategy
+from renga.models.plans.strategies import PLACEABLE, Kind, gives, strategy
 
 ROWS = 64  # top-k that `fuse` asks of a model elsewhere unless told otherwise
 
@@ -30,19 +30,21 @@ class Edge:
 
 @dataclass(frozen=True)
 class Report:
-    """See the module."""
+    """See the module. placed: on which side the plan is run; at the server, text alone travels."""
 
     plan: str
     gives: Kind
     lines: list[str]
     edges: list[Edge]
     lossless: str  # "" if it is not
+    placed: Literal["here", "server"] = "here"
     notes: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "plan": self.plan,
             "gives": self.gives,
+            "placed": self.placed,
             "parts": self.lines,
             "edges": [vars(edge) for edge in self.edges],
             "lossless": bool(self.lossless),
@@ -55,10 +57,13 @@ def report(node: Node, names: Names) -> Report:
     """Check a plan whole, and say what it comes to. Raises UsageError as `checked` does; opens nothing."""
     kind = checked(node, names)
     _same_tokens(node, names)
-    lines = list(_lines(node, names, 0))
+    placed = placement(node, names)
+    lines = list(_lines(node, names, 0, at="here" if placed == "here" else "at the server"))
     edges = list(_edges(node, names, None, drafted=False))
     same = _same_as(node)
     notes = []
+    if placed == "server":
+        edges = [Edge("the plan", "server", "the prompt, and the text of the answer", 0, 0, "one per answer")]
     if any(edge.journeys == "one per token" for edge in edges):
         notes.append("a journey per token: under speculate(…) several tokens share one")
     fused = any(isinstance(n, Call) and n.strategy == "fuse" for n in _walk(node))
@@ -66,9 +71,26 @@ def report(node: Node, names: Names) -> Report:
         notes.append(
             "of a model elsewhere only its best tokens are known: that is what is fused, by definition"
         )
+    if placed == "server":
+        notes.append("all of its models are elsewhere: the server runs it, and text alone travels")
     if edges:
-        notes.append("what leaves: the prompt, once for each model elsewhere, if it is public or sanitised")
-    return Report(written(node), kind, lines, edges, same, notes)
+        once = "" if placed == "server" else ", once for each model elsewhere"
+        notes.append(f"what leaves: the prompt{once}, if it is public or sanitised")
+    return Report(written(node), kind, lines, edges, same, placed, notes)
+
+
+def placement(node: Node, names: Names) -> Literal["here", "server"]:
+    """Where an answer by the plan is made: at the server if no model of it is here and it runs such plans."""
+    parts = list(_walk(node))
+    elsewhere = all(leaf(part, names).where != "here" for part in parts if isinstance(part, Name))
+    named = any(isinstance(part, Name) for part in parts)
+    runs = all(placeable(part) for part in parts if isinstance(part, Call))
+    return "server" if elsewhere and named and runs else "here"
+
+
+def placeable(part: Call) -> bool:
+    """Whether a server runs such a strategy for others: it needs no file, and no weights in its hands."""
+    return part.strategy in PLACEABLE and part.options.get("align") not in ("relative", "bytes")
 
 
 def _same_tokens(node: Any, names: Names) -> None:
@@ -102,23 +124,23 @@ def _same_as(node: Node) -> str:
     return ""
 
 
-def _lines(node: Any, names: Names, depth: int, role: str = "") -> Iterator[str]:
+def _lines(node: Any, names: Names, depth: int, role: str = "", at: str = "here") -> Iterator[str]:
     before = "  " * depth + (f"{role}: " if role else "")
     if isinstance(node, Name):
         found = leaf(node, names)
         place = {"here": "here", "server": "at the server", "client": f"lent by {found.name}"}[found.where]
-        yield f"{before}{node.name}  model, {place}" + (f" ({found.what})" if found.what else "")
+        yield f"{before}{node.name}  {found.gives}, {place}" + (f" ({found.what})" if found.what else "")
         return
     if not isinstance(node, Call):
         return
     made = strategy(node.strategy)
     plain = {k: v for k, v in node.options.items() if not isinstance(v, Name | Call)}
     shown = ", ".join(f"{key}={written(value)}" for key, value in plain.items())
-    yield f"{before}{node.strategy}({shown})  {gives(made)}, here"
+    yield f"{before}{node.strategy}({shown})  {gives(made)}, {at}"
     for parameter, value in bound(made, node):
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, Name | Call):
-                yield from _lines(each, names, depth + 1, "" if parameter.many else parameter.name)
+                yield from _lines(each, names, depth + 1, "" if parameter.many else parameter.name, at)
 
 
 def _edges(node: Any, names: Names, above: Call | None, *, drafted: bool) -> Iterator[Edge]:
@@ -141,6 +163,8 @@ def _edges(node: Any, names: Names, above: Call | None, *, drafted: bool) -> Ite
 
 def _edge(found: Leaf, above: Call | None, drafted: bool) -> Edge:
     journeys = "one per draft" if drafted else "one per token"
+    if found.gives == "responder":
+        return Edge(found.name, found.where, "the prompt, and the text of the answer", 0, 0, "one per answer")
     if above is None or above.strategy == "speculate":
         return Edge(found.name, found.where, "token ids", 4, 4, journeys)
     if gives(strategy(above.strategy)) == "responder":

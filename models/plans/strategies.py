@@ -62,10 +62,20 @@ TABLE: dict[str, tuple[str, Kind]] = {
     "mbr": ("renga.models.ensemble.judges:mbr", "judge"),
     "reward": ("renga.models.ensemble.reward:reward", "judge"),
     "pairwise": ("renga.models.ensemble.judges:pairwise", "judge"),
+    "ranked": ("renga.models.ensemble.ranking:ranked", "judge"),
+    "scored": ("renga.models.ensemble.scorer:scored", "judge"),
 }
 
 # Those that say what one of their operands alone says; the operand's name.
 LOSSLESS = {"speculate": "target"}
+
+# Those that a server runs for a client that wrote them down: they read no file, and nothing on that machine.
+PLACEABLE = frozenset(
+    {
+        *("fuse", "translate", "speculate", "lookup", "ngram", "either", "contrast"),
+        *("select", "combine", "cascade", "loglik", "mbr", "pairwise"),
+    }
+)
 
 KINDS: dict[str, Kind] = {
     "LanguageModel": "model",

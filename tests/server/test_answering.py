@@ -19,8 +19,9 @@ from renga.models.local import LocalModel
 from renga.models.serving_sessions import SessionLimits
 from renga.protocol import link_pb2 as wire
 from renga.protocol.link_pb2_grpc import LinkStub
-from renga.server.answering import HOST, Answering, AnswerLimits
+from renga.server.answering import Answering, AnswerLimits
 from renga.server.host import Host
+from renga.server.plans import HOST, Plans
 from renga.server.sessions import HostSessions
 from tests.models.tiny_weights import tiny
 from tests.server.link_world import World, world
@@ -65,7 +66,8 @@ SLOW = Slow()
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     host = cast(Host, SimpleNamespace(weights=WEIGHTS, adapter=None, turn=threading.Lock()))
     sessions = HostSessions(host, SessionLimits(patience=0.05))
-    answering = Answering({HOST: sessions.model, "slow": lambda: SLOW}, AnswerLimits(answer_tokens=30))
+    plans = Plans(lambda: {HOST: sessions.model, "slow": lambda: SLOW})
+    answering = Answering(plans, AnswerLimits(answer_tokens=30))
     with world(tmp_path_factory.mktemp("answers"), sessions, answering) as made:
         made.host = host  # type: ignore[attr-defined]
         made.ada = made.enrolled("ada")  # type: ignore[attr-defined]
