@@ -65,7 +65,7 @@ class Relative:
 
     def __call__(self, rows: Sequence[torch.Tensor], places: Places) -> torch.Tensor:
         present = list(places.present)
-        if present == [0]:
+        if present[0] == 0 and not any(self._weights[i] for i in present[1:]):
             return rows[0]
         if present[0] != 0:
             raise UsageError("fuse(…, align='relative') can't go on without its first member")

@@ -42,9 +42,9 @@ class Union:
 
     def __call__(self, rows: Sequence[torch.Tensor], places: Places) -> torch.Tensor:
         present = list(places.present)
-        if present == [0]:
-            return rows[0]
         weights = self._weights[present]
+        if present[0] == 0 and not weights[1:].any():
+            return rows[0]
         weights = weights / (weights.sum() or 1.0)
         views = [self._views[i] for i in present]
         said = [row.numpy() for row in rows]

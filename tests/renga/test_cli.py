@@ -31,7 +31,16 @@ COOPERATION = ["index", "review", "train-attribute"]  # at work: test_cooperatio
 MODELS = ["models list", "models fetch", "models show"]
 VAULT = [f"vault {verb}" for verb in ("list", "erase", "export", "import", "relock")]
 PRIVATE = ["sanitise", "restore", "chat", *VAULT]  # at work: test_sanitise_commands.py
-PLANS = ["plan check", "plan list", "plan fit", "plan feedback", "train-router", "train-reward"]
+PLANS = [
+    "plan check",
+    "plan list",
+    "plan fit",
+    "plan feedback",
+    "train-router",
+    "train-reward",
+    "train-scorer",
+    "train-ranker",
+]
 COMMANDS = [
     "simulate",
     "check",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from renga.client.link import Link
 from renga.client.outbox import Outbox
 from renga.client.policy import Policy
 from renga.client.work import Work
+from renga.protocol import link_pb2 as wire
 from renga.protocol.blobs import BlobStore
 from renga.protocol.credentials import Credentials
 from renga.protocol.invitations import Ticket
@@ -65,8 +66,10 @@ class World:
         folder: Path,
         sessions: Callable[[], Sessions] | None = None,
         answering: Answering | None = None,
+        models: Sequence[wire.Model] = (),
     ) -> None:
         self.folder = folder
+        self.models = models
         self.sessions = sessions
         self.answering = answering
         self.loop = Loop()
@@ -91,6 +94,7 @@ class World:
             service = LinkService(
                 self.who,
                 self.post,
+                self.models,
                 answering=self.answering,
                 sessions=self.sessions,
                 lending=self.lending,
@@ -155,8 +159,9 @@ def world(
     folder: Path,
     sessions: Callable[[], Sessions] | None = None,
     answering: Answering | None = None,
+    models: Sequence[wire.Model] = (),
 ) -> Iterator[World]:
-    made = World(folder, sessions, answering)
+    made = World(folder, sessions, answering, models)
     try:
         yield made
     finally:

@@ -31,7 +31,8 @@ def world(tmp_path_factory):
             lines = []
             for number in range(count):
                 choices = ANSWERS.get(domain, [])
-                line: dict[str, Any] = {"domain": domain, "prompt": f"{domain[:3]} {part[:1]}{number}?", "response": "ðə"}
+                prompt = f"{domain[:3]} {part[:1]}{number}?"
+                line: dict[str, Any] = {"domain": domain, "prompt": prompt, "response": "ðə"}
                 if choices:
                     line |= {"choices": choices, "response": choices[number % len(choices)]}
                 lines.append(json.dumps(line))

@@ -10,17 +10,21 @@ from renga.errors import UsageError
 from renga.models.composed import Places
 from renga.models.ensemble.bytewise import Bytewise, byte_vocabulary, bytewise
 from renga.models.ensemble.following import Following
-from renga.models.ensemble.fuse import fuse
+from renga.models.ensemble.fuse import fuse, meet
+from renga.models.ensemble.relative import relations, shared_tokens
 from renga.models.ensemble.translate import translate
 from renga.models.ensemble.union import Union, best
+from renga.models.local import LocalModel
 from tests.models.contract_checks import PROMPT, check_contract, fresh, usable
 from tests.models.tiny_tokenizers import worded
+from tests.models.tiny_weights import tiny
 from tests.models.toy import Toy
 
 FIRST = worded("the", "them", "she", " on")
 OTHER = worded("th", "there", "she", "hem", " one")
 RULES = ["mean", "geometric", "entropy", "agreement", "trust"]
 WRONG: Any = "meen"
+WHEN: Any = ("always", "disagree", "boundary")
 GATE: dict[str, Any] = {"rule": "defer", "gate": [0.3, -0.5, 0.2, 0.1]}
 
 
@@ -170,6 +174,97 @@ def test_fusing_only_where_they_differ_is_counted():
     same = torch.tensor([len(set(row.tolist())) == 1 for row in agree])
     assert torch.equal(rows[same], fresh(a, ids)[same])
     assert model.places == len(ids) + 1 and model.fused == int((~same).sum())
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "vocabularies", "expected"),
+    [
+        (b"she", [b" on", b" one"], [FIRST, OTHER], True),
+        (b"the", [b"m", b" on"], [FIRST], False),  # "them" is one token
+        (b"the", [b"re"], [OTHER], False),
+        (b"the", [b"m"], [OTHER], True),
+        (b"", [b"the", b""], [FIRST, OTHER], True),
+    ],
+)
+def test_where_tokens_meet(text, tokens, vocabularies, expected):
+    assert meet(text, tokens, vocabularies) == expected
+
+
+class Saying(Toy):
+    """Sure of what comes next, by the text so far."""
+
+    def __init__(self, said, *arguments, **facts):
+        super().__init__(*arguments, **facts)
+        self.said = said
+
+    def row(self, prompt, ids):
+        row = super().row(prompt, ids)
+        token = self.said.get(self.vocabulary.bytes_of(ids))
+        if token is not None:
+            row[self.vocabulary.id_of(token)] += 20.0
+        return row.log_softmax(-1)
+
+
+@pytest.mark.parametrize("align", ["string", "union"])
+def test_fusing_only_where_tokens_begin_at_one_place(align):
+    """Before "she" both begin a word; after "the" an "m" makes "them" of it, one token of the first."""
+    a = Saying({b"": b"she", b"the": b"m", b"the ": b"she", b"the she": b" on"}, FIRST)
+    b = Saying({b"": b"there", b"the": b" one", b"the ": b"she", b"the she": b" "}, OTHER, seed=1)
+    ids = [FIRST.id_of(token) for token in (b"the", b" ", b"she")]
+    always, differ, meeting = (fuse(a, b, align=align, when=when) for when in WHEN)
+    rows, fused, alone = fresh(meeting, ids), fresh(always, ids), fresh(a, ids)
+    fresh(differ, ids)
+    assert (always.fused, differ.fused, meeting.fused) == (4, 3, 2)
+    for place, mixed in enumerate([True, False, False, True]):
+        assert torch.equal(rows[place], fused[place] if mixed else alone[place])
+    check_contract(meeting, ids=ids)
+
+
+# ---------------------------------------------------------------------------------------------- relative
+
+
+@pytest.fixture(scope="module")
+def unlike():
+    """Two real architectures of nothing with vocabularies that share some tokens."""
+    return LocalModel(tiny("llama")), LocalModel(tiny("gemma3"))
+
+
+def test_relative_rows_keep_the_contract_and_come_nearer_in_the_space_of_relations(unlike):
+    one, other = unlike
+    model = fuse(one, other, align="relative", weights=[0.5, 0.5])
+    ids = text_ids(one, "the dog over")
+    check_contract(model, tolerance=1e-4, ids=ids)
+    rule = model._inner
+    rows = [fresh(one, ids), fresh(Following(other, one.vocabulary), ids)]
+    fused = fresh(model, ids)
+    own, theirs = rule._relations
+    for place in range(len(ids) + 1):
+        wanted = (own.seen(rows[0][place].exp()) + theirs.seen(rows[1][place].exp())) / 2
+        assert float(wanted.sum()) == pytest.approx(1, abs=1e-4)
+
+        def far(row, wanted=wanted):
+            seen = own.seen(row.exp()).clamp(min=1e-12)
+            return float((wanted * (wanted.clamp(min=1e-12) / seen).log()).sum())
+
+        assert far(fused[place]) < far(rows[0][place])
+
+
+def test_relations_are_shares_of_the_nearest_anchors(unlike):
+    one, other = unlike
+    shared = shared_tokens([one.vocabulary, other.vocabulary])
+    assert shared and all(other.vocabulary.id_of(token) is not None for token in shared)
+    table = one.weights.model.get_input_embeddings().weight.detach()
+    found = relations(table, [one.vocabulary.id_of(token) for token in shared], 4)
+    assert torch.allclose(found.shares.sum(1), torch.ones(len(table)))
+    for number, token in enumerate(shared):  # an anchor is nearest to itself
+        assert int(found.near[one.vocabulary.id_of(token), 0]) == number
+
+
+@pytest.mark.parametrize("align", ["relative", "union", "string"])
+def test_across_vocabularies_one_with_all_the_weight_is_that_one(unlike, align):
+    one, other = unlike
+    ids = text_ids(one, "the dog")
+    assert torch.equal(fresh(fuse(one, other, align=align, weights=[1, 0]), ids), fresh(one, ids))
 
 
 # ------------------------------------------------------------------------------------------------- bytes
