@@ -234,7 +234,7 @@ def test_relative_rows_keep_the_contract_and_come_nearer_in_the_space_of_relatio
     model = fuse(one, other, align="relative", weights=[0.5, 0.5])
     ids = text_ids(one, "the dog over")
     check_contract(model, tolerance=1e-4, ids=ids)
-    rule = model._inner
+    rule: Any = model._inner
     rows = [fresh(one, ids), fresh(Following(other, one.vocabulary), ids)]
     fused = fresh(model, ids)
     own, theirs = rule._relations
