@@ -8,7 +8,10 @@ written.
 
 from __future__ import annotations
 
+import socket
+import ssl
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,15 +20,20 @@ from flwr.app import Message
 
 from renga.client.outbox import Outbox
 from renga.client.work import Work
+from renga.errors import RengaError
 from renga.protocol.credentials import Credentials
 from renga.protocol.envelope import opened
 from renga.protocol.flower_programs import Home, Kept, Program, free_port, start
 from renga.protocol.key_files import certificate_pem, write_secret
 from renga.protocol.relay import Window
 
+PROGRAMS = ("flower-supernode", "flower-superexec", "flwr-clientapp", "renga.flower_apps")
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two looks for a SuperLink that is not there
+
 
 class SuperNode:
-    """A supervised SuperNode of one client. `fleet`: `host:port` of the federation's SuperLink."""
+    """A supervised SuperNode of one client. `fleet`: `host:port` of the federation's SuperLink, which may
+    still be away; tell: told of what keeps it from being there, once each."""
 
     def __init__(
         self,
@@ -40,25 +48,53 @@ class SuperNode:
         self._folder = folder
         self._work = work
         self._outbox = outbox
-        self._home = Home(folder / "home")
+        self._tell = tell
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._key = folder / "supernode.key"
         (folder / "ca.pem").write_bytes(certificate_pem(credentials.authority))
+        self.renew(credentials)
+        self._home = Home(folder / "home", PROGRAMS)
+        self._home.open()
+        self._short = tempfile.TemporaryDirectory(prefix="renga-")
+        self._socket = Path(self._short.name) / "window"
+        self._window = Window(self._socket, self._answer)
+        self._over = threading.Event()
+        self.kept: Kept | None = None
+        self._thread = threading.Thread(target=self._keep, name="supernode", daemon=True)
+        self._thread.start()
+
+    def renew(self, credentials: Credentials) -> None:
+        """Go by another key from the next start on; a SuperLink that is told of the key brings it about."""
         # Flower reads an open key from a file; it lies there while the daemon runs.
         write_secret(
             self._key, credentials.key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
         )
-        self._short = tempfile.TemporaryDirectory(prefix="renga-")
-        self._socket = Path(self._short.name) / "window"
-        self._window = Window(self._socket, self._answer)
-        self.kept = Kept(self._begin, tell)
 
     def stop(self) -> None:
         """Leave the federation's SuperLink, so that it knows, and stop."""
-        self.kept.stop()
+        self._over.set()
+        self._thread.join(timeout=10.0)
+        if self.kept is not None:
+            self.kept.stop()
+        self._home.close()
         self._window.close()
         self._key.unlink(missing_ok=True)
         self._short.cleanup()
+
+    def _keep(self) -> None:
+        """Start once the SuperLink is there. Flower's own words for one that isn't would be none."""
+        pause, said = FIRST_PAUSE, ""
+        while problem := unreachable(self._fleet, self._folder / "ca.pem"):
+            if problem != said:
+                self._tell(f"{problem}; it is looked for again and again")
+                said = problem
+            if self._over.wait(pause):
+                return
+            pause = min(2 * pause, LONGEST_PAUSE)
+        try:
+            self.kept = Kept(self._begin, self._tell, explained)
+        except RengaError as error:
+            self._tell(f"the SuperNode can't be started: {error.message}")
 
     def _answer(self, request: Message) -> Message:
         reply = self._work.reply(request)
@@ -81,3 +117,34 @@ class SuperNode:
             self._home,
             self._folder / "supernode.log",
         )
+
+
+def unreachable(fleet: str, authority: Path, patience: float = 5.0) -> str:
+    """Why a SuperLink of the authority in a file can't be spoken to at `host:port`; empty if it can."""
+    host, _, port = fleet.rpartition(":")
+    trust = ssl.create_default_context(cafile=str(authority))
+    try:
+        with (
+            socket.create_connection((host.strip("[]"), int(port)), patience) as plain,
+            trust.wrap_socket(plain, server_hostname=host.strip("[]")),
+        ):
+            return ""
+    except ssl.SSLCertVerificationError as error:
+        if "match" in error.verify_message or "valid for" in error.verify_message:
+            return (
+                f"the SuperLink at {fleet} goes by other names: put this one into the server's [listen] names"
+            )
+        return f"the SuperLink at {fleet} is not this federation's: {error.verify_message}"
+    except ssl.SSLError:
+        return f"what answers at {fleet} does not speak TLS, so it is no SuperLink of this federation"
+    except (OSError, ValueError):
+        return f"no SuperLink is at {fleet}: does the server run with --carrier superlink? (else --fleet)"
+
+
+def explained(words: str) -> str:
+    """What the last words of a SuperNode mean."""
+    if "activate" in words:
+        return "Flower takes it for present already, for a minute after a crash"
+    if "UNAUTHENTICATED" in words or "401" in words or "public key" in words:
+        return "the SuperLink does not know its key yet"
+    return words

@@ -65,8 +65,10 @@ class Courier(Protocol):
 
 @dataclass
 class LinkClock:
-    """Real time, with waits that end when a reply has come or somebody has attached."""
+    """Real time, with waits that end when a reply has come or somebody has attached, or after `longest`
+    seconds."""
 
+    longest: float = 60.0
     _news: threading.Condition = field(default_factory=threading.Condition)
     _count: int = 0
     _seen: int = 0
@@ -81,7 +83,7 @@ class LinkClock:
         """Let at most this much time pass; return at once if there was news since the last wait."""
         with self._news:
             if self._count == self._seen:
-                self._news.wait(max(0.0, min(seconds, 60.0)))
+                self._news.wait(max(0.0, min(seconds, self.longest)))
             self._seen = self._count
 
     def ring(self) -> None:

@@ -18,6 +18,10 @@ State = Annotated[Path, typer.Option("--state", metavar="DIR", help="The server'
 ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="TOML; docs/deploy.md.")]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Show the config that holds, and stop.")]
 Model = Annotated[str | None, typer.Option("--model", "-m", metavar="REF", help=MODEL_HELP)]
+Carrier = Annotated[
+    str | None,
+    typer.Option("--carrier", metavar="NAME", help="What carries rounds: link, superlink.  [default: link]"),
+]
 Server = Annotated[
     str | None, typer.Option("--server", metavar="HOST:PORT", help="Where it is.  [default: as --state says]")
 ]
@@ -52,6 +56,7 @@ def serve(
     dev: Annotated[
         bool, typer.Option("--dev", help="On this machine only: clients enrol by themselves.")
     ] = False,
+    carrier: Carrier = None,
     config: ConfigOption = None,
     print_config: PrintConfig = False,
     debug: Debug = False,
@@ -66,6 +71,7 @@ def serve(
         "host.model": model,
         "listen.host": host or ("127.0.0.1" if dev else None),
         "listen.port": port,
+        "carrier": carrier,
         "transfer.data": [str(path.absolute()) for path in transfer] if transfer else None,
     }
     if dev:
@@ -101,6 +107,11 @@ def join(
         bool, typer.Option("--dev", help="Enrol with `renga serve --dev` on this machine.")
     ] = False,
     name: Annotated[str, typer.Option("--name", help="With --dev: the name to enrol under.")] = "",
+    carrier: Carrier = None,
+    fleet: Annotated[
+        str | None,
+        typer.Option("--fleet", metavar="HOST:PORT", help="Its SuperLink.  [default: the port after]"),
+    ] = None,
     config: ConfigOption = None,
     print_config: PrintConfig = False,
     debug: Debug = False,
@@ -111,7 +122,12 @@ def join(
     """
     from renga.deployment import ClientConfig, read_deployment, shown
 
-    options = {"edge.model": model, "data": str(data.absolute()) if data else None}
+    options = {
+        "edge.model": model,
+        "data": str(data.absolute()) if data else None,
+        "carrier": carrier,
+        "fleet": fleet,
+    }
     read = read_deployment(ClientConfig, config, options)
     if print_config:
         print(shown(read), end="")

@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -19,6 +19,7 @@ from renga.config import ConfigPath, Count, Edge, Host, Name, Reference, Round, 
 from renga.errors import UsageError, did_you_mean
 
 Port = Annotated[int, Field(strict=True, ge=0, le=65535)]
+Carrier = Literal["link", "superlink"]
 Above = Annotated[int, Field(strict=True, ge=1)]
 
 
@@ -29,6 +30,9 @@ class Listen(Section):
         "0.0.0.0", description="address to listen on"
     )
     port: Port = Field(9443, description="port; 0: any free one")
+    carrier_port: Port = Field(
+        0, description='with `carrier = "superlink"`: port of SuperNodes; 0: the one after `port`'
+    )
     names: tuple[str, ...] = Field(
         (), description="names and addresses by which clients reach it; the first stands in invitations"
     )
@@ -64,6 +68,7 @@ class ServerConfig(Section):
     """A coordinating server."""
 
     seed: Count = Field(7, description="of slices and first adapters")
+    carrier: Carrier = Field("link", description="of rounds: the link, or Flower's own SuperLink")
     listen: Listen = Field(default_factory=Listen)
     host: Host = Field(description="the host model, as in docs/config.md")
     edge_models: tuple[Reference, ...] = Field(
@@ -91,6 +96,11 @@ class ClientConfig(Section):
     """A client on an edge device."""
 
     seed: Count = Field(7, description="of which private texts are set apart to judge by")
+    carrier: Carrier = Field("link", description="of rounds, as the server has it")
+    fleet: str = Field(
+        "",
+        description="HOST:PORT of the federation's SuperLink; empty: the port after the server's",
+    )
     data: ConfigPath | None = Field(None, description="private training text, JSONL; needed to join")
     weight: Annotated[float, Field(strict=True, ge=0)] = Field(
         0.0, description="share in the merge; 0: its number of texts"

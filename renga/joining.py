@@ -25,6 +25,7 @@ from renga.client.member import Member, MemberSettings, state_of
 from renga.client.outbox import Outbox
 from renga.client.policy import read_policy
 from renga.client.state import ClientState
+from renga.client.supernode import SuperNode
 from renga.client.witness import Witness
 from renga.client.work import Work
 from renga.deployment import ClientConfig, check_format
@@ -142,8 +143,12 @@ async def _join(
     if config.endpoint.serve:
         edge = Edge(weights.reference, own.now, lambda: weights)
         local = served(config.endpoint, Offered(folder, Federation(folder, outbox), edge), name, tell)
+    node = None
+    if config.carrier == "superlink":
+        fleet, flower = config.fleet or _after(address), folder / "flower"
+        node = SuperNode(credentials, fleet, flower, link.work, outbox, lambda said: tell(f"{name}: {said}"))
     staying = asyncio.ensure_future(link.stay())
-    renewing = asyncio.ensure_future(_keep_renewed(link, keys, address, tell))
+    renewing = asyncio.ensure_future(_keep_renewed(link, node, keys, address, tell))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, staying.cancel)
     with contextlib.suppress(asyncio.CancelledError):
@@ -151,16 +156,28 @@ async def _join(
             await staying
         finally:
             renewing.cancel()
+            if node is not None:
+                await asyncio.to_thread(node.stop)
             if local is not None:
                 await asyncio.to_thread(local.stop)
     tell("stopped")
 
 
-async def _keep_renewed(link: Link, keys: Path, address: str, tell: Callable[[str], None]) -> None:
+def _after(address: str) -> str:
+    """Where the SuperLink of a server at `host:port` is, if nothing else is said."""
+    host, _, port = address.rpartition(":")
+    return f"{host}:{int(port) + 1}"
+
+
+async def _keep_renewed(
+    link: Link, node: SuperNode | None, keys: Path, address: str, tell: Callable[[str], None]
+) -> None:
     """Once a day: a client that runs for months must not be locked out by its own certificate."""
     while True:
         await asyncio.sleep(DAY)
         link.credentials = await _renewed(link.credentials, keys, address, tell)
+        if node is not None:
+            node.renew(link.credentials)
 
 
 async def _renewed(

@@ -10,7 +10,11 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from renga.deployment import Limits, ServerConfig, check_format
 from renga.errors import RefusedPayload, RengaError, UsageError
@@ -42,6 +46,7 @@ from renga.server.service import LinkService, listen
 from renga.server.sessions import HostSessions
 from renga.server.state import ServerState
 from renga.server.strategy import Federation, Timing, Told
+from renga.server.superlink import SuperLink
 
 log = logging.getLogger("renga.server")
 
@@ -87,7 +92,9 @@ async def _serve(config: ServerConfig, folder: Path, *, dev: bool, tell: Callabl
     host.adapter = state.standing().host
     vocabularies = _Vocabularies(config.edge_models, weights)
     build = _build(config, transfer, host, state, _publisher(who, post), vocabularies)
-    coordinator = Coordinator(who, post, state, build, config.clients)
+    superlink = SuperLink(who, folder / "flower", tell) if config.carrier == "superlink" else None
+    grid = None if superlink is None else partial(superlink.grid, post.attached)
+    coordinator = Coordinator(who, post, state, build, config.clients, grid)
     sessions = HostSessions(host, _session_limits(limits))
     answers = AnswerLimits(limits.prompt_bytes, limits.answer_tokens, limits.answers)
     lending = Lending(post)
@@ -104,11 +111,21 @@ async def _serve(config: ServerConfig, folder: Path, *, dev: bool, tell: Callabl
         sessions,
         lending,
         _told(limits),
+        _admitting(superlink) if superlink is not None else None,
     )
     server, port = await listen(who, service, config.listen.host, config.listen.port, limits.streams)
     address = public_address(config, port)
+    if superlink is not None:
+        try:
+            fleet = config.listen.carrier_port or (port + 1 if port < 65535 else 0)
+            fleet = await asyncio.to_thread(superlink.start, config.listen.host, fleet, hosts)
+        except BaseException:
+            await asyncio.to_thread(superlink.stop)
+            await server.stop(0)
+            raise
+        tell(f"Flower's SuperLink is up; SuperNodes reach it at {public_address(config, fleet)}")
     add_OperatorServicer_to_server(OperatorService(who, coordinator, address), server)  # type: ignore[no-untyped-call]
-    watcher = asyncio.create_task(dismiss_revoked(who, post))
+    watcher = asyncio.create_task(dismiss_revoked(who, post, superlink))
     (folder / "address").write_text(f"{_reachable(config.listen.host)}:{port}\n")
     if dev:
         dev_token(port).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -125,8 +142,28 @@ async def _serve(config: ServerConfig, folder: Path, *, dev: bool, tell: Callabl
         tell("stopping")
         await post.close("the server stops", 5.0)
         await server.stop(DRAIN_SECONDS)
+        if superlink is not None:
+            await asyncio.to_thread(superlink.stop)
         if dev:
             dev_token(port).unlink(missing_ok=True)
+
+
+def _admitting(superlink: SuperLink) -> Callable[[str, x509.Certificate], None]:
+    """Lets SuperNodes in beside the loop: Flower takes a second for each."""
+    loop = asyncio.get_running_loop()
+
+    def work(name: str, certificate: x509.Certificate) -> None:
+        key = certificate.public_key()
+        try:
+            assert isinstance(key, ec.EllipticCurvePublicKey)
+            superlink.admit(name, key)
+        except RengaError as error:
+            log.error("the SuperNode of %s can't be let in: %s", name, error.message)
+
+    def admit(name: str, certificate: x509.Certificate) -> None:
+        loop.run_in_executor(None, work, name, certificate)
+
+    return admit
 
 
 def dev_token(port: int) -> Path:

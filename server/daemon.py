@@ -14,11 +14,13 @@ import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
+from flwr.serverapp import Grid
 
 from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.protocol import link_pb2 as wire
@@ -33,6 +35,7 @@ from renga.server.identity import ServerIdentity
 from renga.server.link import Post
 from renga.server.state import ServerState
 from renga.server.strategy import Federation, Told
+from renga.server.superlink import SuperLink
 
 log = logging.getLogger("renga.server")
 
@@ -55,15 +58,23 @@ class Run:
 
 
 class Coordinator:
-    """Starts and watches runs. `build` makes the federation for (names of its clients, rounds, listener)."""
+    """Starts and watches runs. `build` makes the federation for (names of its clients, rounds, listener);
+    `grid` is what carries a run's messages, the link if nothing else is said."""
 
     def __init__(
-        self, who: ServerIdentity, post: Post, state: ServerState, build: Build, expected: Sequence[str]
+        self,
+        who: ServerIdentity,
+        post: Post,
+        state: ServerState,
+        build: Build,
+        expected: Sequence[str],
+        grid: Callable[[], AbstractContextManager[Grid]] | None = None,
     ) -> None:
         self._who = who
         self._post = post
         self._state = state
         self._build = build
+        self._grid = grid or (lambda: nullcontext(post.grid))
         self._expected = tuple(expected)
         self._loop = asyncio.get_running_loop()
         self._thread: threading.Thread | None = None
@@ -153,7 +164,8 @@ class Coordinator:
 
         try:
             federation = self._build(self._names, run.rounds, listen)
-            run_server(server_app(lambda context: federation), self._post.grid, server_context())
+            with self._grid() as grid:
+                run_server(server_app(lambda context: federation), grid, server_context())
             self._tell(run, {"what": "done", "round": run.rounds, "about": {}})
         except RengaError as error:
             log.error("the run ended: %s", error.message)
@@ -240,11 +252,15 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-async def dismiss_revoked(who: ServerIdentity, post: Post, every: float = 2.0) -> None:
-    """End the streams of clients that were revoked while they were attached."""
+async def dismiss_revoked(
+    who: ServerIdentity, post: Post, superlink: SuperLink | None = None, every: float = 2.0
+) -> None:
+    """End the streams of clients that were revoked while they were attached, and let in their SuperNodes no
+    more."""
     while True:
         await asyncio.sleep(every)
-        here = list(post.attached())
+        nodes = superlink.admitted() if superlink else []
+        here = sorted({*post.attached(), *nodes})
         now = time.time()
         good = {
             known.name
@@ -255,3 +271,5 @@ async def dismiss_revoked(who: ServerIdentity, post: Post, every: float = 2.0) -
             if name not in good:
                 log.warning("%s was revoked", name)
                 post.dismiss(name)
+                if superlink is not None and name in nodes:
+                    await asyncio.to_thread(superlink.dismiss, name)

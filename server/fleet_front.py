@@ -3,10 +3,16 @@
 A SuperLink serves nodes, operators and its own processes on one port, and whoever reaches that port can start
 code. So it listens on loopback, and this stands before it: only the paths of nodes are passed on, and no body
 larger than a node ever sends (Flower reads a body whole before it asks who sent it).
+
+A SuperNode that finds nothing to do sleeps for three seconds before it asks again. Here its question is held
+until there is something (`news`): a message is under way at once, and an idle node asks four times a minute.
+What nodes bring passes here too, so nobody on our side need ask the SuperLink every moment whether a reply
+has come (`on_reply`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -22,6 +28,10 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PATHS = ("/v1/fleet/",)
 HEALTH = "/health"
+PULL = "/v1/fleet/pull-messages"
+BRING = ("/v1/fleet/push-", "/v1/fleet/activate-", "/v1/fleet/deactivate-")
+HELD = 15.0  # seconds that a node is kept waiting for a message; it would wait for 30
+LOOK = 3.0  # seconds between two looks in that time, should nobody have said that there is news
 LARGEST_BODY = 8 << 20  # an array travels in chunks of 5 MiB
 AT_ONCE = 64
 HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding"})
@@ -31,7 +41,11 @@ class FleetFront:
     """An ASGI app that passes the paths of nodes on to the SuperLink at `inner` (`https://127.0.0.1:PORT`)."""
 
     def __init__(self, inner: str, trust: ssl.SSLContext, largest: int = LARGEST_BODY) -> None:
+        self.on_reply: Callable[[], None] = _nothing  # part of a reply has come, or a node; or one has gone
+        self._over = False
         self._largest = largest
+        self._news = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._client = httpx.AsyncClient(
             base_url=inner,
             verify=trust,
@@ -42,6 +56,7 @@ class FleetFront:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        self._loop = asyncio.get_running_loop()
         path = str(scope["path"])
         if not (path == HEALTH or path.startswith(PATHS)) or ".." in path:
             await _answer(send, 404)
@@ -50,23 +65,60 @@ class FleetFront:
         if body is None:
             await _answer(send, 413)
             return
+        query = scope.get("query_string", b"").decode("latin-1")
+        headers = [(k, v) for k, v in scope["headers"] if k != b"host" and k != b"content-length"]
+        request = self._client.build_request(
+            scope["method"], path + (f"?{query}" if query else ""), content=body, headers=headers
+        )
         try:
-            query = scope.get("query_string", b"").decode("latin-1")
-            reply = await self._client.request(
-                scope["method"],
-                path + (f"?{query}" if query else ""),
-                content=body,
-                headers=[(k, v) for k, v in scope["headers"] if k != b"host" and k != b"content-length"],
-            )
+            reply = await (self._held(request, receive) if path == PULL else self._client.send(request))
         except httpx.HTTPError as error:
             log.warning("the SuperLink does not answer: %s", type(error).__name__)
             await _answer(send, 503)
             return
-        headers = [(k.encode(), v.encode()) for k, v in reply.headers.items() if k.lower() not in HOP]
-        await _answer(send, reply.status_code, headers, reply.content)
+        if reply is None:
+            return  # the node has gone
+        kept = [(k.encode(), v.encode()) for k, v in reply.headers.items() if k.lower() not in HOP]
+        await _answer(send, reply.status_code, kept, reply.content)
+        if path.startswith(BRING):
+            self.on_reply()
 
-    async def close(self) -> None:
-        await self._client.aclose()
+    def news(self) -> None:
+        """There are new messages for nodes. May be called from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._ring)
+
+    def _ring(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def _held(self, request: httpx.Request, receive: Receive) -> httpx.Response | None:
+        """The reply once it brings something, or the time is over; None if the node goes meanwhile: what is
+        given to nobody would be lost."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + HELD
+        gone = asyncio.ensure_future(receive())
+        news = asyncio.ensure_future(self._news.wait())
+        try:
+            while True:
+                reply = await self._client.send(request)
+                if reply.status_code != 200 or reply.content or self._over or loop.time() >= end:
+                    return reply
+                await asyncio.wait(
+                    [gone, news], timeout=min(LOOK, end - loop.time()), return_when=asyncio.FIRST_COMPLETED
+                )
+                if gone.done():
+                    return None
+                if news.done():
+                    news = asyncio.ensure_future(self._news.wait())
+        finally:
+            gone.cancel()
+            news.cancel()
+
+    def stop(self) -> None:
+        """Hold no question any longer. May be called from any thread."""
+        self._over = True
+        self.news()
 
     async def _body(self, receive: Receive) -> bytes | None:
         """The body of a request, or None once it is longer than allowed: the rest is never read."""
@@ -91,3 +143,7 @@ async def _answer(
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [*(headers or []), length]})
     await send({"type": "http.response.body", "body": body})
+
+
+def _nothing() -> None:
+    pass

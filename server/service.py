@@ -8,11 +8,12 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc
+from cryptography import x509
 
 from renga.errors import RengaError
 from renga.protocol import link_pb2 as wire
-from renga.protocol.certificates import Role
-from renga.protocol.credentials import SERVER_OPTIONS
+from renga.protocol.certificates import Role, identity_of
+from renga.protocol.credentials import SERVER_OPTIONS, peer_certificate
 from renga.protocol.link_pb2_grpc import LinkServicer, add_LinkServicer_to_server
 from renga.protocol.versions import PROTOCOL, software
 from renga.server.access import identified, refuse
@@ -43,7 +44,9 @@ class LinkService(LinkServicer):
         sessions: Callable[[], Sessions] | None = None,
         lending: Lending | None = None,
         limits: wire.Limits | None = None,
+        admit: Callable[[str, x509.Certificate], None] | None = None,
     ) -> None:
+        """`admit` is told of every certificate that attaches or is renewed."""
         self._who = who
         self._post = post
         self._models = models
@@ -51,12 +54,17 @@ class LinkService(LinkServicer):
         self._sessions = sessions
         self._lending = lending
         self._limits = limits
+        self._admit = admit
 
     async def Enrol(self, request: wire.EnrolRequest, context: Context) -> wire.EnrolReply:
         return await enrol(self._who, request, context)
 
     async def Renew(self, request: wire.RenewRequest, context: Context) -> wire.EnrolReply:
-        return await renew(self._who, request, context)
+        reply = await renew(self._who, request, context)
+        if self._admit is not None:
+            new = x509.load_der_x509_certificate(reply.certificate)
+            self._admit(identity_of(new).name, new)
+        return reply
 
     async def Describe(self, request: wire.DescribeRequest, context: Context) -> wire.DescribeReply:
         await identified(context, self._who.registry)
@@ -113,6 +121,8 @@ class LinkService(LinkServicer):
         self, frames: AsyncIterator[wire.ClientFrame], context: Context
     ) -> AsyncIterator[wire.ServerFrame]:
         who = await identified(context, self._who.registry, CLIENTS)
+        if self._admit is not None:
+            self._admit(who.name, peer_certificate(context.auth_context()))  # type: ignore[arg-type]
         async with aclosing(self._post.attach(who.name, frames, context)) as told:
             async for frame in told:
                 yield frame

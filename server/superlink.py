@@ -16,13 +16,14 @@ import secrets
 import ssl
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flwr.app import Message
 from flwr.serverapp import Grid
 
 from renga.errors import RengaError
@@ -41,11 +42,18 @@ from renga.protocol.flower_programs import (
 )
 from renga.protocol.flower_run import relayed
 from renga.protocol.key_files import certificate_pem, open_pem, write_secret
-from renga.protocol.named_grid import NamedGrid
+from renga.protocol.link_carrier import LinkClock
+from renga.protocol.named_grid import NamedGrid, Names
+from renga.protocol.names import node_id
 from renga.server.fleet_front import FleetFront
 from renga.server.identity import ServerIdentity
 
 log = logging.getLogger("renga.server")
+
+LOOK = 2.0  # seconds between two looks for replies: nobody hears of errors that Flower makes itself
+START = 120.0  # seconds that the SuperLink has to come up
+PATIENCE = 2.0  # seconds that each program has to end: a SuperLink may lose nothing when it is killed
+PROGRAMS = ("flower-superlink", "flower-superexec", "flwr-serverapp", "flwr")
 
 
 class SuperLink:
@@ -55,10 +63,13 @@ class SuperLink:
         self._who = who
         self._folder = folder
         self._tell = tell
-        self._home = Home(folder / "home")
+        self._home = Home(folder / "home", PROGRAMS)
         self._nodes_file = folder / "nodes.json"
         self._lock = threading.Lock()
+        self._up = threading.Event()
+        self._met: set[str] = set()  # who was admitted since the start
         self._kept: list[Kept] = []
+        self._app: FleetFront
         self._front: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -68,6 +79,7 @@ class SuperLink:
         names: under which certificates must hold. Raises RengaError when a part doesn't come up.
         """
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._home.open()
         self._write_keys(names)
         inner = f"127.0.0.1:{free_port()}"
         self._home.connect(inner, self._folder / "ca.pem")
@@ -76,26 +88,34 @@ class SuperLink:
         trust = ssl.create_default_context(cafile=str(self._folder / "ca.pem"))
         wait_until(lambda: answers(f"https://{inner}/health", trust), superlink.program, "Flower's SuperLink")
         self._kept.append(Kept(lambda: self._superexec(inner), self._tell))
-        return self._open_front(host, port, FleetFront(f"https://{inner}", trust))
+        self._app = FleetFront(f"https://{inner}", trust)
+        port = self._open_front(host, port)
+        self._up.set()
+        return port
 
     def stop(self) -> None:
         """Stop all of it. SuperNodes should have gone before: Flower takes those for present that did not."""
         if self._front is not None:
+            self._app.stop()
             self._front.should_exit = True
         if self._thread is not None:
-            self._thread.join(timeout=10.0)
+            self._thread.join(timeout=5.0)
         for kept in reversed(self._kept):
-            kept.stop()
+            kept.stop(PATIENCE)
+        self._home.close()
 
     def admit(self, name: str, key: ec.EllipticCurvePublicKey) -> None:
-        """Let the SuperNode with this key in, as the client `name`. Does nothing for one that is known.
+        """Let the SuperNode with this key in, as the client `name`.
 
-        Raises RengaError with Flower's words when it is not taken.
+        The first time after a start it is let in anew: what Flower takes for present since the last time, be
+        it gone or still there, makes room. Raises RengaError with Flower's words when it is not taken.
         """
+        if not self._up.wait(START):
+            raise RengaError("the SuperLink does not come up")
         line = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
         with self._lock:
             nodes = self._nodes()
-            if nodes.get(name, {}).get("key") == line:
+            if nodes.get(name, {}).get("key") == line and name in self._met:
                 return
             if before := nodes.pop(name, None):
                 self._unregister(before["node"])
@@ -103,6 +123,7 @@ class SuperLink:
             path.write_text(f"{line} {name}\n", encoding="utf-8")
             found = flwr(["supernode", "register", str(path), CONNECTION], self._home)
             nodes[name] = {"key": line, "node": str(found["node-id"])}
+            self._met.add(name)
             self._write_nodes(nodes)
         log.info("%s is registered as SuperNode %s", name, nodes[name]["node"])
 
@@ -114,15 +135,23 @@ class SuperLink:
                 self._unregister(before["node"])
                 self._write_nodes(nodes)
 
+    def admitted(self) -> list[str]:
+        """The clients whose SuperNodes are let in."""
+        return sorted(self._nodes())
+
     @contextmanager
-    def grid(self) -> Iterator[Grid]:
-        """A run on this SuperLink: its grid, by the names of the clients that were admitted."""
+    def grid(self, attached: Callable[[], Iterable[str]] | None = None) -> Iterator[Grid]:
+        """A run on this SuperLink: its grid, by the names of the clients that were admitted.
+
+        attached: who is here for certain, if that is known; Flower takes a node that was killed for present
+        for another minute.
+        """
         bundle = write_bundle(self._folder / "bundle", config={"socket": ""})
         with (
             tempfile.TemporaryDirectory(prefix="renga-") as short,
             relayed(bundle, self._home, self._kept[0].program, Path(short) / "grid", {}) as grid,
         ):
-            yield NamedGrid(grid, self._names)
+            yield _Announced(grid, self._names, self._app, attached)
 
     def _names(self, nodes: Sequence[int]) -> Mapping[int, str]:
         known = {int(found["node"]): name for name, found in self._nodes().items()}
@@ -171,9 +200,9 @@ class SuperLink:
         write_secret(self._folder / "key.pem", open_pem(key))
         write_secret(self._folder / "superexec.secret", secrets.token_urlsafe(48).encode())
 
-    def _open_front(self, host: str, port: int, app: FleetFront) -> int:
+    def _open_front(self, host: str, port: int) -> int:
         config = uvicorn.Config(
-            app,
+            self._app,
             host=host,
             port=port,
             lifespan="off",
@@ -181,6 +210,7 @@ class SuperLink:
             log_level="error",
             access_log=False,
             server_header=False,
+            timeout_graceful_shutdown=1,
             ssl_certfile=str(self._folder / "certificate.pem"),
             ssl_keyfile=str(self._folder / "key.pem"),
         )
@@ -215,3 +245,30 @@ class SuperLink:
             flwr(["supernode", "unregister", node, CONNECTION], self._home)
         except RengaError as error:
             log.warning("SuperNode %s could not be unregistered: %s", node, error.message)
+
+
+class _Announced(NamedGrid):
+    """Tells the nodes' front when there is something for them, and hears from it when something has come."""
+
+    def __init__(
+        self,
+        inner: Grid,
+        names: Names,
+        front: FleetFront,
+        attached: Callable[[], Iterable[str]] | None,
+    ) -> None:
+        super().__init__(inner, names)
+        self._attached = attached
+        self._front = front
+        self.clock = clock = LinkClock(LOOK)
+        front.on_reply = clock.ring
+
+    def get_node_ids(self) -> list[int]:
+        found = super().get_node_ids()
+        here = None if self._attached is None else {node_id(name) for name in self._attached()}
+        return [node for node in found if here is None or node in here]
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        ids = super().push_messages(messages)
+        self._front.news()
+        return ids

@@ -37,7 +37,7 @@ def ray_grid(config: Config, written: Path, folder: Path, report: OnProgress) ->
     logs = folder / "flower"
     with tempfile.TemporaryDirectory(prefix="renga-") as short:
         sockets = Path(short)  # short: the path of a UNIX socket has room for some hundred bytes
-        home = Home(logs / "home")
+        home = Home(logs / "home", ("flower-superlink", "flower-superexec", "flwr"))
         address = f"127.0.0.1:{free_port()}"
         home.connect(address, None)
         host, port = address.split(":")
@@ -66,6 +66,7 @@ def ray_grid(config: Config, written: Path, folder: Path, report: OnProgress) ->
                 yield NamedGrid(grid, fault=carrier_faults(config.faults, config.network, config.seed))
         finally:
             superlink.stop()
+            home.close()
 
 
 def _resources(config: Config) -> dict[str, object]:
