@@ -106,9 +106,9 @@ def _serve(listening: socket.socket) -> tuple[str, list[str]]:
                 _reap(children)
             else:
                 for pid in children:
-                    for end in (os.killpg, os.kill):  # one that has only just begun has no group yet
+                    for kill in (os.killpg, os.kill):  # one that has only just begun has no group yet
                         with suppress(OSError):
-                            end(pid, signal.SIGKILL)
+                            kill(pid, signal.SIGKILL)
                 os._exit(0)
 
 
