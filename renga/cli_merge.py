@@ -56,7 +56,7 @@ def merge(
     ] = None,
     judged_on: Annotated[
         Path | None,
-        typer.Option("--eval", metavar="FILE", help="Adapters: score inputs and result on these texts."),
+        typer.Option("--eval", metavar="FILE", help="Score inputs and result on these texts."),
     ] = None,
     texts: Annotated[
         list[Path] | None,
@@ -77,12 +77,13 @@ def merge(
     INPUT is a model (a folder, or a name from `renga models list`), each tuned from one base; or one recipe,
     a .toml of ours or a .yml of mergekit's; or the folder of an adapter, as PEFT saves it. Models are
     streamed: memory stays far below a model's size. Adapters need no base model unless they are to be scored
-    (--eval); they also merge by the methods auto, greedy, cmaes and bayes, which try merges out. A weight may
+    (--eval). The method auto tries several and keeps what scores best; adapters also merge by greedy, cmaes
+    and bayes. A weight may
     be a gradient over the depth: --weights 1:0,0:1.
     """
     from renga.errors import UsageError
     from renga.merging_adapters import are_adapters
-    from renga.merging_checkpoints import is_recipe, of_command, read_recipe, run
+    from renga.merging_checkpoints import is_recipe, of_command, read_recipe, run, run_auto, run_judged
 
     if are_adapters(inputs):
         foreign: dict[str, Any] = {"--dtype": dtype, "--tokenizer": tokenizer, "--resume": resume or None}
@@ -116,12 +117,13 @@ def merge(
             print("\n".join(lines(record, out)))
         return
     given: dict[str, Any] = {"--rank": rank, "--energy": energy, "--only": only, "--rule": rule}
-    for flag, value in {**given, "--eval": judged_on, "--texts": texts}.items():
+    for flag, value in {**given, "--texts": texts}.items():
         if value is not None:
             raise UsageError(f"{flag} is for adapters alone", hint="leave it out")
     from renga.server.merging.checkpoints.merge import How
     from renga.server.merging.checkpoints.shards import size_in_bytes
 
+    how = How(seed, size_in_bytes(shard_size), threads, resume, _Bar().show, tell)
     if any(is_recipe(name) for name in inputs):
         if len(inputs) > 1:
             raise UsageError("a recipe stands alone", hint="name the models inside it")
@@ -136,19 +138,33 @@ def merge(
             if value is not None:
                 raise UsageError(f"{flag} can't be given beside a recipe", hint="write it into the recipe")
         recipe = read_recipe(Path(inputs[0]))
+    elif method == "auto":
+        if option:
+            raise UsageError("auto takes no --set: it tries methods with options of its own")
+        record = run_auto(
+            inputs, numbers(weights), base, out, how, judged_on, limit, dtype=dtype, tokenizer=tokenizer
+        )
+        return _show(record, out, as_json)
     else:
         recipe = of_command(
             inputs, method, numbers(weights), base, settings(option or []), dtype=dtype, tokenizer=tokenizer
         )
-    record = run(
-        recipe,
-        out,
-        How(seed, size_in_bytes(shard_size), threads, resume, _Bar().show, tell),
-    )
+    record = run(recipe, out, how) if judged_on is None else run_judged(recipe, out, how, judged_on, limit)
+    return _show(record, out, as_json)
+
+
+def _show(record: dict[str, Any], out: Path, as_json: bool) -> None:
+    """The result of a merge of whole models: its scores, if it was judged, and where it lies."""
+    from renga.merging_adapters import score_lines
+
     if as_json:
         print_json(record)
-    else:
-        print(out)
+        return
+    if "chosen" in record:
+        print(f"{record['chosen']}, the best of {len(record['tried'])} on these texts")
+    if scores := record.get("scores"):
+        print("\n".join(score_lines(scores)))
+    print(out)
 
 
 def numbers(text: str | None) -> list[float] | None:

@@ -69,8 +69,8 @@ def run(
     if bool(needs) != bool(texts):
         hint = "--texts FILE names them" if needs else "it merges without looking at any"
         raise UsageError(f"{method} {'needs texts' if needs else 'takes no texts'}", hint=hint)
-    examples = _texts(data, limit) if data is not None else []
-    shown = [_texts(path, limit) for path in texts]
+    examples = texts_of(data, limit) if data is not None else []
+    shown = [texts_of(path, limit) for path in texts]
     sources = folders.read([Path(name) for name in inputs])
     adapters = [source.adapter for source in sources]
     settings = {key: value for key, value in options.items() if key in _SETTINGS}
@@ -132,14 +132,22 @@ def lines(record: Mapping[str, Any], out: Path) -> list[str]:
     told = [f"{record['method']} of {len(record['inputs'])} adapters: {record['about']}"]
     told.append(f"rank {result['rank']}, error of that rank {100 * result['error']:.3g} %")
     if scores := record.get("scores"):
-        width = max(len(name) for name in scores["models"])
-        for name, s in scores["models"].items():
-            accuracy = "" if s["accuracy"] is None else f"  accuracy {s['accuracy']:.1%}"
-            told.append(f"{name:{width}}  {s['bits_per_byte']:.4f} bits per byte{accuracy}")
+        told += score_lines(scores["models"])
     return [*told, str(out)]
 
 
-def _texts(path: Path, limit: int) -> list[Any]:
+def score_lines(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each model that was scored."""
+    width = max(map(len, scores))
+    return [
+        f"{name:{width}}  {s['bits_per_byte']:.4f} bits per byte"
+        + ("" if s["accuracy"] is None else f"  accuracy {s['accuracy']:.1%}")
+        for name, s in scores.items()
+    ]
+
+
+def texts_of(path: Path, limit: int) -> list[Any]:
+    """The texts of a file that have a response; UsageError where there are none."""
     from renga.models.data import read_jsonl
 
     found = [example for example in read_jsonl(path) if example.response is not None]

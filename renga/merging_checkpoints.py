@@ -72,6 +72,45 @@ def run(recipe: Recipe, out: Path, how: How) -> dict[str, Any]:
     return merge(recipe, out, folder_of, how)
 
 
+def run_judged(recipe: Recipe, out: Path, how: How, data: Path, limit: int) -> dict[str, Any]:
+    """`run`, and the scores of the recipe's models and of the result on the texts of a file."""
+    from renga.merging_adapters import texts_of
+
+    examples = texts_of(data, limit)  # what is wrong with them shows before the work
+    record = run(recipe, out, how)
+    from renga.server.merging.checkpoints.judging import judged
+
+    return judged(record, recipe, out, examples, how.tell)
+
+
+def run_auto(
+    models: Sequence[str],
+    weights: Sequence[float] | None,
+    base: str | None,
+    out: Path,
+    how: How,
+    data: Path | None,
+    limit: int,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Merge by several methods and keep what scores best on the texts, which also judge it."""
+    from renga.merging_adapters import texts_of
+
+    if data is None:
+        raise UsageError("auto needs texts to judge by", hint="--eval FILE names them")
+    examples = texts_of(data, limit)
+    _one_thread_each()
+    from renga.server.merging.checkpoints.judging import best_of, candidates, judged
+
+    tries = [
+        (name, of_command(models, method, weights, base if of_changes else None, options, **settings))
+        for name, method, options, of_changes in candidates(len(models), base)
+    ]
+    record, recipe = best_of(tries, out, folder_of, how, examples)
+    how.tell(f"kept: {record['chosen']}")
+    return judged(record, recipe, out, examples, how.tell)
+
+
 def folder_of(reference: str) -> Path:
     """The folder of a model reference; a GGUF or an embedded model is unpacked first."""
     path = Path(reference).expanduser()

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from renga.cli import run
-from renga.errors import UsageError
+from renga.errors import RengaError, UsageError
+from renga.server.merging.checkpoints import judging
+from tests.models.tiny_models import chat_tokenizer, llama, save_folder
 from tests.server.merging.checkpoints import tiny
 
 
@@ -68,3 +71,61 @@ def test_merging_models_imports_no_torch(family):
     )
     here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     subprocess.run([sys.executable, "-c", script], check=True, env=here)
+
+
+@pytest.fixture
+def talking(tmp_path, monkeypatch):
+    """A base and two models near it that can read texts, and texts."""
+    monkeypatch.setenv("RENGA_CACHE", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    model, tokenizer = llama(), chat_tokenizer()
+    save_folder(tmp_path / "base", model, tokenizer)
+    for number in range(2):
+        torch.manual_seed(number)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 0.02 * torch.randn_like(parameter)
+        save_folder(tmp_path / f"m{number}", model, tokenizer)
+    lines = [json.dumps({"prompt": f"{n} and {n}?", "response": str(2 * n)}) for n in range(3)]
+    (tmp_path / "texts.jsonl").write_text("\n".join(lines))
+
+
+def test_a_merge_of_models_is_judged(talking, tmp_path, capsys):
+    run(["merge", "m0", "m1", "--eval", "texts.jsonl", "-o", "out"])
+    *scored, last = capsys.readouterr().out.splitlines()
+    assert last == "out"
+    assert [line.split()[0] for line in scored] == ["m0", "m1", "merged"]
+    told = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    assert set(told["scores"]) == {"m0", "m1", "merged"}
+    assert "## Scores" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_auto_keeps_the_best_model_and_says_so(talking, tmp_path, capsys, monkeypatch):
+    words = ["merge", "m0", "m1", "--base", "base", "--method", "auto", "--eval", "texts.jsonl"]
+
+    left, real = iter(range(2)), judging.score
+
+    def stopping(*given, **settings):
+        if next(left, None) is None:
+            raise RengaError("the power went")
+        return real(*given, **settings)
+
+    with monkeypatch.context() as patch:  # it is stopped after two merges
+        patch.setattr(judging, "score", stopping)
+        with pytest.raises(RengaError, match="the power went"):
+            run([*words, "-o", "out"])
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match="was interrupted"):
+        run([*words, "-o", "out"])
+    with pytest.raises(UsageError, match="left by another merge"):
+        run([*words, "--seed", "5", "-o", "out", "--resume"])
+    capsys.readouterr()
+    run([*words, "-o", "out", "--resume", "--json"])
+    record = json.loads(capsys.readouterr().out)
+    tried = {name: s["bits_per_byte"] for name, s in record["tried"].items()}
+    assert {"linear", "slerp", "ties", "model_stock", "sum of changes"} < set(tried)
+    assert record["chosen"] == min(tried, key=tried.__getitem__)
+    assert record["scores"]["merged"]["bits_per_byte"] == pytest.approx(min(tried.values()))
+    assert not list(tmp_path.glob(".out*"))
+    with pytest.raises(UsageError, match="auto needs texts"):
+        run(["merge", "m0", "m1", "--method", "auto", "-o", "other"])

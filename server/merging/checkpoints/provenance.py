@@ -64,6 +64,11 @@ def card(record: Mapping[str, Any], recipe: str) -> str:
             )
         lines += ["", f"Options: {_said(stage['options']) or 'none'}.", ""]
     if scores := record.get("scores"):
+        if tried := record.get("tried"):
+            lines += [
+                f"`{record['chosen']}` was kept of {', '.join(tried)}, by the score on the same texts.",
+                "",
+            ]
         lines += ["## Scores", "", "| model | bits per byte | accuracy |", "|---|---|---|"]
         lines += [
             f"| `{name}` | {_score(s, 'bits_per_byte')} | {_score(s, 'accuracy')} |"
