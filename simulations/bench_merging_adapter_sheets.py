@@ -74,7 +74,7 @@ def worth_sheets(result: Mapping[str, Any]) -> list[Sheet]:
                 f"{row['bits_per_byte']:.3f}",
                 f"{low:+.3f} to {high:+.3f}",
                 better,
-                *(f"{d['accuracy']:.0%}" for d in domains),
+                *(MISSING if d["accuracy"] is None else f"{d['accuracy']:.0%}" for d in domains),
                 MISSING if row["rank"] is None else str(row["rank"]),
             )
         )
@@ -85,6 +85,7 @@ def worth_sheets(result: Mapping[str, Any]) -> list[Sheet]:
         f"{result['model']}, adapters of rank {budget['rank']}, trained for {budget['tokens']:,} tokens "
         f"each, the joint one too; bits per byte and accuracy of {budget['texts']} held-out texts a domain. "
         "Against the average: the 95 % interval of the difference in mean bits per byte, texts drawn anew "
-        f"2,000 times. Methods that look at texts saw {budget['choosing']} others of each domain."
+        "2,000 times. Free answers were asked for in some rows only. Methods that look at texts saw "
+        f"{budget['choosing']} others of each domain."
     )
     return [Sheet("Adapters of several domains, merged", heads, texts(rows), note, frozenset({""}))]

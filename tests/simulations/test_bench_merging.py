@@ -1,11 +1,16 @@
+import json
 import sys
 
 import pytest
 
 from renga.errors import RengaError, UsageError
+from renga.models.weights import SharedWeights
 from renga.simulations import bench_merging_checkpoints as bench
+from renga.simulations import bench_merging_models as models
+from renga.simulations.bench_merging_adapter_sheets import worth_sheets
 from renga.simulations.bench_merging_sheets import checkpoint_sheets, found, neuron_sheet, vocabulary_sheet
 from renga.simulations.bench_tables import markdown
+from tests.models.tiny_models import chat_tokenizer, llama, save_folder
 
 TINY = {"hidden": 18, "inner": 24, "layers": 2, "words": 60, "keys": 6}
 
@@ -82,3 +87,31 @@ def test_tables_of_shapes():
     assert sheet.rows == (("own rows", "1.000", "1.500"),)
     pair = {"with": "x", "likeness": 0.5, "alone": 1, "carried": 2, "matched": 3, "unmatched": None}
     assert neuron_sheet({"first": 1.0, "pairs": [pair]}).rows[0][-1] == "–"
+
+
+def test_what_merges_are_worth_is_measured_and_kept(tmp_path):
+    """On a tiny model and two domains: every kind of row, a table of them, and nothing is scored twice."""
+    for domain, answer in (("sums", str), ("words", lambda n: "ab" * n)):
+        (tmp_path / "data" / domain).mkdir(parents=True)
+        for part in ("train", "validation"):
+            lines = [
+                {"prompt": f"{n} in {domain}?", "response": answer(n), "choices": [answer(n), "x"]}
+                if domain == "sums"
+                else {"prompt": f"{n}?", "response": answer(n)}
+                for n in range(1, 5)
+            ]
+            (tmp_path / "data" / domain / f"{part}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    weights = SharedWeights.load(str(save_folder(tmp_path / "model", llama(), chat_tokenizer())))
+    budget = models.Budget(rank=2, tokens=60, texts=2, choosing=1)
+    told: list[str] = []
+    only = ["average", "sum of the updates", "greedy soup", "fisher", "adamerging"]
+    result = models.run(weights, tmp_path / "data", tmp_path / "out", budget, told.append, only)
+    rows = {row["name"]: row for row in result["rows"]}
+    assert list(rows) == ["untouched", "alone: sums", "alone: words", "joint", *only]
+    assert rows["average"]["against_average"] == [0, 0]
+    assert rows["fisher"]["domains"]["words"]["accuracy"] is None
+    assert rows["joint"]["domains"]["words"]["accuracy"] is not None
+    told.clear()
+    assert models.run(weights, tmp_path / "data", tmp_path / "out", budget, told.append, only) == result
+    assert told == []
+    assert "| fisher |" in markdown(worth_sheets(result))
