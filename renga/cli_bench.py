@@ -315,9 +315,13 @@ def merging(
     if part == "adapters":
         from renga.simulations.bench_merging_adapter_sheets import cost_sheets
         from renga.simulations.bench_merging_adapters import measure as measure_adapters
+        from renga.simulations.bench_merging_growth import drawing
 
         result = measure_adapters(work / "adapters-cost", tell=tell)
         sheets = cost_sheets(result)
+        for axis in ("adapters", "rank"):
+            for folder in (work, *([docs.parent] if docs else [])):
+                (folder / f"merging-growth-{axis}.svg").write_text(drawing(result["growth"], axis), "utf-8")
     elif part == "domains":
         if data is None:
             raise UsageError("domains need texts", hint="--data DIR, with a folder for each domain")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from renga.simulations.bench_merging_growth import order
 from renga.simulations.bench_tables import Sheet, texts, verdict
 from renga.simulations.units import MISSING
 
@@ -55,7 +56,17 @@ def cost_sheets(result: Mapping[str, Any]) -> list[Sheet]:
             (str(g["adapters"]), str(g["rank"]), f"{g['seconds']:.3f}", f"{g['memory'] / 1e6:.0f}")
             for g in grown
         ]
-        note = "Best rank of the average of one block of the geometry."
+        fits = {
+            (axis, key): order(grown, axis, key)
+            for axis in ("adapters", "rank")
+            for key in ("seconds", "memory")
+        }
+        said = ", ".join(
+            f"{'time' if key == 'seconds' else 'memory'} as {axis}^{power:.1f}"
+            for (axis, key), power in fits.items()
+            if power is not None
+        )
+        note = f"The average of one block, brought to the inputs' rank. Over the upper half it grows: {said}."
         sheets.append(Sheet("Growth", ("adapters", "rank", "CPU s", "MB"), texts(lines), note))
     return sheets
 

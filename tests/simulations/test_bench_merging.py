@@ -7,7 +7,8 @@ from renga.errors import RengaError, UsageError
 from renga.models.weights import SharedWeights
 from renga.simulations import bench_merging_checkpoints as bench
 from renga.simulations import bench_merging_models as models
-from renga.simulations.bench_merging_adapter_sheets import worth_sheets
+from renga.simulations.bench_merging_adapter_sheets import cost_sheets, worth_sheets
+from renga.simulations.bench_merging_growth import drawing, order
 from renga.simulations.bench_merging_sheets import checkpoint_sheets, found, neuron_sheet, vocabulary_sheet
 from renga.simulations.bench_tables import markdown
 from tests.models.tiny_models import chat_tokenizer, llama, save_folder
@@ -115,3 +116,15 @@ def test_what_merges_are_worth_is_measured_and_kept(tmp_path):
     assert models.run(weights, tmp_path / "data", tmp_path / "out", budget, told.append, only) == result
     assert told == []
     assert "| fisher |" in markdown(worth_sheets(result))
+
+
+def test_the_order_of_growth_is_fitted_and_drawn():
+    grown = [{"adapters": n, "rank": 16, "seconds": 0.01 * n, "memory": n**2} for n in (4, 8, 16, 32)]
+    grown += [{"adapters": 8, "rank": r, "seconds": 1e-4 * r**3, "memory": 0} for r in (32, 64)]
+    assert order(grown, "adapters", "seconds") == pytest.approx(1)
+    assert order(grown, "adapters", "memory") == pytest.approx(2)
+    assert order(grown, "rank", "memory") is None
+    chart = drawing(grown, "adapters")
+    assert chart.startswith('<svg xmlns="http://www.w3.org/2000/svg"') and chart.count("<circle") == 8
+    result = {"cases": [], "growth": grown}
+    assert "time as adapters^1.0" in markdown(cost_sheets(result))
