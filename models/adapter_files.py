@@ -132,7 +132,7 @@ def load_peft(folder: Path) -> Adapter:
             raise _unusable(folder, f"{pickled.name} is a pickle, which can run code") from error
         raise _unusable(folder, f"{Path(error.filename).name} is missing") from error
     except RefusedPayload as error:
-        raise _unusable(folder, error.message) from error
+        raise _unusable(folder, f"{error.message}, in {_WEIGHTS}") from error
     except (OSError, ValueError, SafetensorError) as error:
         raise _unusable(folder, "its files are truncated or not what they should be") from error
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
