@@ -63,7 +63,7 @@ def answer_by(
 
     Raises UsageError before any model is opened if the plan can't be, or would send what may not leave.
     """
-    from renga.models.composed import absences, total
+    from renga.models.composed import absences, parts_of, total
     from renga.models.contract import Clearance, Prompt
     from renga.models.plans.build import build
     from renga.models.plans.report import report
@@ -87,6 +87,9 @@ def answer_by(
     cost = total(model)
     moved = f", {cost.bytes_up:,} B up and {cost.bytes_down:,} B down" if cost.bytes_up else ""
     tell(f"{cost.passes} passes over {cost.tokens:,} tokens{moved}, {time.perf_counter() - start:.1f} s")
+    for part in parts_of(model):
+        if len(getattr(part, "members", ())) > 1 and getattr(part, "fused", 0) < getattr(part, "places", 0):
+            tell(f"fused at {part.fused} of {part.places} places")
     for absence in absences(model):
         tell(str(absence))
 

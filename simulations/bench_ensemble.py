@@ -243,12 +243,15 @@ def _speed(
     members: dict[str, Remembering], models: tuple[str, str], held: Sequence[Example], tell: Tell
 ) -> dict[str, Any]:
     """On the models themselves, nothing remembered."""
+    import torch
+
     from renga.models.local import LocalModel
     from renga.models.weights import SharedWeights
     from renga.simulations.bench_ensemble_speed import speed, union_milliseconds
 
     first, second, host = (members[name].inner for name in (EXPERTS[0], EXPERTS[1], "host"))
     prompts = [example.prompt for example in held if example.domain == "phonetics"][:4]
+    torch.set_num_threads(1)  # of each member: side by side they have the cores that they have alone
     assert isinstance(first, LocalModel)
     apart = LocalModel(SharedWeights.load(models[0]), first.adapter)  # weights of its own: read side by side
     return {

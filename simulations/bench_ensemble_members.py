@@ -3,8 +3,11 @@ know one domain which the host was never shown in private."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from renga.models.adapter import Adapter
 from renga.models.adapter_files import load_peft, save_peft
@@ -45,6 +48,19 @@ def members_of(
     folder = work / "rows" / f"host-{tokens}"
     members["host"] = Remembering(LocalModel(host, learned), "host", folder=folder, elsewhere=True)
     return members
+
+
+def kept(folder: Path, what: object, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """What `make` gives, made once for `what` and then found in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{hashlib.sha256(repr(what).encode()).hexdigest()[:24]}.npy"
+    if not file.exists():
+        made = make()
+        with open(file.with_suffix(".new"), "wb") as out:
+            np.save(out, made)
+        file.with_suffix(".new").replace(file)
+    found: np.ndarray = np.load(file)
+    return found
 
 
 def texts_of(data: Path, part: str, domains: Sequence[str]) -> list[Example]:

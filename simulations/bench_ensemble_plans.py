@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,22 +13,26 @@ import numpy as np
 from renga.models.contract import LanguageModel, Prompt, Responder
 from renga.models.ensemble.answers import log_likelihood
 from renga.models.ensemble.cascade import cascade, fit_thresholds
-from renga.models.ensemble.features import prompt_features
+from renga.models.ensemble.features import answer_features, prompt_features
 from renga.models.ensemble.fitting import fit_gate, fit_weights
 from renga.models.ensemble.fuse import fuse
+from renga.models.ensemble.judges import mbr
+from renga.models.ensemble.ranking import Ranked, differences, fit_ranker
 from renga.models.ensemble.remembering import Remembering
 from renga.models.ensemble.route import Routed
 from renga.models.ensemble.router import Router, fit_router
+from renga.models.ensemble.scorer import Scored, fit_scorer
 from renga.models.ensemble.selection import select
 from renga.models.example import Example
 from renga.models.local import LocalModel
-from renga.simulations.bench_ensemble_members import ANSWERED, EXPERTS
+from renga.simulations.bench_ensemble_members import ANSWERED, EXPERTS, kept
 from renga.simulations.bench_tables import Tell
 
 if TYPE_CHECKING:
     from renga.simulations.bench_ensemble import Alone
 
 Features = Mapping[str, np.ndarray]  # of each prompt
+MOST_PAIRS = 48
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,9 @@ def plans_of(
     router = _router(members, alone, fitting, features)
     small = members[max(EXPERTS, key=lambda name: alone[name][0].accuracy)]
     accept = _accepting(small, host, alone, fitting)
+    tell("fitting a scorer and a ranker")
+    eye = eye_of(members)
+    ranker = Ranked(fit_ranker(_compared(members, alone, fitting)), eye)
 
     def seen(text: str) -> np.ndarray:
         return np.asarray(features[text])
@@ -79,6 +88,9 @@ def plans_of(
         "fuse(experts, host, align='union', when='disagree')": fuse(
             *everybody, align="union", when="disagree"
         ),
+        "fuse(experts, host, align='union', when='boundary')": fuse(
+            *everybody, align="union", when="boundary"
+        ),
         "fuse(intent, host, align='string', rule='defer', gate=fitted)": fuse(
             experts[0], host, align="string", rule="defer", gate=gate
         ),
@@ -95,6 +107,9 @@ def plans_of(
         f"cascade({small.name}, host, judge='sure', accept=fitted)": cascade(
             small, host, judge="sure", accept=_accepting(small, small, alone, fitting)
         ),
+        **_scorer(members, small, alone, fitting),
+        "select(experts, host, judge=mbr('embedding'))": select(*everybody, judge=mbr("embedding", eye)),
+        "select(experts, host, judge=ranked)": select(*everybody, judge=ranker),
     }
     told = {
         "weights of experts": [round(w, 3) for w in weights],
@@ -122,12 +137,64 @@ def _accepting(
     return fit_thresholds(judged, right, [1.0, 3.0], 1.0 + 3.0 * 0.5)
 
 
+def _scorer(
+    members: dict[str, Remembering], small: Remembering, alone: Alone, fitting: Sequence[Example]
+) -> dict[str, Responder]:
+    """A cascade that asks whether the small one's answer was right: fitted to half of the texts, the
+    threshold to the other half. None where all answers were of one kind."""
+    eye, first = eye_of(members), alone[small.name][0]
+    short = [example for example in fitting if example.domain in ANSWERED]
+    pairs = [(example.prompt, text) for example, text in zip(short, first.answers, strict=True)]
+    features = kept(folder_of(members), ("scored", pairs), partial(answer_features, eye, pairs))
+    right = np.stack([first.right, alone["host"][0].right], 1)
+    odd = np.arange(len(short)) % 2 == 1
+    if first.right[odd].min() == first.right[odd].max():
+        return {}
+    scorer = fit_scorer(features[odd], first.right[odd])
+    said = scorer.probabilities(features[~odd])[:, None]
+    accept = fit_thresholds(said, right[~odd], [1.0, 3.0], 1.0 + 3.0 * 0.5)
+    plan = cascade(small, members["host"], judge=Scored(scorer, eye), accept=accept)
+    return {f"cascade({small.name}, host, judge=scored, accept=fitted)": plan}
+
+
+def _compared(members: dict[str, Remembering], alone: Alone, fitting: Sequence[Example]) -> np.ndarray:
+    """Of texts to which one member gave the right answer and another a wrong one, what the edge model sees in
+    the two: [pairs, width], at most MOST_PAIRS."""
+    short = [example for example in fitting if example.domain in ANSWERED]
+    pairs = []
+    for at, example in enumerate(short):
+        right = [alone[name][0].answers[at] for name in alone if alone[name][0].right[at]]
+        wrong = [alone[name][0].answers[at] for name in alone if not alone[name][0].right[at]]
+        if right and wrong:
+            pairs.append((example.prompt, right[0], wrong[0]))
+    pairs = pairs[:MOST_PAIRS] or [(short[0].prompt, "yes", "no")]
+    if len(pairs) < 2:  # everybody is right, or nobody: there is nothing to prefer
+        pairs = [*pairs, *pairs]
+    return kept(folder_of(members), ("compared", pairs), partial(differences, eye_of(members), pairs))
+
+
 def _seen(members: dict[str, Remembering], texts: Sequence[Example]) -> Features:
     """What the bare edge model sees in every prompt; kept beside its rows."""
+    prompts = list(dict.fromkeys(example.prompt for example in texts))
+    eye = eye_of(members)
+    return {
+        prompt: kept(folder_of(members), prompt, partial(prompt_features, eye, [prompt]))[0]
+        for prompt in prompts
+    }
+
+
+def eye_of(members: Mapping[str, Remembering]) -> LocalModel:
+    """The bare edge model."""
     inner = members[EXPERTS[0]].inner
     assert isinstance(inner, LocalModel)
-    prompts = list(dict.fromkeys(example.prompt for example in texts))
-    return dict(zip(prompts, prompt_features(LocalModel(inner.weights), prompts), strict=True))
+    return LocalModel(inner.weights)
+
+
+def folder_of(members: Mapping[str, Remembering]) -> Path:
+    """Where what it sees is kept."""
+    folder = members[EXPERTS[0]].folder
+    assert folder is not None
+    return folder.parent / "seen"
 
 
 def _router(

@@ -7,6 +7,7 @@ Heads are fitted to preferences made from gold on other texts, a quarter of them
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from renga.models.ensemble.reward import fit_heads, put_together
 from renga.models.example import Example
 from renga.models.generate import answer
 from renga.models.local import LocalModel
-from renga.simulations.bench_ensemble_members import EXPERTS
+from renga.simulations.bench_ensemble_members import EXPERTS, kept
 from renga.simulations.bench_tables import Tell
 from renga.simulations.charts import Line, line_chart
 
@@ -113,10 +114,9 @@ def drawing(found: Mapping[str, Any]) -> str:
 
 
 def _candidates(
-    bare: Remembering, eye: LocalModel, texts: Sequence[Example], kept: Path
+    bare: Remembering, eye: LocalModel, texts: Sequence[Example], folder: Path
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features [texts, candidates, width] and gold scores [texts, candidates]; each text's are kept."""
-    kept.mkdir(parents=True, exist_ok=True)
     rows, gold = [], []
     for example in texts:
         said = [
@@ -124,12 +124,8 @@ def _candidates(
             for seed in range(CANDIDATES)
         ]
         different = list(dict.fromkeys(said))
-        file = kept / f"{_name(example.prompt, different)}.npy"
-        if file.exists():
-            features = np.load(file)
-        else:
-            features = answer_features(eye, [(example.prompt, text) for text in different])
-            np.save(file, features)
+        pairs = [(example.prompt, text) for text in different]
+        features = kept(folder, pairs, partial(answer_features, eye, pairs))
         rows.append(features[[different.index(text) for text in said]])
         gold.append([chrf(text, example.response or "") for text in said])
     return np.stack(rows), np.array(gold)
@@ -152,9 +148,3 @@ def _preferences(
     better = [rows[t, j if flip else i] for (t, i, j), flip in zip(pairs, turned, strict=True)]
     worse = [rows[t, i if flip else j] for (t, i, j), flip in zip(pairs, turned, strict=True)]
     return np.stack(better), np.stack(worse)
-
-
-def _name(prompt: str, answers: Sequence[str]) -> str:
-    import hashlib
-
-    return hashlib.sha256(repr((prompt, list(answers))).encode()).hexdigest()[:24]

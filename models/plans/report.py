@@ -73,6 +73,10 @@ def report(node: Node, names: Names) -> Report:
         )
     if placed == "server":
         notes.append("all of its models are elsewhere: the server runs it, and text alone travels")
+    if any(isinstance(n, Call) and n.options.get("rule") == "trust" for n in _walk(node)):
+        notes.append(
+            "rule='trust' keeps the first model's token where it is sure enough: not the last one's law"
+        )
     if edges:
         once = "" if placed == "server" else ", once for each model elsewhere"
         notes.append(f"what leaves: the prompt{once}, if it is public or sanitised")

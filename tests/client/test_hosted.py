@@ -22,6 +22,7 @@ from renga.client.policy import Policy
 from renga.errors import RengaError, UsageError
 from renga.models.batching import BatchedModel
 from renga.models.contract import Clearance, Prompt, Sampling, TopK
+from renga.models.ensemble import measuring
 from renga.models.local import LocalModel
 from renga.models.responders import answer_by
 from renga.models.session_codec import NAMES
@@ -172,6 +173,42 @@ def test_evaluating_by_a_plan(there: There, renga: Renga, tmp_path: Path) -> Non
     assert status == 0 and json.loads(out)["bits_per_byte"] is None  # a responder has no rows
     status, out, err = renga("eval", "--plan", "fuse(edge, host)", *here)
     assert status == 2 and "--public" in err and not out
+
+
+def test_judges_and_routers_are_trained_and_used(
+    there: There, renga: Renga, tmp_path: Path, monkeypatch: Any
+) -> None:
+    own = answer_by(LocalModel(there.weights), Prompt("q0?"), Sampling(max_tokens=8))
+    monkeypatch.setattr(measuring, "SPARE_TOKENS", 8 - len(own.encode()))  # it would go on for ever
+    lines: list[dict[str, Any]] = [
+        {"prompt": "q0?", "response": own, "choices": [own, "the fox", "over"]},
+        {"prompt": "q1?", "response": "the fox", "choices": ["the fox", own]},
+        {"prompt": "q2?", "response": "over", "choices": [own, "over"]},
+    ]
+    (tmp_path / "few.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    data, model = ("--data", "few.jsonl"), ("--model", there.reference)
+    here = (*data, *model, "--state", there.state)
+    for command, told in (
+        (("train-ranker", *data, *model), "4 pairs"),
+        (("train-reward", *data, *model, "--heads", 2), "2 heads on 4 pairs"),
+        (("train-scorer", "edge", *here), "1 of 3 answers were right"),
+        (("train-router", "edge", "host", "--samples", 2, *here), "on these texts: edge"),
+    ):
+        status, out, err = renga(*command)
+        assert status == 0 and told in out, err
+    for plan in (
+        "select(edge, host, judge=ranked('ranker.safetensors', edge))",
+        "select(edge, host, judge=mbr('embedding', edge), n=2)",
+        "cascade(edge, host, judge=scored('scorer.safetensors', edge), accept=.5)",
+        "route(edge, host, router='router.safetensors')",
+        "fuse(route(edge, host, router='router.safetensors', top=2))",
+        "fuse(edge, host, when='boundary')",
+    ):
+        status, out, err = renga(
+            "ask", "q0?", "--public", "--plan", plan, "--max-tokens", 4, *model, "--state", there.state
+        )
+        assert status == 0 and out.strip(), err
+        assert ("fused at 0 of" in err) == ("boundary" in plan)  # the same model twice never disagrees
 
 
 @pytest.mark.parametrize(
