@@ -237,7 +237,7 @@ def ensemble(
     work: Annotated[
         Path, typer.Option("--work", metavar="DIR", help="Adapters, rows, results; it goes on from there.")
     ] = Path("runs/bench-ensemble"),
-    texts: Annotated[int, typer.Option(min=2, help="Held-out texts of each domain; as many more fit.")] = 30,
+    texts: Annotated[int, typer.Option(min=2, help="Held-out texts of each domain; as many more fit.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Which texts.")] = 1,
     part: Annotated[
         str,

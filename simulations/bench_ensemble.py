@@ -245,6 +245,7 @@ def _speed(
     """On the models themselves, nothing remembered."""
     import torch
 
+    from renga.models.apart import Apart
     from renga.models.local import LocalModel
     from renga.models.weights import SharedWeights
     from renga.simulations.bench_ensemble_speed import speed, union_milliseconds
@@ -252,12 +253,14 @@ def _speed(
     first, second, host = (members[name].inner for name in (EXPERTS[0], EXPERTS[1], "host"))
     prompts = [example.prompt for example in held if example.domain == "phonetics"][:4]
     torch.set_num_threads(1)  # of each member: side by side they have the cores that they have alone
-    assert isinstance(first, LocalModel)
+    assert isinstance(first, LocalModel) and isinstance(second, LocalModel) and isinstance(host, LocalModel)
     apart = LocalModel(SharedWeights.load(models[0]), first.adapter)  # weights of its own: read side by side
     return {
         "pairs": {
             "both edge models": speed(apart, second, prompts, 24, tell),
             "edge and host, union": speed(first, host, prompts, 24, tell),
+            "both edge models, each in a process": speed(Apart(apart), Apart(second), prompts, 24, tell),
+            "edge and host, union, each in a process": speed(Apart(first), Apart(host), prompts, 24, tell),
         },
         "union_milliseconds": union_milliseconds(first, host),
     }

@@ -25,6 +25,7 @@ Kind = Literal["model", "responder", "drafter", "judge", "source", "detector"]
 TABLE: dict[str, tuple[str, Kind]] = {
     "fuse": ("renga.models.ensemble.fuse:fuse", "model"),
     "bytewise": ("renga.models.ensemble.bytewise:bytewise", "model"),
+    "apart": ("renga.models.apart:apart", "model"),
     "translate": ("renga.models.ensemble.translate:translate", "model"),
     "speculate": ("renga.models.cooperation.speculate:speculate", "model"),
     "lookup": ("renga.models.cooperation.drafters:lookup", "drafter"),
