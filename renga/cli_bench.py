@@ -364,6 +364,12 @@ def _texts(data: Path, limit: int) -> list[Example]:
 def sanitisation(
     seed: Annotated[int, typer.Option(help="Which values are drawn.")] = 7,
     copies: Annotated[int, typer.Option(min=1, help="Drawings of every template.")] = 5,
+    volume: Annotated[
+        int, typer.Option(min=1, max=2, help="Which templates: 2 was written blind, after 1.")
+    ] = 2,
+    side: Annotated[
+        str, typer.Option(help="build, judge, or (of volume 2) final: the part that judges today.")
+    ] = "final",
     presidio: Annotated[
         Path | None,
         typer.Option(
@@ -381,8 +387,11 @@ def sanitisation(
     look_for_block(docs, "sanitisation")
     from renga.simulations.bench_sanitisation import measure
     from renga.simulations.bench_sanitisation_sheets import sanitisation_sheets
+    from renga.simulations.private_prompts import part
 
-    result = measure(seed=seed, copies=copies, presidio=presidio, tell=tell)
+    prompts = part(seed, copies, volume, side)
+    result = measure(prompts, presidio=presidio, tell=tell)
+    result |= {"seed": seed, "copies": copies, "volume": volume, "side": side}
     give(result, sanitisation_sheets(result), "sanitisation", out, docs, as_json)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from renga.client.sanitisation.detection import detectors
 from renga.client.sanitisation.entities import Deadline, Detector, Kind, Known, find
 from renga.errors import RengaError
-from renga.simulations.private_prompts import PrivatePrompt, conversations, evaluation_set
+from renga.simulations.private_prompts import PrivatePrompt, conversations
 
 HIDDEN = 0.9
 """Share of a value's visible characters that must be covered for it to count as hidden."""
@@ -40,10 +40,9 @@ class Answer:
 
 
 def measure(
-    *, seed: int, copies: int, presidio: Path | None, tell: Callable[[str], None]
-) -> dict[str, Any]:  # fmt: skip
+    prompts: list[PrivatePrompt], *, presidio: Path | None, tell: Callable[[str], None]
+) -> dict[str, Any]:
     """Every system over the same prompts; Presidio only where a Python that has it is named."""
-    prompts = evaluation_set(seed, "judge", copies)
     systems: dict[str, Any] = {}
     for name, layers in (("renga", detectors()), ("renga, formats only", detectors(names=False))):
         tell(f"{name}: {len(prompts)} prompts")
@@ -55,8 +54,6 @@ def measure(
         systems["Presidio, best effort"] = judged(prompts, answers) | about
     tell("length")
     return {
-        "seed": seed,
-        "copies": copies,
         "prompts": len(prompts),
         "systems": systems,
         "length": [_at_length(prompts, size) for size in (10_000, 100_000, 1_000_000)],

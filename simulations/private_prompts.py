@@ -1,7 +1,9 @@
 """An evaluation set for sanitisation: templates x drawn values x noise, every private span known by construction.
 
-Each template belongs to one side, `build` or `judge`, by a hash of its text: what was looked at while building
-is never what judges. Same seed, same set.
+Each template belongs to one side by a hash of its text: what was looked at while building is never what judges.
+The first volume has two, `build` and `judge`, and both have been read by now. The second was written later, without
+a look at any detector; it has three: what its `judge` missed was mended on `build`, and `final` judges the mending.
+Same seed, same set.
 """
 
 from __future__ import annotations
@@ -17,9 +19,15 @@ from typing import Literal
 from urllib.parse import quote
 
 from renga.client.sanitisation.entities import Kind
+from renga.errors import UsageError
 from renga.simulations.private_values import Drawn, Values
+from renga.simulations.private_values_second import SecondValues
 
-Side = Literal["build", "judge"]
+Side = Literal["build", "judge", "final"]
+Volume = Literal[1, 2]
+_THREE: tuple[Side, ...] = ("build", "judge", "final")
+_FOLDERS: dict[Volume, str] = {1: "prompts", 2: "prompts/second"}
+_VALUES: dict[Volume, type[Values]] = {1: Values, 2: SecondValues}
 LANGUAGES = {
     "english": "en",
     "japanese": "ja",
@@ -52,35 +60,49 @@ class PrivatePrompt:
     conversation: str | None = None
 
 
-def templates(name: str, side: Side | None) -> list[str]:
-    """The templates of one file on one side (of both for None)."""
-    text = files("renga.simulations").joinpath("prompts", f"{name}.txt").read_text(encoding="utf-8")
-    whole = [part.strip("\n") for part in text.split("\n===\n")]
-    return [t for t in whole if side is None or side_of(t) == side]
+def templates(name: str, side: Side | None, volume: Volume = 1) -> list[str]:
+    """The templates of one file on one side (of all for None)."""
+    file = files("renga.simulations").joinpath(_FOLDERS[volume], f"{name}.txt")
+    whole = [part.strip("\n") for part in file.read_text(encoding="utf-8").split("\n===\n")]
+    return [t for t in whole if side is None or side_of(t, volume) == side]
 
 
-def side_of(template: str) -> Side:
+def side_of(template: str, volume: Volume = 1) -> Side:
     """Which side a template is on, for good."""
-    return "judge" if sha256(template.encode()).digest()[0] % 2 else "build"
+    digest = sha256(template.encode()).digest()
+    if volume == 1:
+        return "judge" if digest[0] % 2 else "build"
+    return _THREE[digest[1] % 3]
 
 
-def evaluation_set(seed: int, side: Side | None = "judge", copies: int = 3) -> list[PrivatePrompt]:
+def part(seed: int, copies: int, volume: int, side: str) -> list[PrivatePrompt]:
+    """The evaluation set of a side that a person named. Raises UsageError if there is none."""
+    if volume == 1 and side in ("build", "judge"):
+        return evaluation_set(seed, "build" if side == "build" else "judge", copies, 1)
+    if volume == 2 and side in _THREE:
+        return evaluation_set(seed, next(s for s in _THREE if s == side), copies, 2)
+    raise UsageError(f"volume {volume} has no side {side!r}", hint="1: build, judge; 2: build, judge, final")
+
+
+def evaluation_set(
+    seed: int, side: Side | None = "judge", copies: int = 3, volume: Volume = 1
+) -> list[PrivatePrompt]:
     """`copies` drawings of every template with private values, each clean prompt once."""
-    values, rng = Values(seed), random.Random(seed)
+    values, rng = _VALUES[volume](seed), random.Random(seed)
     prompts: list[PrivatePrompt] = []
     for name in ("english", "japanese", "others"):
-        for template in templates(name, side):
+        for template in templates(name, side, volume):
             for copy in range(copies):
                 noise = "plain" if copy == 0 else rng.choice(_NOISES[name])
                 prompts.append(_filled(template, values, {}, LANGUAGES[name], noise, rng))
-    for number, template in enumerate(templates("conversations", side)):
+    for number, template in enumerate(templates("conversations", side, volume)):
         for copy in range(copies):
             drawn: dict[str, Drawn] = {}
             for turn in template.split("\n---\n"):
                 key = f"{number}.{copy}"
                 prompts.append(_filled(turn, values, drawn, "conversation", "plain", rng, key))
-    prompts += [PrivatePrompt(text, (), "clean", "plain") for text in templates("clean", side)]
-    return prompts
+    clean = templates("clean", side, volume)
+    return prompts + [PrivatePrompt(text, (), "clean", "plain") for text in clean]
 
 
 _NOISES = {

@@ -1,11 +1,14 @@
+import pytest
+
 from renga.client.sanitisation.entities import Kind
 from renga.simulations.bench_sanitisation import Answer, judged
 from renga.simulations.bench_sanitisation_sheets import sanitisation_sheets
 from renga.simulations.private_prompts import Private, PrivatePrompt, evaluation_set, side_of, templates
 
 
-def test_same_seed_same_set_and_every_span_names_its_value():
-    one, two = evaluation_set(3, "build", copies=1), evaluation_set(3, "build", copies=1)
+@pytest.mark.parametrize("volume", [1, 2])
+def test_same_seed_same_set_and_every_span_names_its_value(volume):
+    one, two = (evaluation_set(3, "build", copies=1, volume=volume) for _ in range(2))
     assert one == two
     assert any(p.private for p in one) and any(not p.private for p in one)
     for prompt in one:
@@ -18,6 +21,14 @@ def test_no_template_is_on_both_sides():
         build, judge = set(templates(name, "build")), set(templates(name, "judge"))
         assert build and judge and not build & judge
         assert all(side_of(t) == "judge" for t in judge)
+
+        parts = [set(templates(name, side, 2)) for side in ("build", "judge", "final")]
+        assert all(parts) and sum(map(len, parts)) == len(set().union(*parts)) == len(templates(name, None, 2))
+
+
+@pytest.mark.parametrize("side", ["judge", "final"])
+def test_every_slot_of_the_second_volume_can_be_drawn(side):
+    assert all(p.text for p in evaluation_set(1, side, copies=1, volume=2))
 
 
 def _judged(*spans: tuple[int, int, str]):
@@ -44,5 +55,5 @@ def test_over_redaction_counts_what_nobody_asked_to_hide():
 def test_the_sheets_say_what_was_missed():
     system = {**_judged((5, 13, "PHONE")), "mebibytes": 1.0}
     system["kinds"]["SECRET"] = {"values": 1, "recall": 1.0, "typed": 1.0}
-    sheets = sanitisation_sheets({"prompts": 2, "seed": 1, "systems": {"renga": system}, "length": []})
+    sheets = sanitisation_sheets({"prompts": 2, "seed": 1, "volume": 1, "side": "judge", "systems": {"renga": system}, "length": []})
     assert any(row[1] == "missed" for row in sheets[0].rows)
