@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
+from renga.client.sanitisation.scanning import matches
 
 _SUFFIX = (
     r"(?:alley|aly|annex|arcade|avenue|ave|av|bayou|beach|bend|bluffs?|blvd|boulevard|bottom|branch|bridge|brooks?|burgs?|bypass|camp|canyon|cape|causeway|center|centre|circles?|cir|cliffs?|close|club|commons?|corners?|course"
@@ -126,26 +127,26 @@ def addresses(text: str) -> Iterator[Found]:
     """Postal addresses of a reading."""
     if not any("0" <= c <= "9" for c in text):
         return
-    for match in _STREET.finditer(text):
+    for match in matches(_STREET, text):
         if _is_street(text, match):
             yield Found(match.start(), _trimmed(text, match.start(), match.end()), Kind.ADDRESS, 0.86)
     for pattern, certainty in ((_BROADWAY, 0.84), (_MILITARY, 0.9), (_PO_BOX, 0.86)):
-        for match in pattern.finditer(text):
+        for match in matches(pattern, text):
             if pattern is not _PO_BOX or not re.match(r"unit", match[0], re.I) or "box" in match[0].lower():
                 yield Found(
                     match.start(), _trimmed(text, match.start(), match.end()), Kind.ADDRESS, certainty
                 )
-    for match in _GERMAN.finditer(text):
+    for match in matches(_GERMAN, text):
         if _GERMAN_STRONG.search(match[0]):
             yield Found(*match.span(), Kind.ADDRESS, 0.87)
     for pattern in (_GERMAN_LOWER, _FRENCH, _FRENCH_UNNUMBERED, _SPANISH):
-        for match in pattern.finditer(text):
+        for match in matches(pattern, text):
             yield Found(match.start(), _trimmed(text, match.start(), match.end()), Kind.ADDRESS, 0.86)
-    for match in _ROMAN_JAPAN.finditer(text):
+    for match in matches(_ROMAN_JAPAN, text):
         if _ROMAN_MARK.search(match[0]):
             yield Found(*match.span(), Kind.ADDRESS, 0.88)
     yield from _british(text)
-    for match in _LABELLED.finditer(text):
+    for match in matches(_LABELLED, text):
         value = match[1].rstrip(" ,.;")
         if (
             re.search(r"[0-9]", value)
@@ -197,7 +198,7 @@ _UK_PART = re.compile(
 
 def _british(text: str) -> Iterator[Found]:
     """The lines or comma parts before a UK postcode, back to the first that holds a number or a street word."""
-    for match in _UK_BLOCK.finditer(text):
+    for match in matches(_UK_BLOCK, text):
         window_start = max(0, match.start() - 120)
         window = text[window_start : match.start()]
         parts = re.split(r"(,[ \t]*|\r?\n[ \t]*|\\n)", window)

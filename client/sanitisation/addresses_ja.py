@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
+from renga.client.sanitisation.scanning import matches
 
 PREFECTURES = [
     "北海道",
@@ -117,13 +118,13 @@ def addresses_ja(text: str) -> Iterator[Found]:
     if not re.search(r"[一-龥]", text):
         return
     for pattern, certainty in ((_FULL, 0.92), (_WITHOUT, 0.88), (_POSTCODE_FIRST, 0.9), (_CHOME, 0.84)):
-        for match in pattern.finditer(text):
+        for match in matches(pattern, text):
             if _YEARISH.search(match[0]):
                 continue
             lead = _LEADING_LABEL.match(match[0])
             yield Found(match.start() + (lead.end() if lead else 0), match.end(), Kind.ADDRESS, certainty)
-    for match in _LABELLED.finditer(text):
+    for match in matches(_LABELLED, text):
         yield Found(*match.span(1), Kind.ADDRESS, 0.86)
-    for match in _POSTCODE_ALONE.finditer(text):
+    for match in matches(_POSTCODE_ALONE, text):
         start = match.end() - len(match[0].lstrip("はが:： \t\n"))
         yield Found(start, match.end(), Kind.ADDRESS, 0.82)

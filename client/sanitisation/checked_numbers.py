@@ -30,6 +30,7 @@ from stdnum.se import personnummer
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found, before, digits_of, near
+from renga.client.sanitisation.scanning import matches
 
 SEPARATOR = r"(?:[ \t]?[\-.·・_/]?[ \t]?(?:\r?\n[ \t>]{0,4})?)"
 """What may stand between the digits of one number, a broken line included."""
@@ -74,7 +75,7 @@ def _issuer_length(digits: str) -> tuple[int, ...]:
 
 def cards(text: str) -> Iterator[Found]:
     """Payment cards: an issuer's range, a length of theirs, and Luhn's check."""
-    for match in _CARD.finditer(text):
+    for match in matches(_CARD, text):
         places = [at for at in range(*match.span()) if "0" <= text[at] <= "9"]
         digits = "".join(text[at] for at in places)
         head = re.match(r"[0-9]+", match[0])
@@ -208,23 +209,23 @@ _ELEVEN_OR_TWELVE = _pattern(rf"{_run(4, 4, 4)}|{_run(2, 3, 3, 3)}")
 def national_ids(text: str) -> Iterator[Found]:
     """National and health ids with a check digit or an unmistakable form."""
     for pattern, check, kind in _SELF_EVIDENT:
-        for match in pattern.finditer(text):
+        for match in matches(pattern, text):
             if check(match[0].replace("\n", "")) and not is_public_number(text, match.start()):
                 yield Found(*match.span(), kind, 0.95)
     for pattern, check, words, written, kind in _NAMED:
-        for match in pattern.finditer(text):
+        for match in matches(pattern, text):
             plain = re.sub(r"\s|[.\-]", "", match[0])
             called = near(words, text, *match.span())
             if (called or (written and written.fullmatch(match[0]))) and check(plain):
                 if called or not is_public_number(text, match.start()):
                     yield Found(*match.span(), kind, 0.95 if called else 0.93)
-    for match in _SSN.finditer(text):
+    for match in matches(_SSN, text):
         digits = digits_of(match[0])
         called = near(_SSN_WORDS, text, *match.span())
         usual = digits[:3] not in ("000", "666") and digits[3:5] != "00" and digits[5:] != "0000"
         if called or (usual and _SSN_SHAPE.fullmatch(match[0]) and not is_public_number(text, match.start())):
             yield Found(*match.span(), Kind.NATIONAL_ID, 0.94 if called else 0.85)
-    for match in _ELEVEN_OR_TWELVE.finditer(text):
+    for match in matches(_ELEVEN_OR_TWELVE, text):
         if before(_LABELLED_TWELVE, text, match.start(), 24):  # mistyped, and private all the same
             yield Found(*match.span(), Kind.NATIONAL_ID, 0.91)
 
@@ -259,7 +260,7 @@ def wallets(text: str) -> Iterator[Found]:
             yield Found(*match.span(), Kind.CRYPTO_WALLET, 0.95)
     for match in _BECH32.finditer(text):
         yield Found(*match.span(), Kind.CRYPTO_WALLET, 0.95)
-    for match in _ETHEREUM.finditer(text):
+    for match in matches(_ETHEREUM, text):
         if not _NO_WALLETS.fullmatch(match[0]):
             yield Found(*match.span(), Kind.CRYPTO_WALLET, 0.95)
     for match in _LONG_BASE58.finditer(text):
@@ -295,17 +296,17 @@ _VIN_WORDS = re.compile(r"\bvin\b|chassis|車台番号", re.I)
 
 def plates(text: str) -> Iterator[Found]:
     """Number plates: Japanese and French ones by their form, others near a word for them."""
-    for match in _PLATE_JA.finditer(text):
+    for match in matches(_PLATE_JA, text):
         yield Found(*match.span(), Kind.VEHICLE_PLATE, 0.93)
     for pattern in (_PLATE_FR, _PLATE_UK):
-        for match in pattern.finditer(text):
+        for match in matches(pattern, text):
             yield Found(*match.span(), Kind.VEHICLE_PLATE, 0.9)
-    for words in _PLATE_WORDS.finditer(text):
+    for words in matches(_PLATE_WORDS, text):
         for match in _PLATE.finditer(text, words.end(), min(len(text), words.end() + 40)):
             has = any(c.isdigit() for c in match[0]) and any(c.isalpha() for c in match[0])
             strong = words[0].lower() not in ("car", "vehicle", "parked", "reg", "registration")
             if has and (strong or match[0].isupper() or not any(c.islower() for c in match[0])):
                 yield Found(*match.span(), Kind.VEHICLE_PLATE, 0.88)
-    for match in _VIN.finditer(text):
+    for match in matches(_VIN, text):
         if any(c.isdigit() for c in match[0]) and near(_VIN_WORDS, text, *match.span()):
             yield Found(*match.span(), Kind.VEHICLE_PLATE, 0.9)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found, before, near
 from renga.client.sanitisation.lexicon import listed
+from renga.client.sanitisation.scanning import matches
 
 _LOCAL = r"[A-Za-z0-9_À-ɏ][A-Za-z0-9._%+'À-ɏ\-]{0,63}"
 _DOMAIN = r"(?:[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ\-]{0,62})\.){1,8}[A-Za-z]{2,24}"
@@ -42,7 +43,7 @@ _PLACEHOLDER_USER = re.compile(
 
 def emails(text: str) -> Iterator[Found]:
     """E-mail addresses, also with broken lines, spaces around the @, or `at` and `dot` in words."""
-    for match in _EMAIL.finditer(text):
+    for match in matches(_EMAIL, text):
         domain = match[0].rpartition("@")[2].strip()
         if (
             not is_example(domain)
@@ -51,10 +52,10 @@ def emails(text: str) -> Iterator[Found]:
         ):
             yield Found(match.start(), match.end(), Kind.EMAIL, 0.94)
     if "@" in text and "\n" in text:
-        for match in _BROKEN_EMAIL.finditer(text):
+        for match in matches(_BROKEN_EMAIL, text):
             if "\n" in match[0] and not is_example(re.sub(r"\s", "", match[0].rpartition("@")[2])):
                 yield Found(*match.span(), Kind.EMAIL, 0.9)
-    for match in _SPOKEN_EMAIL.finditer(text):
+    for match in matches(_SPOKEN_EMAIL, text):
         if re.search(r"\bdot\b|[\[({<]", match[0], re.I) and "example" not in match[0].lower():
             yield Found(*match.span(), Kind.EMAIL, 0.92)
 
@@ -109,7 +110,7 @@ _TRAILING = ".,;:!?)]}>'\"*_…"
 def urls(text: str) -> Iterator[Found]:
     """Links that lead to somebody's own: with credentials, tokens, persons, or on hosts that are not public."""
     for pattern in (_URL, _BARE_URL):
-        for match in pattern.finditer(text):
+        for match in matches(pattern, text):
             end = match.end()
             while end > match.start() and text[end - 1] in _TRAILING:
                 end -= 1
@@ -222,9 +223,9 @@ _MAC_WORDS = re.compile(r"\bmac\b|hwaddr|ether\b|bssid|MACアドレス", re.I)
 def mac_addresses(text: str) -> Iterator[Found]:
     """Hardware addresses, but broadcast and zero."""
     for pattern in (_MAC, _MAC_DOTS):
-        for match in pattern.finditer(text):
+        for match in matches(pattern, text):
             if len({c for c in match[0].lower() if c.isalnum()}) > 2:
                 yield Found(*match.span(), Kind.MAC_ADDRESS, 0.94)
-    for match in _MAC_BARE.finditer(text):
+    for match in matches(_MAC_BARE, text):
         if near(_MAC_WORDS, text, *match.span(), before=20):
             yield Found(*match.span(), Kind.MAC_ADDRESS, 0.9)

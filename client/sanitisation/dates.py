@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.lexicon import public_figures
+from renga.client.sanitisation.scanning import matches
 
 _MONTH = (
     r"(?:jan(?:uary|\.)?|feb(?:ruary|\.)?|mar(?:ch|\.)?|apr(?:il|\.)?|may|june?\.?|july?\.?|aug(?:ust|\.)?|sept?(?:ember|\.)?|oct(?:ober|\.)?"
@@ -50,7 +51,7 @@ _HEAD = re.compile(
 
 def _in_columns(text: str) -> Iterator[Found]:
     """Dates in the lines below a table's head (or after a statement's columns) that names a date of birth."""
-    for head in _HEAD.finditer(text):
+    for head in matches(_HEAD, text):
         marks = [m for m in ",\t|;" if head[0].count(m)]
         if not marks or not re.search(r"name|phone|tel|mail|氏名|電話|ssn|address", head[0], re.I):
             continue
@@ -75,7 +76,7 @@ def _of_somebody_public(text: str, end: int) -> bool:
 
 def births(text: str) -> Iterator[Found]:
     """Dates that are said to be of a birth."""
-    for word in _BEFORE.finditer(text):
+    for word in matches(_BEFORE, text):
         limit = min(len(text), word.end() + 60)
         match = _DATE.search(text, word.end(), limit)
         if (
@@ -89,6 +90,6 @@ def births(text: str) -> Iterator[Found]:
                 continue
             yield Found(*whole.span(), Kind.DOB, 0.94)
     yield from _in_columns(text)
-    for match in _DATE.finditer(text):
+    for match in matches(_DATE, text):
         if _AFTER.match(text, match.end()):
             yield Found(*match.span(), Kind.DOB, 0.94)

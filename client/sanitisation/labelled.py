@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.lexicon import listed
+from renga.client.sanitisation.scanning import matches
 
 _FILLER = (
     r"(?:[\"'`*\]]{0,3}[ \t_\-.の]{0,2}(?:number|numbers|num|no|nr|n°|nº|№|id|code|card|番号|ナンバー|コード|証|ＩＤ|ID|nummer|numéro|numero|número|#|\([^()\n]{1,24}\)|（[^（）\n]{1,16}）)\.?){0,3}"
@@ -132,26 +133,26 @@ def _can_be(value: str, kind: Kind) -> bool:
 def labelled(text: str) -> Iterator[Found]:
     """Numbers and codes behind a label that makes them somebody's."""
     for pattern, further, kind, certainty in _LABELS:
-        for match in pattern.finditer(text):
+        for match in matches(pattern, text):
             one: re.Match[str] | None = match
             while one and _can_be(one[1], kind):
                 yield Found(*one.span(1), kind, certainty)
                 one = further.match(text, one.end())
-    for match in _OWN_ACCOUNT.finditer(text):
+    for match in matches(_OWN_ACCOUNT, text):
         yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.8)
-    for match in _JSON_ID.finditer(text):
+    for match in matches(_JSON_ID, text):
         if _can_be(match[1], Kind.ACCOUNT_ID):
             yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.9)
-    for match in _POSTAL_BANK.finditer(text):
+    for match in matches(_POSTAL_BANK, text):
         yield Found(*match.span(1), Kind.BANK_ACCOUNT, 0.95)
         yield Found(*match.span(2), Kind.BANK_ACCOUNT, 0.95)
-    for match in _ORDINARY.finditer(text):
+    for match in matches(_ORDINARY, text):
         yield Found(*match.span(), Kind.BANK_ACCOUNT, 0.94)
 
 
 def usernames(text: str) -> Iterator[Found]:
     """User names by label, @handle, home folder, remote login or log line."""
-    for match in _USER_LABEL.finditer(text):
+    for match in matches(_USER_LABEL, text):
         value = match[1]
         label = text[match.start() : match.start(1)]
         strong = re.search(r"[:=：は\"'「]|\bis\b|as\s*$|#$", label[2:]) is not None
@@ -164,14 +165,14 @@ def usernames(text: str) -> Iterator[Found]:
             continue  # a name
         if strong and not plain and is_handle(value, certain=bool(re.search(r"[:=：「\"']|は", label))):
             yield Found(*match.span(1), Kind.USERNAME, 0.87)
-    for match in _AT_HANDLE.finditer(text):
+    for match in matches(_AT_HANDLE, text):
         if is_handle(match[1]) and not _is_code_mark(text, match):
             yield Found(match.start(), match.end(1), Kind.USERNAME, 0.84)
     for pattern in (_HOME, _SSH, _LOG_USER, _ACCESS_LOG, _PROMPT_LINE):
-        for match in pattern.finditer(text):
+        for match in matches(pattern, text):
             if is_handle(match[1]):
                 yield Found(*match.span(1), Kind.USERNAME, 0.86)
-    for match in _DISCORD.finditer(text):
+    for match in matches(_DISCORD, text):
         if is_handle(match[1].split("#")[0]):
             yield Found(*match.span(1), Kind.USERNAME, 0.86)
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.lexicon import Latin, latin, listed, public_figures, words
+from renga.client.sanitisation.scanning import matches
 
 _TOKEN = re.compile(
     r"[A-Za-zÀ-ɏḀ-ỿ](?:[A-Za-zÀ-ɏḀ-ỿ]|['’\-](?=[A-Za-zÀ-ɏḀ-ỿ])(?!(?:s|san|sama|kun|chan|sensei)(?![A-Za-z])))*"
@@ -79,6 +80,11 @@ _PUBLIC_TALK = re.compile(
     r"(?<![a-z])(?:who (?:is|was|were|won|wrote|invented|discovered)|(?:novels?|books?|poems?|plays?|films?|movies?|songs?|albums?|quotes?|paintings?) (?:by|of|from)|written by|starring|directed by|lyrics|singers?|bands?|actors?|actress|characters?|protagonist|presidents?|prime minister|emperor|pope|philosoph\w+|economists?|scientists?|physicists?|mathematicians?|inventors?|painters?|artists?|composers?|footballers?|players?|athletes?|biography|theory|theories|theorem|historical|century|polic(?:y|ies) of|in the style of|world cup|nobel|famous|celebrit\w+|wars?|revolution|empire|dynasty|plot|authors|literature|essay on|politicians?|senators?|ideas of)(?![a-z])",
     re.I,
 )
+_WORK = re.compile(
+    r"[ ]?(?:'s|’s)?[ ](?:novels?|books?|films?|movies?|songs?|albums?|theory|theories|theorem|poems?|plays?|paintings?|symphony|speech|presidency)\b"
+)
+_CLOSED = re.compile(r"[ ]?(?:[,!\n\-–]|$)")
+_KING = re.compile(r"[IVX]{2,5}")
 _HERE = re.compile(r"[ ](?:from|here|again|calling|at|with)\b", re.I)
 _CODE_TAIL = re.compile(r"[(\[_/\\=]|\.[A-Za-z(]|::")
 _PLACE_BEFORE = re.compile(
@@ -135,7 +141,7 @@ _POSSESSION = re.compile(
 def latin_names(text: str) -> Iterator[Found]:
     """Persons in a reading of the text."""
     lexicon, common = latin(), words()
-    tokens = list(_TOKEN.finditer(text))
+    tokens = list(matches(_TOKEN, text))
     heard = _Heard.in_text(text) if tokens else None
     at = 0
     while heard is not None and at < len(tokens):
@@ -167,7 +173,7 @@ def together(text: str, found: Sequence[Found]) -> Iterator[Found]:
     """Given names that stand beside a found person (`Mark and Priya`): what is ambiguous alone is not there."""
     lexicon = latin()
     spans = {f.start: f for f in found} | {f.end: f for f in found}
-    for token in _TOKEN.finditer(text):
+    for token in matches(_TOKEN, text):
         low = token[0].lower()
         if (
             not token[0][0].isupper()
@@ -274,13 +280,13 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
     honoured = _JAPANESE_TITLE.match(tail) is not None
     if not core or _NO_PERSON_TAIL.match(tail):
         return 0.0
-    if len(parts) == 2 and re.fullmatch(r"[IVX]{2,5}", parts[1]):
+    if len(parts) == 2 and _KING.fullmatch(parts[1]):
         return 0.0  # a king
     if not mailed and (_CODE_TAIL.match(tail) or (start and text[start - 1] in "._/\\#$@&%-")):
         return 0.0
     lexicon = latin()
     capital = all(p[0].isupper() for p, _ in core)
-    closed = re.match(r"[ ]?(?:[,!\n\-–]|$)", tail) is not None
+    closed = _CLOSED.match(tail) is not None
     inside = [
         _Part(
             p,
@@ -297,7 +303,7 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
         if initials and capital and inside[0].rank is not None:
             score += 0.35 if not inside[0].word else 0.15 if text[start + 1 : start + 2] == "." else 0.0
     else:
-        opens = start == 0 or text[:start].rstrip(" *#>\t")[-1:] in ("", ".", "!", "?", "\n", ":")
+        opens = start == 0 or text[max(0, start - 80) : start].rstrip(" *#>\t")[-1:] in ("", ".", "!", "?", "\n", ":")
         introduced = said.label or _INTRODUCED.search(text, max(0, start - 24), start) is not None
         unplaced = said.personal and _NO_NAME_BEFORE.search(text, max(0, start - 12), start) is None
         score = (
@@ -343,11 +349,7 @@ def _public_talk(text: str, start: int, end: int) -> bool:
     """Is the sentence about books, history, politics, fame?"""
     left = max(text.rfind(mark, max(0, start - 90), start) for mark in ".!?\n")
     return _PUBLIC_TALK.search(text, max(left, start - 90, 0), start) is not None or (
-        re.match(
-            r"[ ]?(?:'s|’s)?[ ](?:novels?|books?|films?|movies?|songs?|albums?|theory|theories|theorem|poems?|plays?|paintings?|symphony|speech|presidency)\b",
-            text[end : end + 24],
-        )
-        is not None
+        _WORK.match(text[end : end + 24]) is not None
     )
 
 
@@ -377,7 +379,7 @@ class _Heard:
     @classmethod
     def in_text(cls, text: str) -> _Heard:
         def ends(*patterns: re.Pattern[str]) -> frozenset[int]:
-            return frozenset(m.end() for pattern in patterns for m in pattern.finditer(text))
+            return frozenset(m.end() for pattern in patterns for m in matches(pattern, text))
 
         return cls(
             ends(_LABEL),

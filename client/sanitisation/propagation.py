@@ -22,6 +22,9 @@ _LATIN = re.compile(r"[A-Za-zÀ-ɏ](?:[A-Za-zÀ-ɏ]|['’\-](?=[A-Za-zÀ-ɏ])(?!
 _PARTICLES = listed("particles")
 _KANJI = re.compile(r"[一-龥々ヶノ]+")
 _SHORTEST_EXACT = 5
+_GAPS = (" ", ". ", ".")
+_UNIT = re.compile(r"[0-9a-z]+|[^0-9a-z\s]")
+"""Where a value may begin: not inside of a word or number."""
 
 
 def spread(text: str, entities: Sequence[Entity], known: Sequence[Known]) -> list[Entity]:
@@ -220,28 +223,25 @@ def _again(text: str, owners: dict[str, str]) -> Iterator[tuple[int, int, Kind, 
     tokens = (
         list(_LATIN.finditer(text)) if any(form.isascii() or _LATIN.match(form) for form in owners) else []
     )
+    begun = {form.partition(" ")[0].rstrip(".") for form in owners if " " in form}
     for at, token in enumerate(tokens):
         low = token[0].casefold()
-        if at + 1 < len(tokens) and text[token.end() : tokens[at + 1].start()] in (" ", ". ", "."):
-            pair = (
-                f"{low}. {tokens[at + 1][0].casefold()}"
-                if len(low) == 1
-                else f"{low} {tokens[at + 1][0].casefold()}"
-            )
+        if low in begun and at + 1 < len(tokens) and text[token.end() : tokens[at + 1].start()] in _GAPS:
+            pair = f"{low}{'.' if len(low) == 1 else ''} {tokens[at + 1][0].casefold()}"
             if pair in owners:
                 yield token.start(), tokens[at + 1].end(), Kind.PERSON, owners[pair]
                 continue
         if low in owners and len(low) > 1 and (token[0][0].isupper() or low not in common):
             yield *token.span(), Kind.PERSON, owners[low]
-    by_first: dict[str, list[str]] = defaultdict(list)
+    by_head: dict[str, list[str]] = defaultdict(list)
     for form in sorted(owners, key=len, reverse=True):
         if len(form) > 1 and (not _LATIN.match(form) or (form.endswith(".") and len(form) > 3)):
-            by_first[form[0]].append(form)
-    if not by_first:
+            by_head[form[:2]].append(form)
+    if not by_head:
         return
     folded = text.lower() if len(text.lower()) == len(text) else text
-    for match in re.finditer("[" + re.escape("".join(by_first)) + "]", folded):
-        for form in by_first[match[0]]:
+    for match in re.finditer("[" + re.escape("".join({head[0] for head in by_head})) + "]", folded):
+        for form in by_head.get(folded[match.start() : match.start() + 2], ()):
             end = match.start() + len(form)
             if folded.startswith(form, match.start()) and _apart(text, form, match.start(), end):
                 yield match.start(), end, Kind.PERSON, owners[form]
@@ -276,7 +276,8 @@ def _exactly(
         if len(value) >= _SHORTEST_EXACT and not (value.isalpha() and value.islower() and value in words()):
             needle = value.lower()
             by_head[needle[:_SHORTEST_EXACT]].append((needle, kind, subject))
-    for at in range(len(folded) - _SHORTEST_EXACT + 1) if by_head else ():
+    for unit in _UNIT.finditer(folded) if by_head else ():
+        at = unit.start()
         for needle, kind, subject in by_head.get(folded[at : at + _SHORTEST_EXACT], ()):
             end = at + len(needle)
             if folded.startswith(needle, at) and _whole(folded, at, end):

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.lexicon import listed
+from renga.client.sanitisation.scanning import matches
 
 _A = r"[A-Za-z0-9]"
 _B = r"[A-Za-z0-9_\-]"
@@ -183,16 +184,16 @@ def secrets(text: str) -> Iterator[Found]:
         (_WEBHOOK, 0.99),
         (_CONNECTION, 0.97),
     ):
-        for match in pattern.finditer(text):
+        for match in matches(pattern, text):
             if not re.search(r"YOUR|xxxx|XXXX|<|\.\.\.|EXAMPLE$", match[0]) or pattern is _PEM:
                 yield Found(
                     match.start(), match.start() + len(match[0].rstrip(".,;:!?")), Kind.SECRET, certainty
                 )
-    for match in _CREDENTIAL_URL.finditer(text):
+    for match in matches(_CREDENTIAL_URL, text):
         password = match[0].split("://", 1)[1].rpartition("@")[0].partition(":")[2]
         if password and not _PLACEHOLDER.match(password) and not re.match(r"[0-9]{2,5}/", password):
             yield Found(match.start(), match.start() + len(match[0].rstrip(".,;:!?)")), Kind.SECRET, 0.99)
-    for match in _HEADER.finditer(text):
+    for match in matches(_HEADER, text):
         value = match[1]
         if (
             any(c.isdigit() for c in value)
@@ -201,14 +202,14 @@ def secrets(text: str) -> Iterator[Found]:
         ):
             yield Found(*match.span(1), Kind.SECRET, 0.96)
     for pattern in (_CURL, _CHPASSWD, _FLAG):
-        for match in pattern.finditer(text):
+        for match in matches(pattern, text):
             if not _PLACEHOLDER.match(match[1].rpartition(":")[2]):
                 yield Found(*match.span(1), Kind.SECRET, 0.95)
-    for match in _COOKIE.finditer(text):
+    for match in matches(_COOKIE, text):
         if re.search(r"sess|token|auth|sid", match[1], re.I) and any(c.isdigit() for c in match[1]):
             yield Found(match.start(1), match.start(1) + len(match[1].rstrip()), Kind.SECRET, 0.9)
     yield from _assigned(text)
-    for match in _SEED.finditer(text):
+    for match in matches(_SEED, text):
         yield Found(*match.span(1), Kind.SECRET, 0.96)
     yield from _entropic(text)
 
@@ -223,7 +224,7 @@ def _named(match: re.Match[str], text: str) -> str:
 
 
 def _assigned(text: str) -> Iterator[Found]:
-    for match in _ASSIGNED.finditer(text):
+    for match in matches(_ASSIGNED, text):
         start, end = _value(match, 2, text)
         quoted = start != match.start(2)
         spaced = re.search(r":\s", text[match.end(1) : match.start(2)]) is not None and not quoted
@@ -246,7 +247,7 @@ def _assigned(text: str) -> Iterator[Found]:
             ):
                 continue
             yield Found(start, end, Kind.SECRET, 0.95)
-    for match in _PROSE.finditer(text):
+    for match in matches(_PROSE, text):
         start, end = _value(match, 2, text)
         quoted = start != match.start(2)
         value = text[start:end]
@@ -255,7 +256,7 @@ def _assigned(text: str) -> Iterator[Found]:
             or _worth(value, _named(match, text), True)
         ):
             yield Found(start, end, Kind.SECRET, 0.94)
-    for match in _JAPANESE.finditer(text):
+    for match in matches(_JAPANESE, text):
         value = match[1].rstrip("\"'`.,;)")
         if (
             any(c.isalnum() for c in value)
@@ -263,7 +264,7 @@ def _assigned(text: str) -> Iterator[Found]:
             and (any(c.isdigit() for c in value) or len(value) >= 6)
         ):
             yield Found(match.start(1), match.start(1) + len(value), Kind.SECRET, 0.94)
-    for match in _BARE.finditer(text):
+    for match in matches(_BARE, text):
         value = match[1].rstrip(".!?:)")
         mixed = any(c.isdigit() for c in value) and (
             any(c.isalpha() for c in value) or re.match(r"(?:pin|otp|2fa|pass)", match[0], re.I)
@@ -273,7 +274,7 @@ def _assigned(text: str) -> Iterator[Found]:
 
 
 def _entropic(text: str) -> Iterator[Found]:
-    for match in _ENTROPIC.finditer(text):
+    for match in matches(_ENTROPIC, text):
         token = match[0]
         kinds = sum(any(test(c) for c in token) for test in (str.islower, str.isupper, str.isdigit))
         digits = sum(c.isdigit() for c in token)

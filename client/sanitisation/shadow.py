@@ -72,16 +72,20 @@ def shadow(text: str) -> Shadow:
     """The folded reading of `text`."""
     if text.isascii():
         return Shadow(text, text)
+    disguised = [c for c in set(text) if c >= "\x80" and (_folded(c) != c or unicodedata.combining(c))]
+    if not disguised:
+        return _shadow(text, None, None)
     chars: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
-    for at, char in enumerate(text):
-        if char < "\x80":
-            chars.append(char)
-            starts.append(at)
-            ends.append(at + 1)
-            continue
-        folded = _folded(char)
+    done = 0
+    for match in re.finditer(f"[{re.escape(''.join(disguised))}]", text):
+        at = match.start()
+        chars += text[done:at]
+        starts += range(done, at)
+        ends += range(done + 1, at + 1)
+        done = at + 1
+        folded = _folded(text[at])
         if not folded:
             continue
         if chars and ends[-1] == at and unicodedata.combining(folded[0]):
@@ -94,6 +98,9 @@ def shadow(text: str) -> Shadow:
             chars.append(piece)
             starts.append(at)
             ends.append(at + 1)
+    chars += text[done:]
+    starts += range(done, len(text))
+    ends += range(done + 1, len(text) + 1)
     return _shadow("".join(chars), starts, ends)
 
 
@@ -136,16 +143,29 @@ def _unescaped(escape: str) -> str | None:
     return _BACKSLASH[escape[1]]
 
 
+_AROUND = 300
+"""So many characters around an escape are read again; what is farther has been read."""
+
+
 def decoded(view: Shadow) -> Shadow | None:
-    """The reading of `view` with its escapes decoded, or None where there are none."""
+    """The reading of `view` with its escapes decoded, or None where there are none. Of a long text only the
+    surroundings of its escapes, each on lines of its own."""
+    escapes = [(match, plain) for match in _ESCAPES.finditer(view.text) if (plain := _unescaped(match[0]))]
+    if not escapes:
+        return None
     chars: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
-    done = 0
-    for match in _ESCAPES.finditer(view.text):
-        plain = _unescaped(match[0])
-        if plain is None:
-            continue
+    done, stop = _surroundings(view.text, *escapes[0][0].span())
+    for match, plain in escapes:
+        first, last = _surroundings(view.text, *match.span())
+        if first > stop:
+            _copy(view, done, stop, chars, starts, ends)
+            chars += "\n\n"
+            starts += [ends[-1] - 1] * 2
+            ends += [ends[-1]] * 2
+            done = first
+        stop = last
         _copy(view, done, match.start(), chars, starts, ends)
         start, end = view.span(*match.span())
         per_char = len(match[0]) // 3 == len(plain) and match[0][0] == "%"
@@ -155,10 +175,18 @@ def decoded(view: Shadow) -> Shadow | None:
                 starts.append(start + 3 * at if per_char and end - start == len(match[0]) else start)
                 ends.append(starts[-1] + 3 if per_char and end - start == len(match[0]) else end)
         done = match.end()
-    if not done:
-        return None
-    _copy(view, done, len(view.text), chars, starts, ends)
+    _copy(view, done, stop, chars, starts, ends)
     return _shadow("".join(chars), starts, ends)
+
+
+def _surroundings(text: str, start: int, end: int) -> tuple[int, int]:
+    """The lines around a span, or as much of them as is near."""
+    first, last = max(0, start - _AROUND), min(len(text), end + _AROUND)
+    near = max(0, first - _AROUND)
+    first = text.rfind("\n", near, first) + 1 or text.rfind(" ", near, first) + 1 or (first if near else 0)
+    cut = text.find("\n", last, last + _AROUND)
+    last = cut if cut >= 0 else max(last, text.find(" ", last, last + _AROUND))
+    return first, len(text) if len(text) - last < _AROUND else last
 
 
 def _copy(view: Shadow, start: int, end: int, chars: list[str], starts: list[int], ends: list[int]) -> None:

@@ -1,3 +1,4 @@
+import time
 import itertools
 
 import pytest
@@ -100,6 +101,15 @@ def test_a_detector_that_fails_stops_the_prompt_and_its_error_does_not_quote_it(
 def test_a_detector_that_runs_out_of_time_stops_the_prompt():
     with pytest.raises(DetectionFailed):
         find("x", detectors=[Slow()], deadline=Deadline.after(0.05))
+
+
+def test_time_that_others_take_does_not_count_but_waiting_for_ever_does():
+    limit = Deadline.after(0.02)
+    time.sleep(0.05)
+    limit.check()
+    with pytest.raises(DetectionFailed):
+        time.sleep(0.4)
+        limit.check()
 
 
 def test_a_span_outside_of_the_text_stops_the_prompt():
