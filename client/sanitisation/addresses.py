@@ -75,11 +75,20 @@ _GERMAN = re.compile(
     r"[ ]{1,2}[0-9]{1,4}[ ]?[a-hA-H]?(?:[ ]?[\-/][ ]?[0-9]{1,4}[a-h]?)?(?![0-9A-Za-z])"
     rf"(?:(?:{_COMMA}|[ ]in[ ])(?:D-|A-|CH-)?[0-9]{{4,5}}(?: ?[A-Z]{{2}})?[ ][A-ZÀ-Ý][A-Za-zÀ-ɏ\-]{{1,30}}(?:(?:[ ](?:am|an der|im|bei|ob der|in der|a\.)[ ]|[ ])[A-ZÀ-Ý][A-Za-zÀ-ɏ().\-]{{1,24}}){{0,3}})?(?:{_COMMA}{_COUNTRY})?"
 )  # fmt: skip
+_CAPITALISED = r"[A-ZÀ-Þ][\wÀ-ɏ'.\-]{1,24}"
+_ANY_EUROPE = re.compile(
+    rf"(?<![A-Za-zÀ-ɏ0-9\-]){_CAPITALISED}(?:[ ][\wÀ-ɏ'.\-]{{2,24}}){{0,3}}[ ][0-9]{{1,4}}[ ]?[a-hA-H]?(?:[ ]?[\-/][ ]?[0-9]{{1,4}}[a-h]?)?[ ]?(?:,[ ]?|\r?\n)"
+    rf"(?:D-|A-|CH-|F-|I-|E-)?[0-9]{{5}}[ ]{_CAPITALISED}(?:[ ](?:am|an der|im|bei|ob der|in der)[ ]{_CAPITALISED}|[ ]{_CAPITALISED}){{0,2}}"
+)
+_ANY_US = re.compile(
+    rf"(?<![A-Za-z0-9\-.$/:])[0-9]{{1,6}}(?:[ ]{_CAPITALISED}){{1,4}}(?:,[ ](?:{_UNIT}))?,[ ]{_CAPITALISED}(?:[ ]{_CAPITALISED}){{0,2}},[ ]{_STATE}[ ]{_ZIP}"
+)
+"""What nothing but an address looks like, whatever the street is called."""
 _GERMAN_STRONG = re.compile(
     r"stra(?:ß|ss)e|str\.|gasse|weg|platz|allee|chaussee|laan|straat|gracht|[0-9]{5}", re.I
 )
 _GERMAN_LOWER = re.compile(
-    rf"(?<![A-Za-zÀ-ɏ0-9])[a-zà-ɏ][a-zà-ɏ.\-]{{1,40}}(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm)[ ][0-9]{{1,4}}[ ]?[a-h]?(?:[ ]?[\-/][ ]?[0-9]{{1,4}})?{_COMMA}[0-9]{{5}}[ ][A-Za-zÀ-ɏ\-]{{2,30}}"
+    rf"(?<![A-Za-zÀ-ɏ0-9])[a-zà-ɏ][a-zà-ɏ.\-]{{1,40}}(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm)[ ][0-9]{{1,4}}[ ]?[a-h]?(?:[ ]?[\-/][ ]?[0-9]{{1,4}})?{_COMMA}[0-9]{{5}}[ ][A-Za-zÀ-ɏ\-]{{2,30}}(?:[ ](?:am|an der|im|in der|bei|ob der)[ ][A-Za-zÀ-ɏ\-]{{2,24}})?"
 )
 _FRENCH = re.compile(
     r"(?<![A-Za-zÀ-ɏ0-9])[0-9]{1,4}(?:[ ]?(?:bis|ter|quater|[A-D]))?,?[ ](?:rue|avenue|av\.|boulevard|boul\.|bd|bld|place|chemin|impasse|all[ée]e|quai|cours|route|square|passage|sentier|faubourg|villa|voie|cit[ée])[ ]"
@@ -139,7 +148,7 @@ def addresses(text: str) -> Iterator[Found]:
     for match in matches(_GERMAN, text):
         if _GERMAN_STRONG.search(match[0]):
             yield Found(*match.span(), Kind.ADDRESS, 0.87)
-    for pattern in (_GERMAN_LOWER, _FRENCH, _FRENCH_UNNUMBERED, _SPANISH):
+    for pattern in (_ANY_EUROPE, _ANY_US, _GERMAN_LOWER, _FRENCH, _FRENCH_UNNUMBERED, _SPANISH):
         for match in matches(pattern, text):
             yield Found(match.start(), _trimmed(text, match.start(), match.end()), Kind.ADDRESS, 0.86)
     for match in matches(_ROMAN_JAPAN, text):
@@ -196,6 +205,11 @@ _UK_PART = re.compile(
 )
 
 
+_UK_LEAD = re.compile(
+    r"\b(?:flat|unit|studio|apt|apartment|suite)\b|(?<![\w])[0-9]{1,4}[A-Za-z]?[ ]", re.I
+)
+
+
 def _british(text: str) -> Iterator[Found]:
     """The lines or comma parts before a UK postcode, back to the first that holds a number or a street word."""
     for match in matches(_UK_BLOCK, text):
@@ -223,12 +237,10 @@ def _british(text: str) -> Iterator[Found]:
                     start = window_start + at + found.start() + len(found[0]) - len(found[0].lstrip())
                 break
             if _UK_PART.search(part):
-                lead = re.search(
-                    r"(?:flat|unit|studio|apt|apartment|suite)\b|(?<![\w])[0-9]{1,4}[A-Za-z]?[ ]",
-                    parts[index],
-                    re.I,
-                )
-                spare = lead.start() if lead else len(parts[index]) - len(parts[index].lstrip())
+                leads = list(_UK_LEAD.finditer(parts[index]))
+                named = [lead for lead in leads if lead[0][0].isalpha()]
+                lead = (named or leads)[-1].start() if leads else None
+                spare = lead if lead is not None else len(parts[index]) - len(parts[index].lstrip())
                 start = window_start + at + spare
             if index == 0:
                 break

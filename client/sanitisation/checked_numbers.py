@@ -140,7 +140,7 @@ _SELF_EVIDENT: tuple[tuple[re.Pattern[str], Check, Kind], ...] = (
     # Formats whose letters or check digits leave hardly anything to chance.
     (_pattern(r"[A-Z]{2}[ -]?[0-9]{8}[ -]?[A-Z]{2}"), lambda s: True, Kind.NATIONAL_ID),       # residence card
     (
-        _pattern(r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{2}[ -]?[0-9]{2}[ -]?[0-9]{2}[ -]?[A-D]", re.I),
+        _pattern(r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\n?[0-9]{2}[ -]?\n?[0-9]{2}[ -]?\n?[0-9]{2}[ -]?\n?[A-D]", re.I),
         lambda s: s[:2].upper() not in ("BG", "GB", "NK", "KN", "TN", "NT", "ZZ"),
         Kind.NATIONAL_ID,
     ),

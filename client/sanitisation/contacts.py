@@ -217,6 +217,8 @@ _MAC = re.compile(
 )
 _MAC_DOTS = re.compile(r"(?<![0-9A-Za-z.])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![0-9A-Za-z.])")
 _MAC_BARE = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{12}(?![0-9A-Za-z])")
+_MAC_EXAMPLE = re.compile(r"00[:\-]00[:\-]5e[:\-](?:00[:\-]53|ef)|0000\.5e00\.53", re.I)
+"""RFC 7042's for documentation."""
 _MAC_WORDS = re.compile(r"\bmac\b|hwaddr|ether\b|bssid|MACアドレス", re.I)
 
 
@@ -224,7 +226,7 @@ def mac_addresses(text: str) -> Iterator[Found]:
     """Hardware addresses, but broadcast and zero."""
     for pattern in (_MAC, _MAC_DOTS):
         for match in matches(pattern, text):
-            if len({c for c in match[0].lower() if c.isalnum()}) > 2:
+            if len({c for c in match[0].lower() if c.isalnum()}) > 2 and not _MAC_EXAMPLE.match(match[0]):
                 yield Found(*match.span(), Kind.MAC_ADDRESS, 0.94)
     for match in matches(_MAC_BARE, text):
         if near(_MAC_WORDS, text, *match.span(), before=20):

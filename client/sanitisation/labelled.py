@@ -19,7 +19,7 @@ _FILLER = (
 )  # fmt: skip
 _END = r"(?![A-Za-z0-9])"
 _ID = r"[A-Za-z0-9](?:[A-Za-z0-9]|[\-_/.·](?=[A-Za-z0-9])|[ ](?=[0-9])){3,27}"
-_DIGITS = r"[0-9](?:[ \-・]?[0-9]){3,19}"
+_DIGITS = r"[0-9](?:(?:[ \-・]|[ \-]\r?\n)?[0-9]){3,19}"
 
 
 def _label(
@@ -74,7 +74,7 @@ _LABELS = (
 
 _HANDLE = r"@?[A-Za-z0-9_À-ɏ](?:[A-Za-z0-9_À-ɏ]|[.\-](?=[A-Za-z0-9_])){2,38}(?:#[0-9]{4})?"
 _USER_LABEL = re.compile(
-    r"(?<![A-Za-z])(?:user[ _\-]?names?|login(?:[ _\-]?(?:name|id|user))?|user[ _\-]?id|screen[ _\-]?name|nick(?:name)?|handle|gamer[ _\-]?tag|psn(?: id)?|steam(?: id)?|account[ _\-]?name|logged in as|login as|signed in as|\buid\b|auth(?:enticated)? (?:as|user)|owner|author|committer|assignee|created_by|updated_by|reporter|requester|usr|benutzername|nutzername|nom d'utilisateur|identifiant|nombre de usuario|usuario"
+    r"(?<![A-Za-z])(?:user[ _\-]?names?|login(?:[ _\-]?(?:name|id|user))?|user[ _\-]?id|screen[ _\-]?name|nick(?:name)?|handle|gamer[ _\-]?tag|psn(?: id)?|steam(?: id)?|account[ _\-]?name|(?:log(?:ged|ging)?|sign(?:ed|ing)?)[ \-]?(?:in|on|into) as|login as|connect(?:ed|ing)? as|running as|\buid\b|auth(?:enticated)? (?:as|user)|owner|author|committer|assignee|created_by|updated_by|reporter|requester|usr|benutzername|nutzername|nom d'utilisateur|identifiant|nombre de usuario|usuario"
     r"|(?:my |her |his |their |our )?(?:github|gitlab|twitter|instagram|insta|telegram|discord|slack|tiktok|reddit|skype|steam|twitch|snapchat|mastodon|bluesky|linkedin|wechat|kakao|line|xbox|facebook|fb|ig|x)(?:[ _\-]?(?:user(?:name)?|handle|account|id|profile|name))|(?:github|gitlab|twitter|instagram|insta|discord|telegram|tiktok|reddit|twitch|snapchat|steam|skype|LINE|インスタ|ツイッター)(?=[ ]?[:：は])|db_user|postgres_user|mysql_user|database_user|smtp_user|ftp_user|ssh_user|\buser"
     r"|ユーザー?(?:名|ID|ネーム)|ログイン(?:名|ID)|アカウント(?:名)?|ハンドルネーム|ハンドル|ニックネーム|(?:LINE|ライン|Twitter|X|インスタ|Instagram|Discord|Skype|Steam)の?(?:ID|アカウント|ユーザー名))"
     rf"{_FILLER}({_HANDLE}){_END}",

@@ -326,7 +326,8 @@ def _in_kana(text: str) -> Iterator[Found]:
             and (
                 _splits(whole)
                 or (
-                    len(whole) > 1 + (match[5] is None)
+                    text[match.start() - 1 : match.start()] not in ("「", "『")
+                    and len(whole) > 1 + (match[5] is None)
                     and whole not in _HIRAGANA_KIN
                     and (whole in lists.surname_kana or whole in lists.given_kana)
                 )

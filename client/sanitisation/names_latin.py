@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+from unicodedata import combining, normalize
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
@@ -56,6 +57,11 @@ _STRONG = re.compile(
     r"|mr\.?|mrs\.?|ms\.?|mx\.?|miss|dr\.?|prof\.?|professor|doctor|nurse|officer|detective|judge|attorney|herr|frau|monsieur|madame|mme\.?|mlle\.?|señora?|sr\.|sra\.|signora?|don|doña|sir|dame|rev\.|pastor|father|sister|sgt\.?|capt\.?|lt\.?|col\.?|dott\.?|ing\."
     r"|ich (?:heiße|heisse|bin)|mein name ist|je m'appelle|je suis|mon nom est|me llamo|mi nombre es|soy|mi chiamo|mijn naam is|sehr geehrter? (?:herr|frau)|lieber?|cher|chère|querid[oa]|estimad[oa]"
     r"|spoke (?:with|to)|talked (?:with|to)|met with|meeting with|interview(?:ed)? with|appointment with|behalf of|c/o|attn:?|attention:?|addressed to|payable to|beneficiary(?: is|:)?|care of|in care of"
+    r"|(?:spoke|talked|met|call|chat) w/|belongs to|gehört|gehoert|pertenece a|appartient à|(?:titular|propietari[oa]|dueñ[oa]|inhaber(?:in)?|account holder|cardholder|titulaire)[^.\n?!:]{0,50}? (?:es|ist|est|is)"
+    r"|(?:m(?:a|on)|notre|votre|s(?:a|on)|t(?:a|on)) (?:\w+ )?(?:s(?:oe|œ)ur|frère|mère|père|maman|papa|femme|mari|épou(?:x|se)|fille|fils|amie?|collègue|patronn?e?|cheffe?|voisine?|copain|copine|cousine?|oncle|tante|médecin|dentiste|avocate?|propriétaire|locataire|associée?|compagne|compagnon)"
+    r"|(?:mis?|nuestr[oa]|su|tu) (?:\w+ )?(?:herman[oa]|madre|padre|mujer|marido|espos[oa]|hij[oa]|amig[oa]|jef[ea]|vecin[oa]|compañer[oa]|novi[oa]|prim[oa]|t[íi][oa]|abuel[oa]|médic[oa]|dentista|abogad[oa]|caser[oa]|clienta?|soci[oa])"
+    r"|(?:mein|unser|sein|ihr|dein)(?:e[mnrs]?)? (?:\w+ )?(?:schwester|bruder|mutter|vater|frau|mann|tochter|sohn|freund(?:in)?|kolleg(?:en?|in)|chef(?:in)?|nachbar[ns]?(?:in)?|cousine?|onkel|tante|oma|opa|arzt|ärztin|anwalt|anwältin|vermieter(?:in)?|mieter(?:in)?|partner(?:in)?|mitbewohner(?:in)?|kunde|kundin)"
+    r"|(?:mi[ao]|il mio|la mia|mijn|meu|minha) (?:sorella|fratello|madre|padre|moglie|marito|figli[oa]|amic[oa]|collega|capo|vicin[oa]|zus|broer|moeder|vader|vrouw|man|dochter|zoon|vriend(?:in)?|baas|irm[ãa]o?|mãe|pai|marido|esposa|filh[oa]|amig[oa]|chefe)"
     r"|(?:my|our|his|her|their|your|ex)[ -](?:\w+ )?(?:wife|husband|son|daughter|brother|sister|mother|father|mom|mum|dad|boss|manager|colleague|co-?worker|friend|neighbou?r|roommate|flatmate|landlord|landlady|tenant|doctor|dentist|therapist|lawyer|boyfriend|girlfriend|gf|bf|bff|bestie|hubby|wifey|fiance|fiancee|ex|mate|buddy|partner|fiancée?|cousin|uncle|aunt|nephew|niece|grandmother|grandfather|grandma|grandpa|teacher|client|customer|patient|employee|assistant|supervisor|coach|nanny|accountant|advisor|tutor|classmate|stepson|stepdaughter|mother-in-law|father-in-law|brother-in-law|sister-in-law|intern|applicant|candidate|recruiter|witness|defendant|plaintiff|agent|ceo|cto|cfo|vp|director|lead|hr manager|kid|baby|toddler|twin)s?(?:,| is| was| named| called|'s name is)?)"
     r"[ \t,:]{1,3}[\"'*_]{0,2}",
     re.I,
@@ -69,8 +75,10 @@ _ROLE = re.compile(
     re.I,
 )
 _GREETING = re.compile(
-    r"(?<![A-Za-z])(?:i(?:'|’)?m|i am|this is|it(?:'|’)?s|it was|here is|hi|hiya|hello|hey|dear|morning|good (?:morning|afternoon|evening)|thanks|thank you|cheers|regards|best|best wishes|yours|yours truly|love|xoxo|kind regards|best regards|warm regards|warmly|respectfully|sincerely|take care|congrats|congratulations|sorry|happy birthday|liebe|lieber|hallo|salut|hola|querid[oa]|ciao|gruß|grüße|cordialement|saludos|atentamente)"
-    r"[ \t,!\-–—]{1,3}(?:\r?\n[ \t>\-–—]{0,4}){0,2}[\"'*_]{0,2}",
+    r"(?<![A-Za-z])(?:i(?:'|’)?m|i am|this is|it(?:'|’)?s|it was|here is|hi|hiya|hello|hey|dear|morning|good (?:morning|afternoon|evening)|thanks|thank you|cheers|regards|best|best wishes|yours|yours truly|love|xoxo|kind regards|best regards|warm regards|warmly|respectfully|sincerely|take care|congrats|congratulations|sorry|happy birthday|liebe|lieber|hallo|salut|hola|querid[oa]|ciao|gruß|grüße|grüßen|gruss|grüsse|cordialement|saludos?|abrazos?|besos|atentamente|atte|bien à vous|amicalement|bises|bisous|mfg|vg|lg|saluti|groeten|groetjes|pozdrawiam|abraços?|yours faithfully|rgds|br|thx|ty"
+    r"|(?:letter|e-?mail|message|text|note|card|gift|package|parcel|reference|eulogy|toast|poem|reply|response|voicemail|complaint|invitation|apology|postcard) (?:to|for|from)|(?:brief|mail|nachricht|sms|whatsapp|paket|einladung|rechnung|überweisung|karte|antwort|absage|kündigung|geschenk) (?:an|für|von)"
+    r"|(?:lettre|mail|message|courriel|sms|colis|facture|virement|réponse|carte) (?:à|pour|de)|(?:carta|correo|mensaje|paquete|factura|transferencia|respuesta|regalo) (?:a|para|de))"
+    r"[ \t,!.\-–—]{1,3}(?:\r?\n[ \t>\-–—]{0,4}){0,2}[\"'*_]{0,2}",
     re.I,
 )
 _NO_PERSON_TAIL = re.compile(
@@ -83,7 +91,13 @@ _PUBLIC_TALK = re.compile(
 _WORK = re.compile(
     r"[ ]?(?:'s|’s)?[ ](?:novels?|books?|films?|movies?|songs?|albums?|theory|theories|theorem|poems?|plays?|paintings?|symphony|speech|presidency)\b"
 )
-_CLOSED = re.compile(r"[ ]?(?:[,!\n\-–]|$)")
+_CONTACT = re.compile(
+    r"[ ]{0,2}(?:[,(|\-–—:\[]|at|on|tel\.?|phone|cell|mobile)?[ ]{0,2}(?:at|on|tel\.?|phone|cell|mobile|ph\.?|m)?[:.]?[ ]{0,2}\+?\(?[0-9][0-9\-. ()/]{7,20}[0-9](?![0-9])",
+    re.I,
+)
+_HANDS = re.compile(r"(?<![a-z])(?:send|sent|sending|email|emailed|text|texted|owes?|lend|lent|pay|paid|remind|tell|told|ask|asked|bring|brought|gave)[ ]$", re.I)
+_THING = re.compile(r"[ ](?:the|an?|my|our|his|her|some|this|that|these|those|about|to)[ ]")
+_CLOSED = re.compile(r"[ ]?(?:[,!\n\-–\"”»]|$)")
 _KING = re.compile(r"[IVX]{2,5}")
 _HERE = re.compile(r"[ ](?:from|here|again|calling|at|with)\b", re.I)
 _CODE_TAIL = re.compile(r"[(\[_/\\=]|\.[A-Za-z(]|::")
@@ -166,6 +180,11 @@ def latin_names(text: str) -> Iterator[Found]:
         at += size
 
 
+_CAPITALS = r"([A-ZÀ-Þ][a-zß-ɏ'’\-]+(?:[ ](?:(?:van|von|de|del|der|da|di|la|el|al|bin)[ ]){0,2}[A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]+){1,2})"
+_NEXT = re.compile(rf"[ ]?(?:[,;&/+]|[ ](?:and|und|et|y|e)[ ])[ ]{{0,2}}(?:and[ ])?{_CAPITALS}(?![A-Za-z])")
+_PREVIOUS = re.compile(rf"(?<![A-Za-z.\-]){_CAPITALS}[ ]?(?:[,;&/+]|[ ](?:and|und|et|y|e))[ ]{{1,2}}(?:and[ ])?$")
+_GIVEN_AFTER = re.compile(r",[ ]([A-ZÀ-Þ][a-zß-ɏ'’\-]{1,20}(?:[ ][A-Z]\.?(?![a-z]))?)(?=[\"'(<;:\n]|$)")
+"""`Byron, Ada`, as indexes and letters write it."""
 _AND = re.compile(r"[\"']?[ ]?(?:,|&|and|und|et|y|/|\+)[ ]{0,2}(?:and )?[\"']?$|,[ ]$")
 
 
@@ -197,6 +216,37 @@ def together(text: str, found: Sequence[Found]) -> Iterator[Found]:
             and spans[token.start() - len(before[0])].end == token.start() - len(before[0])
         ):
             yield Found(*token.span(), Kind.PERSON, 0.58)
+    yield from _listed_beside(text, found)
+    for one in found:
+        if " " not in text[one.start : one.end] and (given := _GIVEN_AFTER.match(text, one.end)) is not None:
+            if _is(given[1].lower(), lexicon.given) or text[one.start - 1 : one.start] in ('"', "'"):
+                yield Found(one.start, given.end(1), Kind.PERSON, one.certainty)
+
+
+def _listed_beside(text: str, found: Sequence[Found]) -> Iterator[Found]:
+    """Whole names in one list with a whole name that was found: `Ada Byron, Renske Young and Mei Stone`."""
+    waiting = [f for f in found if " " in text[f.start : f.end]]
+    met = {f.start for f in found} | {f.end for f in found}
+    while waiting:
+        one = waiting.pop()
+        around = [m for m in (_NEXT.match(text, one.end), _PREVIOUS.search(text, max(0, one.start - 64), one.start)) if m]
+        for match in around:
+            start, end = match.span(1)
+            if start in met or end in met or not _could_be_listed(match[1], text, end):
+                continue
+            met |= {start, end}
+            beside = Found(start, end, Kind.PERSON, 0.56)
+            waiting.append(beside)
+            yield beside
+
+
+def _could_be_listed(name: str, text: str, end: int) -> bool:
+    parts = [p.lower() for p in _TOKEN.findall(name)]
+    if any(p in _NEVER for p in parts) or " ".join(parts) in public_figures()[0]:
+        return False
+    if _NO_PERSON_TAIL.match(text[end : end + 48]) or all(_is_word(p) for p in parts):
+        return False
+    return _is(parts[0], latin().given) or (_rank(parts[-1], latin()) is not None and parts[0] not in _PLACES)
 
 
 def _may_start(token: str, lexicon: Latin, common: frozenset[str]) -> bool:
@@ -251,12 +301,26 @@ def _best(
         if any(low.endswith(("n't", "'ll", "'ve", "'re")) for low in lows):
             continue
         surname = said.titled and size == 1 and parts[0][0].isupper() and lows[0] in latin().rank
-        if not surname and any(low in _NEVER and not _also_a_surname(lows, i) for i, low in enumerate(lows)):
+        if not surname and any(
+            low in _NEVER and not _also_a_surname(lows, i) and not (i == 0 and said.strong and _full(parts))
+            for i, low in enumerate(lows)
+        ):
             continue
         score = _score(parts, lows, text, start, end, said)
         if score >= 0.5:
             return size, min(0.83, 0.45 + score / 4)
     return None
+
+
+def _full(parts: Sequence[str]) -> bool:
+    """Are these a given name that is a verb and a surname that is no word (`Will Okafor`)?"""
+    return (
+        len(parts) == 2
+        and parts[0].lower() in ("will", "may", "can", "art", "sue", "pat")
+        and all(part[0].isupper() for part in parts)
+        and not _is_word(parts[1].lower())
+        and parts[1].lower() not in _NEVER
+    )
 
 
 def _also_a_surname(lows: Sequence[str], at: int) -> bool:
@@ -277,11 +341,14 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
     ]
     tail = text[end : end + 48]
     mailed = _AFTER_NAME.match(tail) is not None
+    reachable = mailed or (_capital_or_known(parts, lows) and _CONTACT.match(tail) is not None)
     honoured = _JAPANESE_TITLE.match(tail) is not None
     if not core or _NO_PERSON_TAIL.match(tail):
         return 0.0
     if len(parts) == 2 and _KING.fullmatch(parts[1]):
         return 0.0  # a king
+    if tail[:1].isdigit() or (start and text[start - 1].isdigit()):
+        return 0.0
     if not mailed and (_CODE_TAIL.match(tail) or (start and text[start - 1] in "._/\\#$@&%-")):
         return 0.0
     lexicon = latin()
@@ -301,7 +368,9 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
         initials = sum(len(low) == 1 for low in lows)
         score = _alone(inside[0], text, start, end, said, closed)
         if initials and capital and inside[0].rank is not None:
-            score += 0.35 if not inside[0].word else 0.15 if text[start + 1 : start + 2] == "." else 0.0
+            dotted = text[start + 1 : start + 2] == "." and text[max(0, start - 8) : start].rstrip(" ")[-1:] not in ("", "\n")
+            often = dotted and (inside[0].rank or 0) < 5000
+            score += 0.35 if not inside[0].word or often else 0.15 if dotted else 0.0
     else:
         opens = start == 0 or text[max(0, start - 80) : start].rstrip(" *#>\t")[-1:] in ("", ".", "!", "?", "\n", ":")
         introduced = said.label or _INTRODUCED.search(text, max(0, start - 24), start) is not None
@@ -320,7 +389,7 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
             and not (inside[-1].rank or 9999) < 4000
         ):
             score -= 0.15
-    if not (said.strong or said.titled or honoured or mailed) and _public_talk(text, start, end):
+    if not (said.strong or said.titled or honoured or reachable) and _public_talk(text, start, end):
         score -= 0.5
     if honoured:
         score += (
@@ -328,8 +397,11 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
             if len(core) > 1 or not inside[0].word or inside[0].given or inside[0].rank is not None
             else 0.2
         )
-    if mailed:
-        score += 0.5 if len(core) > 1 else 0.3
+    if reachable:
+        score += 0.5 if len(core) > 1 else 0.3 if mailed or inside[0].given else 0.0
+    if capital and len(core) == 1 and not inside[0].word and said.personal:
+        if _THING.match(tail) and _HANDS.search(text, max(0, start - 12), start):
+            score += 0.5 - 0.25 * (inside[0].low in public_figures()[1])
     if (
         len(core) == 1
         and (capital or inside[0].given)
@@ -343,6 +415,13 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
             (0.2 if len(core) > 1 else 0.3) if known else 0.15 if not any(p.word for p in inside) else 0.0
         )
     return score
+
+
+def _capital_or_known(parts: Sequence[str], lows: Sequence[str]) -> bool:
+    """Do all parts begin with a capital, or the first be a given name and none be too common a word?"""
+    return all(p[0].isupper() for p in parts) or (
+        len(parts) == 2 and lows[0] in latin().given and lows[1] in latin().rank
+    )
 
 
 def _public_talk(text: str, start: int, end: int) -> bool:
@@ -497,7 +576,7 @@ def _alone(part: _Part, text: str, start: int, end: int, said: _Said, closed: bo
         said.greeting
         and (closed or _HERE.match(text, end))
         and not part.word
-        and not famous
+        and (not famous or (part.given and _HERE.match(text, end) is not None))
         and part.low not in _FOREIGN
         and len(part.low) > 3
     ):
@@ -519,8 +598,9 @@ def _alone(part: _Part, text: str, start: int, end: int, said: _Said, closed: bo
 def _is_word(low: str) -> bool:
     """Is this a word of a language rather than only a name, inflected or not?"""
     common = words()
-    if low in common or low in _FOREIGN:
+    if low in common or low in _FOREIGN or ("our" in low and low.replace("our", "or") in common):
         return True
+    low = low.replace("our", "or") if low.endswith(("ours", "oured", "ouring")) else low
     for ending in ("s", "es", "d", "ed", "ing", "ly", "er", "ers", "ies", "ied"):
         stem = low.removesuffix(ending)
         if (
@@ -539,16 +619,22 @@ def _is_word(low: str) -> bool:
     return False
 
 
+@lru_cache(maxsize=65536)
+def _unaccented(low: str) -> str:
+    return low if low.isascii() else "".join(c for c in normalize("NFD", low) if not combining(c))
+
+
 def _is(low: str, names: frozenset[str]) -> bool:
     return (
         low in names
+        or _unaccented(low) in names
         or ("-" in low and all(p in names for p in low.split("-")))
         or (low.endswith(("'s", "’s")) and low[:-2] in names)
     )
 
 
 def _rank(low: str, lexicon: Latin) -> int | None:
-    plain = low.replace("'", "").replace("’", "")
+    plain = _unaccented(low.replace("'", "").replace("’", ""))
     if plain in lexicon.rank:
         return lexicon.rank[plain]
     if "-" in plain:

@@ -163,8 +163,13 @@ def _worth(value: str, name: str, prose: bool) -> bool:
     return len(value) >= 4
 
 
+_ASCII_THEN_JAPANESE = re.compile(r"[!-~]{6,}(?=[ぁ-んァ-ヴ一-龥])")
+
+
 def _value(match: re.Match[str], group: int, text: str) -> tuple[int, int]:
     start, end = match.span(group)
+    if (ascii_ := _ASCII_THEN_JAPANESE.match(text, start, end)) is not None:
+        end = ascii_.end()  # "…KEY=abc123と書いた"
     if text[start] in "\"'`(" and end - start >= 2 and text[end - 1] in "\"'`)":
         return start + 1, end - 1
     tail = ",;)}]" if "(" not in text[start:end] else ",;}]"
