@@ -53,7 +53,7 @@ def _spaced(first: str, count: str) -> re.Pattern[str]:
 
 
 _CARD = _spaced("[2-6]", "12,18")
-_CARD_WORDS = re.compile(r"card|カード|visa|master|amex|jcb|karte|carte|tarjeta|cvv|cvc|クレカ|pan\b", re.I)
+_CARD_WORDS = re.compile(r"card|カード|visa|master|amex|jcb|karte|carte|tarjeta|cvv|cvc|クレカ|pan(?![A-Za-z])", re.I)
 
 
 def _issuer_length(digits: str) -> tuple[int, ...]:
@@ -174,31 +174,31 @@ _NAMED: tuple[tuple[re.Pattern[str], Check, re.Pattern[str], re.Pattern[str] | N
     (
         _pattern(rf"{_run(2, 3, 3, 3)}|{_run(3, 3, 3, 2)}|{_run(3, 4, 4)}"),
         idnr.is_valid,
-        re.compile(r"steuer|idnr|identifikationsnummer|tax|tin\b|税", re.I),
+        re.compile(r"steuer|idnr|identifikationsnummer|tax|tin(?![A-Za-z])|税", re.I),
         re.compile(r"[0-9]{2}([ /])[0-9]{3}\1[0-9]{3}\1[0-9]{3}"),
         Kind.NATIONAL_ID,
     ),
     (
         _pattern(_run(3, 3, 4)),
         nhs.is_valid,
-        re.compile(r"\bnhs\b|health", re.I),
+        re.compile(r"(?<![A-Za-z])nhs(?![A-Za-z])|health", re.I),
         re.compile(r"[0-9]{3} [0-9]{3} [0-9]{4}"),
         Kind.HEALTH_ID,
     ),
-    (_pattern(_run(3, 3, 3)), sin.is_valid, re.compile(r"\bsin\b|social insurance", re.I), None, Kind.NATIONAL_ID),
+    (_pattern(_run(3, 3, 3)), sin.is_valid, re.compile(r"(?<![A-Za-z])sin(?![A-Za-z])|social insurance", re.I), None, Kind.NATIONAL_ID),
     (_pattern("[0-9]{11}"), pesel.is_valid, re.compile("pesel", re.I), None, Kind.NATIONAL_ID),
     (_pattern("[0-9]{9}"), bsn.is_valid, re.compile("bsn|burgerservice", re.I), None, Kind.NATIONAL_ID),
     (
         _pattern("[A-Za-z]{5}[0-9]{4}[A-Za-z]"),
         pan.is_valid,
-        re.compile(r"\bpan\b|income tax", re.I),
+        re.compile(r"(?<![A-Za-z])pan(?![A-Za-z])|income tax", re.I),
         re.compile("[A-Z]{3}P[A-Z][0-9]{4}[A-Z]"),
         Kind.NATIONAL_ID,
     ),
 )  # fmt: skip
 
 _SSN = _pattern(r"[0-9]{3}([ \-.])[0-9]{2}\1[0-9]{4}|[0-9]{3}[ \-]*\n?[0-9]{2}[ \-]*\n?[0-9]{4}")
-_SSN_WORDS = re.compile(r"ssn|social[ _-]?sec|社会保障|itin|tax ?id|tin\b|ss#", re.I)
+_SSN_WORDS = re.compile(r"ssn|social[ _-]?sec|社会保障|itin|tax ?id|tin(?![A-Za-z])|ss#", re.I)
 _SSN_SHAPE = re.compile(r"[0-9]{3}([ \-.])[0-9]{2}\1[0-9]{4}")
 _LABELLED_TWELVE = re.compile(
     r"マイナンバー|個人番号|my ?number|aadha+r|steuer-?id|steueridentifik|idnr", re.I
@@ -237,7 +237,7 @@ _BECH32 = re.compile(
 )
 _ETHEREUM = re.compile(r"(?<![A-Za-z0-9])0x[0-9a-fA-F]{40}(?![A-Za-z0-9])")
 _WALLET_WORDS = re.compile(
-    r"wallet|solana|\bsol\b|phantom|monero|\bxmr\b|tron|ウォレット|暗号資産|仮想通貨|crypto", re.I
+    r"wallet|solana|(?<![A-Za-z])sol(?![A-Za-z])|phantom|monero|(?<![A-Za-z])xmr(?![A-Za-z])|tron|ウォレット|暗号資産|仮想通貨|crypto", re.I
 )
 _LONG_BASE58 = re.compile(
     r"(?<![A-Za-z0-9])(?:[48][1-9A-HJ-NP-Za-km-z]{94}|[1-9A-HJ-NP-Za-km-z]{32,44})(?![A-Za-z0-9])"
@@ -285,13 +285,13 @@ _PLATE = re.compile(
     re.I,
 )  # fmt: skip
 _PLATE_WORDS = re.compile(
-    r"plate|licen[cs]e tag|\breg(?:istration)?\b|vrn|ナンバー|車両番号|登録番号|車番|kennzeichen|immatricul|plaque"
-    r"|matr[ií]cula|\bvehicle\b|\bcar\b|\bparked\b",
+    r"plate|licen[cs]e tag|(?<![A-Za-z])reg(?:istration)?(?![A-Za-z])|vrn|ナンバー|車両番号|登録番号|車番|kennzeichen|immatricul|plaque"
+    r"|matr[ií]cula|(?<![A-Za-z])vehicle(?![A-Za-z])|(?<![A-Za-z])car(?![A-Za-z])|(?<![A-Za-z])parked(?![A-Za-z])",
     re.I,
 )
 _PLATE_UK = re.compile(r"(?<![A-Za-z0-9\-])[A-Z]{2}[0-9]{2} [A-Z]{3}(?![A-Za-z0-9\-])")
 _VIN = re.compile(r"(?<![A-Za-z0-9])[A-HJ-NPR-Z0-9]{17}(?![A-Za-z0-9])")
-_VIN_WORDS = re.compile(r"\bvin\b|chassis|車台番号", re.I)
+_VIN_WORDS = re.compile(r"(?<![A-Za-z])vin(?![A-Za-z])|chassis|車台番号", re.I)
 
 
 def plates(text: str) -> Iterator[Found]:

@@ -78,7 +78,7 @@ _BARE_URL = re.compile(
 _PUBLIC_HOST = re.compile(
     r"(?:^|\.)(?:wikipedia\.org|wikimedia\.org|python\.org|pypi\.org|readthedocs\.(?:io|org)|mozilla\.org|w3\.org|schema\.org"
     r"|npmjs\.(?:com|org)|nodejs\.org|rust-lang\.org|crates\.io|docs\.rs|golang\.org|go\.dev|stackoverflow\.com|stackexchange\.com"
-    r"|github\.(?:com|io)|githubusercontent\.com|gitlab\.com|huggingface\.co|arxiv\.org|doi\.org|ietf\.org|rfc-editor\.org|apache\.org|gnu\.org"
+    r"|github\.(?:com|io)|ghcr\.io|quay\.io|gcr\.io|k8s\.io|docker\.pkg\.dev|githubusercontent\.com|gitlab\.com|huggingface\.co|arxiv\.org|doi\.org|ietf\.org|rfc-editor\.org|apache\.org|gnu\.org"
     r"|kernel\.org|debian\.org|ubuntu\.com|docker\.(?:com|io)|kubernetes\.io|microsoft\.com|apple\.com|google\.com|googleapis\.com"
     r"|openai\.com|anthropic\.com|aws\.amazon\.com|amazonaws\.com|cloudflare\.com|jsdelivr\.net|unpkg\.com|youtube\.com|bbc\.(?:com|co\.uk)"
     r"|nytimes\.com|reuters\.com|nature\.com|who\.int|europa\.eu|(?:go|ac|lg)\.jp|gov(?:\.uk)?|edu|yahoo\.co(?:m|\.jp)|nhk\.or\.jp|nasa\.gov"
@@ -147,7 +147,7 @@ def is_private_url(url: str, with_scheme: bool = True) -> bool:
         return bool(first) and first not in _SITE_PAGES
     if _PUBLIC_HOST.search(host):
         if re.search(
-            r"(?:^|\.)(?:github|gitlab|huggingface|stackoverflow|youtube|wikipedia|python|pypi|npmjs|mozilla|arxiv)\.",
+            r"(?:^|\.)(?:github|ghcr|quay|gcr|docker|k8s|gitlab|huggingface|stackoverflow|youtube|wikipedia|python|pypi|npmjs|mozilla|arxiv)\.",
             host,
         ):
             return False

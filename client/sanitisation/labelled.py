@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
@@ -14,7 +15,7 @@ from renga.client.sanitisation.lexicon import listed
 from renga.client.sanitisation.scanning import matches
 
 _FILLER = (
-    r"(?:[\"'`*\]]{0,3}[ \t_\-.の]{0,2}(?:number|numbers|num|no|nr|n°|nº|№|id|code|card|番号|ナンバー|コード|証|ＩＤ|ID|nummer|numéro|numero|número|#|\([^()\n]{1,24}\)|（[^（）\n]{1,16}）)\.?){0,3}"
+    r"\.?(?:[\"'`*\]]{0,3}[ \t_\-.の]{0,2}(?:number|numbers|num|no|nr|n°|nº|№|id|code|card|番号|ナンバー|コード|証|ＩＤ|ID|nummer|numéro|numero|número|#|\([^()\n]{1,24}\)|（[^（）\n]{1,16}）)\.?){0,3}"
     r"[\"'`*\]]{0,3}[ \t]{0,3}\.{0,12}(?:(?:which is|that is|is|was|are|of|for|ist|lautet|est|es|=>|==?|:|：|は|が|＝|を|→|->|\||,|、)[ \t]{0,3}){0,2}(?:\r?\n[ \t>]{0,4})?[\"'`*「『（(\[]{0,3}[#第]?"
 )  # fmt: skip
 _END = r"(?![A-Za-z0-9])"
@@ -22,12 +23,33 @@ _ID = r"[A-Za-z0-9](?:[A-Za-z0-9]|[\-_/.·](?=[A-Za-z0-9])|[ ](?=[0-9])){3,27}"
 _DIGITS = r"[0-9](?:(?:[ \-・]|[ \-]\r?\n)?[0-9]){3,19}"
 
 
-def _label(
-    words: str, value: str, kind: Kind, certainty: float = 0.92
-) -> tuple[re.Pattern[str], re.Pattern[str], Kind, float]:
-    """A label's pattern, the pattern of what a list goes on with, and what they find."""
-    first = re.compile(rf"(?<![A-Za-z])(?:{words}){_FILLER}({value}){_END}", re.I)
-    return first, re.compile(rf"[ ]?(?:,|and|&|/|;|と|、)[ ]?({value}){_END}", re.I), kind, certainty
+class _Label(NamedTuple):
+    """What one kind of number is called."""
+
+    first: re.Pattern[str]
+    """The label and its value."""
+    further: re.Pattern[str]
+    """What a list goes on with."""
+    after: re.Pattern[str]
+    """The label where it comes last: `… is my passport number`."""
+    value: re.Pattern[str]
+    """A value that ends where such a label begins."""
+    kind: Kind
+    certainty: float
+
+
+_IS_MY = r"(?:[ ](?:is|was|are|ist|est|es)[ ]|[ ]?[,(–-][ ]?)(?:(?:my|our|his|her|their|your|meine?|mon|ma|mi|the)[ ])(?:\w+[ ])?"
+
+
+def _label(words: str, value: str, kind: Kind, certainty: float = 0.92) -> _Label:
+    return _Label(
+        re.compile(rf"(?<![A-Za-z])(?:{words}){_FILLER}({value}){_END}", re.I),
+        re.compile(rf"[ ]?(?:,|and|&|/|;|と|、)[ ]?({value}){_END}", re.I),
+        re.compile(rf"{_IS_MY}(?:{words})", re.I),
+        re.compile(rf"(?<![A-Za-z0-9])({value})$", re.I),
+        kind,
+        certainty,
+    )
 
 
 _LABELS = (
@@ -37,20 +59,20 @@ _LABELS = (
         Kind.PASSPORT,
     ),
     _label(
-        r"driv(?:er'?s?|ing|ers)['’]?s?[ _\-]?licen[cs]e|driver_?licen[cs]e|\bdln?\b|licen[cs]e (?=(?:no|number|num|#))|運転免許証?|免許証?|führerschein\w*|fuehrerschein\w*"
+        r"driv(?:er'?s?|ing|ers)['’]?s?[ _\-]?licen[cs]e|driver_?licen[cs]e|(?<![A-Za-z])dln?(?![A-Za-z])|licen[cs]e (?=(?:no|number|num|#))|運転免許証?|免許証?|führerschein\w*|fuehrerschein\w*"
         r"|permis(?: de conduire)?|(?:permiso|licencia|carn[ée]t?) de conduci[rt]|patente",
-        r"[A-Za-z0-9](?:[A-Za-z0-9]|[\- ](?=[A-Za-z]?[0-9])){4,19}",
+        r"(?=[A-Za-z]{0,5}[\- ]?[0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\- ](?=[A-Za-z]?[0-9])){4,19}",
         Kind.DRIVER_LICENSE,
     ),
     _label(
-        r"health (?:insurance|card|plan)(?: (?:card|member|policy))?|insurance (?:card|member|policy|id)|medicare(?: beneficiary)?|medicaid|\bmbi\b|\bnhs\b|\bmrn\b|\bohip\b|medical (?:record|id)|patient[ _]?(?:id|number|no|#)"
+        r"health (?:insurance|card|plan)(?: (?:card|member|policy))?|insurance (?:card|member|policy|id)|medicare(?: beneficiary)?|medicaid|(?<![A-Za-z])mbi(?![A-Za-z])|(?<![A-Za-z])nhs(?![A-Za-z])|(?<![A-Za-z])mrn(?![A-Za-z])|(?<![A-Za-z])ohip(?![A-Za-z])|medical (?:record|id)|patient[ _]?(?:id|number|no|#)"
         r"|hospital (?:number|id)|chart (?:no|number)|健康保険証?|保険証|被保険者証?|保険者|診察券|カルテ|患者|資格確認書|医療証|介護保険|記号・?番号|記号|krankenversicher\w*|versichertennummer|kvnr|carte vitale|s[ée]curit[ée] sociale|tarjeta sanitaria|num[ée]ro de s[ée]cu\w*|seguridad social",
-        rf"[A-Za-z]{{0,4}}[\- ]?{_DIGITS}|[0-9][A-Za-z][A-Za-z0-9][0-9][ \-]?[A-Za-z][A-Za-z0-9][0-9][ \-]?[A-Za-z]{{2}}[0-9]{{2}}|[A-Za-z]{{1,4}}[\-]?{_ID}",
+        rf"[A-Za-z]{{0,4}}[\- ]?{_DIGITS}|[0-9][A-Za-z][A-Za-z0-9][0-9][ \-]?[A-Za-z][A-Za-z0-9][0-9][ \-]?[A-Za-z]{{2}}[0-9]{{2}}|(?=[A-Za-z\-]{{0,8}}[0-9])[A-Za-z]{{1,4}}[\-]?{_ID}",
         Kind.HEALTH_ID,
     ),
     _label(
-        r"(?:bank |checking |savings |deposit )?(?:account|acct|a/c)(?:[ _\-]?(?:number|no|num|nr|#))|(?:bank|checking|savings|deposit|chequing)[ _\-]?(?:account|acct)|routing|\baba\b|sort[ _\-]?code|\bbsb\b|beneficiary account|acct\.?|a/c"
-        r"|口座|普通(?:預金)?|当座(?:預金)?|(?:普通|当座)口座|貯蓄預金|konto(?:nummer|nr)?|\bblz\b|bankleitzahl|(?:num[ée]ro de )?compte(?: bancaire)?|\brib\b|cuenta(?: bancaria)?|(?:n[úu]mero de )?cuenta|\bccc\b|transit",
+        r"(?:bank |checking |savings |deposit )?(?:account|acct|a/c)(?:[ _\-]?(?:number|no|num|nr|#))|(?:bank|checking|savings|deposit|chequing)[ _\-]?(?:account|acct)|routing|(?<![A-Za-z])aba(?![A-Za-z])|sort[ _\-]?code|(?<![A-Za-z])bsb(?![A-Za-z])|beneficiary account|acct\.?|a/c"
+        r"|口座|普通(?:預金)?|当座(?:預金)?|(?:普通|当座)口座|貯蓄預金|konto(?:nummer|nr)?|(?<![A-Za-z])blz(?![A-Za-z])|bankleitzahl|(?:num[ée]ro de )?compte(?: bancaire)?|(?<![A-Za-z])rib(?![A-Za-z])|cuenta(?: bancaria)?|(?:n[úu]mero de )?cuenta|(?<![A-Za-z])ccc(?![A-Za-z])|transit",
         rf"{_DIGITS}",
         Kind.BANK_ACCOUNT,
     ),
@@ -60,22 +82,28 @@ _LABELS = (
         r"(?:customer|client|member(?:ship)?|account|acct|subscriber|employee|staff|personnel|student|user|patron|loyalty|rewards?|frequent[ -]flyer|mileage|policy|contract|tenant|subscription|profile|guest|vendor|merchant|donor|badge|worker|player|case worker"
         r"|aws account|billing account|library card|ktn|known traveler|redress|global entry|skymiles|enrollment|matriculation|registration|credential|device|installation|party|cust|emp|mem|uid)[ _\-]{0,2}(?:id|no|number|num|nr|ref(?:erence)?|code|#|key)|(?:customerid|userid|accountid|memberid|clientid|employeeid|studentid|customer_id|user_id|account_id|member_id|client_id|employee_id|student_id)"
         r"|会員(?:番号|ID|No\.?)?|お客様(?:番号|ID|コード)?|顧客(?:番号|ID|コード)?|契約(?:番号|者番号|ID)?|社員(?:番号|ID|証)?|従業員(?:番号|ID)?|職員(?:番号|ID)?|学籍番号|学生(?:番号|証番号|証)?|受験番号|証券番号|保険証券(?:番号)?|アカウント(?:番号|ID)|ユーザー(?:番号)|利用者(?:番号|ID)|加入者番号|マイレージ(?:番号)?|ポイントカード(?:番号)?|会員カード|基礎年金番号|年金番号|雇用保険(?:被保険者)?番号"
-        r"|kunden(?:nummer|nr|-nr)|mitglieds(?:nummer|nr)|vertrags(?:nummer|nr)|matrikel(?:nummer|nr)|personal(?:nummer|nr)|num[ée]ro (?:de )?(?:client|adh[ée]rent|contrat)|(?:n[úu]mero|id) de (?:cliente|socio|empleado)",
+        r"|kunden(?:nummer|nr|-nr)|mitglieds(?:nummer|nr)|vertrags(?:nummer|nr)|matrikel(?:nummer|nr)|personal(?:nummer|nr)|(?:num[ée]ro|n°|nº) (?:de |d')?(?:client|adh[ée]rent|contrat|assur[ée]|soci[ée]taire|dossier|abonn[ée])|versicherungs(?:nummer|nr|schein\w*)|polic(?:en|e)-?(?:nummer|nr)|(?:n[úu]mero|n[º°]) de (?:p[óo]liza|contrato|abonado|afiliad[oa]|expediente)|(?:n[úu]mero|id) de (?:cliente|socio|empleado)",
         r"(?=[A-Za-z\-_#]{0,16}[0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\-_./:](?=[A-Za-z0-9])|[ ](?=[0-9]{2,})){2,35}",
         Kind.ACCOUNT_ID,
     ),
     _label(
-        r"(?:tax(?:payer)?|national|identity|identification|resident|citizen|social insurance|personal)[ _\-]?(?:id|identification|card|number|no)(?: (?:number|no))?|personalausweis\w*|ausweis\w*|carte d'identit[ée]|\bcni\b|\bdni\b|\bnie\b|\bcpf\b|在留カード|身分証(?:明書)?|国民年金|住民票コード|n(?:ational )?i(?:nsurance)?[ _]?(?:no|number)|\bnino\b|voter id|gov(?:ernment)?[ _]?id|\bcurp\b",
+        r"(?:tax(?:payer)?|national|identity|identification|resident|citizen|social insurance|personal)[ _\-]?(?:id|identification|card|number|no)(?: (?:number|no))?|(?:id|identity) card|personalausweis\w*|ausweis\w*|carte d'identit[ée]|(?<![A-Za-z])cni(?![A-Za-z])|(?<![A-Za-z])dni(?![A-Za-z])|(?<![A-Za-z])nie(?![A-Za-z])|(?<![A-Za-z])cpf(?![A-Za-z])|在留カード|身分証(?:明書)?|国民年金|住民票コード|n(?:ational )?i(?:nsurance)?[ _]?(?:no|number)|(?<![A-Za-z])nino(?![A-Za-z])|voter id|gov(?:ernment)?[ _]?id|(?<![A-Za-z])curp(?![A-Za-z])",
         r"(?=[A-Za-z]{0,4}[ \-]?[0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\-./ ](?=[A-Za-z]?[0-9])){5,21}(?:-[A-Za-z0-9])?",
         Kind.NATIONAL_ID,
         0.9,
     ),
 )  # fmt: skip
 
+_COMES_LAST = re.compile(_IS_MY, re.I)
+_SOMEBODY = re.compile(
+    r"(?<![A-Za-z])(?:policy|claim|membership|contract|customer|client|employee|member|patient|student|staff|tenant|subscriber|policyholder)[ ]{1,2}[#(]{0,2}([A-Z]{1,5}-?[0-9]{5,12}|[0-9]{6,12})(?![A-Za-z0-9\-])"
+)
+"""A number right behind the word for whose it is."""
+
 _HANDLE = r"@?[A-Za-z0-9_À-ɏ](?:[A-Za-z0-9_À-ɏ]|[.\-](?=[A-Za-z0-9_])){2,38}(?:#[0-9]{4})?"
 _USER_LABEL = re.compile(
-    r"(?<![A-Za-z])(?:user[ _\-]?names?|login(?:[ _\-]?(?:name|id|user))?|user[ _\-]?id|screen[ _\-]?name|nick(?:name)?|handle|gamer[ _\-]?tag|psn(?: id)?|steam(?: id)?|account[ _\-]?name|(?:log(?:ged|ging)?|sign(?:ed|ing)?)[ \-]?(?:in|on|into) as|login as|connect(?:ed|ing)? as|running as|\buid\b|auth(?:enticated)? (?:as|user)|owner|author|committer|assignee|created_by|updated_by|reporter|requester|usr|benutzername|nutzername|nom d'utilisateur|identifiant|nombre de usuario|usuario"
-    r"|(?:my |her |his |their |our )?(?:github|gitlab|twitter|instagram|insta|telegram|discord|slack|tiktok|reddit|skype|steam|twitch|snapchat|mastodon|bluesky|linkedin|wechat|kakao|line|xbox|facebook|fb|ig|x)(?:[ _\-]?(?:user(?:name)?|handle|account|id|profile|name))|(?:github|gitlab|twitter|instagram|insta|discord|telegram|tiktok|reddit|twitch|snapchat|steam|skype|LINE|インスタ|ツイッター)(?=[ ]?[:：は])|db_user|postgres_user|mysql_user|database_user|smtp_user|ftp_user|ssh_user|\buser"
+    r"(?<![A-Za-z])(?:user[ _\-]?names?|login(?:[ _\-]?(?:name|id|user))?|user[ _\-]?id|screen[ _\-]?name|nick(?:name)?|handle|gamer[ _\-]?tag|psn(?: id)?|steam(?: id)?|account[ _\-]?name|(?:log(?:ged|ging)?|sign(?:ed|ing)?)[ \-]?(?:in|on|into) as|login as|connect(?:ed|ing)? as|running as|(?<![A-Za-z])uid(?![A-Za-z])|auth(?:enticated)? (?:as|user)|owner|author|committer|assignee|created_by|updated_by|reporter|requester|usr|benutzername|nutzername|nom d'utilisateur|identifiant|nombre de usuario|usuario"
+    r"|(?:my |her |his |their |our )?(?:github|gitlab|twitter|instagram|insta|telegram|discord|slack|tiktok|reddit|skype|steam|twitch|snapchat|mastodon|bluesky|linkedin|wechat|kakao|line|xbox|facebook|fb|ig|x)(?:[ _\-]?(?:user(?:name)?|handle|account|id|profile|name))|(?:github|gitlab|twitter|instagram|insta|discord|telegram|tiktok|reddit|twitch|snapchat|steam|skype|LINE|インスタ|ツイッター)(?=[ ]?[:：は])|db_user|postgres_user|mysql_user|database_user|smtp_user|ftp_user|ssh_user|(?<![A-Za-z])user"
     r"|ユーザー?(?:名|ID|ネーム)|ログイン(?:名|ID)|アカウント(?:名)?|ハンドルネーム|ハンドル|ニックネーム|(?:LINE|ライン|Twitter|X|インスタ|Instagram|Discord|Skype|Steam)の?(?:ID|アカウント|ユーザー名))"
     rf"{_FILLER}({_HANDLE}){_END}",
     re.I,
@@ -90,7 +118,7 @@ _ACCESS_LOG = re.compile(
     r"(?:[0-9.]{7,15}|[0-9a-f:]{6,40}|^\S{1,60}) - ([A-Za-z][A-Za-z0-9._\-]{1,31}) \[", re.M
 )
 _SSH = re.compile(
-    r"(?:\bssh|\bscp|\brsync|\bsftp|mosh|ssh-copy-id)\b[^\n|;]{0,80}?\s([a-z_][a-z0-9._\-]{1,31})@(?=[A-Za-z0-9.\-]+)"
+    r"(?:(?<![A-Za-z])ssh|(?<![A-Za-z])scp|(?<![A-Za-z])rsync|(?<![A-Za-z])sftp|mosh|ssh-copy-id)(?![A-Za-z])[^\n|;]{0,80}?\s([a-z_][a-z0-9._\-]{1,31})@(?=[A-Za-z0-9.\-]+)"
 )
 _LOG_USER = re.compile(
     r"(?:for (?:invalid )?user|Failed password for|Accepted \w+ for|session opened for user|sudo:\s{1,3}|su: |(?:^|\s)user (?=\S+ (?:reported|logged|signed|tried|requested|created|deleted|says|said|claims))|from user|by user|user=|USER=|uid=\d+\()\s?([A-Za-z][A-Za-z0-9._\-]{2,31})(?![A-Za-z0-9@])"
@@ -132,12 +160,20 @@ def _can_be(value: str, kind: Kind) -> bool:
 
 def labelled(text: str) -> Iterator[Found]:
     """Numbers and codes behind a label that makes them somebody's."""
-    for pattern, further, kind, certainty in _LABELS:
-        for match in matches(pattern, text):
+    last = [m.start() for m in matches(_COMES_LAST, text)]
+    for label in _LABELS:
+        for match in matches(label.first, text):
             one: re.Match[str] | None = match
-            while one and _can_be(one[1], kind):
-                yield Found(*one.span(1), kind, certainty)
-                one = further.match(text, one.end())
+            while one and _can_be(one[1], label.kind):
+                yield Found(*one.span(1), label.kind, label.certainty)
+                one = label.further.match(text, one.end())
+        for at in last:
+            if label.after.match(text, at) and (one := label.value.search(text, max(0, at - 40), at)):
+                if _can_be(one[1], label.kind):
+                    yield Found(*one.span(1), label.kind, label.certainty)
+    for match in matches(_SOMEBODY, text):
+        if len(set(match[1])) > 2:
+            yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.7)
     for match in matches(_OWN_ACCOUNT, text):
         yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.8)
     for match in matches(_JSON_ID, text):
@@ -155,8 +191,8 @@ def usernames(text: str) -> Iterator[Found]:
     for match in matches(_USER_LABEL, text):
         value = match[1]
         label = text[match.start() : match.start(1)]
-        strong = re.search(r"[:=：は\"'「]|\bis\b|as\s*$|#$", label[2:]) is not None
-        plain = value.isalpha() and value.islower() and not re.search(r"[:=：は「]|\bis\b", label)
+        strong = re.search(r"[:=：は\"'「]|(?<![A-Za-z])is(?![A-Za-z])|as\s*$|#$", label[2:]) is not None
+        plain = value.isalpha() and value.islower() and not re.search(r"[:=：は「]|(?<![A-Za-z])is(?![A-Za-z])", label)
         if (
             value[0].isupper()
             and value.isalpha()

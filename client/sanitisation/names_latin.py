@@ -44,6 +44,8 @@ _NEVER_ALONE = frozenset(
         "rose",
     }
 )
+_TEXTBOOK = {"alice", "bob"}
+"""Who exchange keys and apples; both together, where nothing is said of oneself, are nobody."""
 _MONTH_NAMES = frozenset({"april", "may", "june", "august"})
 _NAMES_FIRST = listed("names that are words")
 _FOREIGN = listed("words of other languages")
@@ -85,7 +87,7 @@ _NO_PERSON_TAIL = re.compile(
     r"[ ](?:Inc|Ltd|LLC|Corp|GmbH|Co\.|Company|University|College|Street|St\.|Avenue|Ave|Road|Hospital|School|Bank|Airport|Park|Prize|Award|Stadium|Foundation|Institute|theorem|algorithm|equation|distribution|Island|Bay|County|Hotel|Museum|Series|Group|Center|Centre|Code|Framework|Library|API|Cloud|Studio|Language|series|transform|distribution|method|the [A-Z][a-z]+)\b"
 )
 _PUBLIC_TALK = re.compile(
-    r"(?<![a-z])(?:who (?:is|was|were|won|wrote|invented|discovered)|(?:novels?|books?|poems?|plays?|films?|movies?|songs?|albums?|quotes?|paintings?) (?:by|of|from)|written by|starring|directed by|lyrics|singers?|bands?|actors?|actress|characters?|protagonist|presidents?|prime minister|emperor|pope|philosoph\w+|economists?|scientists?|physicists?|mathematicians?|inventors?|painters?|artists?|composers?|footballers?|players?|athletes?|biography|theory|theories|theorem|historical|century|polic(?:y|ies) of|in the style of|world cup|nobel|famous|celebrit\w+|wars?|revolution|empire|dynasty|plot|authors|literature|essay on|politicians?|senators?|ideas of)(?![a-z])",
+    r"(?<![a-z])(?:who (?:is|was|were|won|wrote|invented|discovered)|(?:novels?|books?|poems?|plays?|films?|movies?|songs?|albums?|quotes?|paintings?) (?:by|of|from)|written by|starring|directed by|lyrics|singers?|bands?|actors?|actress|characters?|protagonist|presidents?|prime minister|emperor|pope|philosoph\w+|economists?|scientists?|physicists?|mathematicians?|inventors?|painters?|artists?|composers?|footballers?|players?|athletes?|biography|theory|theories|theorem|historical|century|polic(?:y|ies) of|in the style of|difference between|compare|comparison|versus|vs\.?|world cup|nobel|famous|celebrit\w+|wars?|revolution|empire|dynasty|plot|authors|literature|essay on|politicians?|senators?|ideas of)(?![a-z])",
     re.I,
 )
 _WORK = re.compile(
@@ -158,7 +160,11 @@ def latin_names(text: str) -> Iterator[Found]:
     tokens = list(matches(_TOKEN, text))
     heard = _Heard.in_text(text) if tokens else None
     at = 0
+    textbook = heard is not None and not heard.personal and _TEXTBOOK <= {t[0].lower() for t in tokens}
     while heard is not None and at < len(tokens):
+        if textbook and tokens[at][0].lower() in _TEXTBOOK | {"eve", "carol", "charlie"}:
+            at += 1
+            continue
         glued = tokens[at].start() and text[tokens[at].start() - 1] in "'’" and len(tokens[at][0]) < 3
         titled = tokens[at].start() in heard.titled and tokens[at][0][0].isupper()
         if glued or not (titled or _may_start(tokens[at][0], lexicon, common)):
@@ -347,7 +353,7 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
         return 0.0
     if len(parts) == 2 and _KING.fullmatch(parts[1]):
         return 0.0  # a king
-    if tail[:1].isdigit() or (start and text[start - 1].isdigit()):
+    if tail[:1].isdigit() or (tail[:1] == "-" and tail[1:2].isdigit()) or (start and text[start - 1].isdigit()):
         return 0.0
     if not mailed and (_CODE_TAIL.match(tail) or (start and text[start - 1] in "._/\\#$@&%-")):
         return 0.0

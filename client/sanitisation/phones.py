@@ -18,9 +18,9 @@ _CANDIDATE = re.compile(
     re.I,
 )
 _WORDS = re.compile(
-    r"phone|\bcall|\btel\b|tel[.:]|mobile|\bcell\b|\bfax|\btext(?:ed)?\b|whats ?app|\bsms\b|contact|reach|dial|hotline"
+    r"phone|(?<![A-Za-z])call|(?<![A-Za-z])tel(?![A-Za-z])|tel[.:]|mobile|(?<![A-Za-z])cell(?![A-Za-z])|(?<![A-Za-z])fax|(?<![A-Za-z])text(?:ed)?(?![A-Za-z])|whats ?app|(?<![A-Za-z])sms(?![A-Za-z])|contact|reach|dial|hotline"
     r"|電話|携帯|ケータイ|スマホ|連絡先|ファックス|ﾌｧｯｸｽ|でんわ|ＴＥＬ|TEL|FAX|telefon|rufnummer|handy|mobil|anrufen"
-    r"|t[ée]l[ée]phone|portable|appel|m[óo]vil|tel[ée]fono|ll[áa]m|signal|telegram|viber|\bline\b|my (?:new )?number|number (?:is|changed|was)|new number|内線",
+    r"|t[ée]l[ée]phone|portable|appel|m[óo]vil|tel[ée]fono|ll[áa]m|signal|telegram|viber|(?<![A-Za-z])line(?![A-Za-z])|my (?:new )?number|number (?:is|changed|was)|new number|内線",
     re.I,
 )
 _DATE = re.compile(
