@@ -30,7 +30,9 @@ STREETS = "Alder Lane|Mill Road|Sycamore Ave|W 4th St|Old Quarry Rd|Harbour View
 US_TOWNS = "Boise, ID 83702|Duluth, MN 55802|Savannah, GA 31401|Eugene, OR 97401|Albany, New York 12207|El Paso, TX 79901".split(
     "|"
 )
-UK_TOWNS = "Leeds LS6 3HN|Norwich NR2 1TF|Cardiff CF10 3AT|London SW9 8JH|Edinburgh EH8 9YL|Hove BN3 2WB".split("|")
+UK_TOWNS = (
+    "Leeds LS6 3HN|Norwich NR2 1TF|Cardiff CF10 3AT|London SW9 8JH|Edinburgh EH8 9YL|Hove BN3 2WB".split("|")
+)
 MONTHS = "January February March April May June July August September October November December".split()
 MOIS = "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split()
 MESES = "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre".split()
@@ -126,9 +128,7 @@ class SecondValues(Values):
     def _dob_words(self) -> Drawn:
         b = self._born()
         month = MONTHS[b.month - 1]
-        ordinal = (
-            f"{b.day}{'th' if 10 < b.day < 14 else {1: 'st', 2: 'nd', 3: 'rd'}.get(b.day % 10, 'th')}"
-        )
+        ordinal = f"{b.day}{'th' if 10 < b.day < 14 else {1: 'st', 2: 'nd', 3: 'rd'}.get(b.day % 10, 'th')}"
         return self._kind(
             Kind.DOB,
             f"{ordinal} of {month} {b.year}",
@@ -223,7 +223,9 @@ class SecondValues(Values):
         return Drawn(_some(self.rng, "0123456789abcdef", self.rng.choice([32, 40, 64])), Kind.SECRET)
 
     def _sendgrid(self) -> Drawn:
-        return Drawn(f"SG.{_some(self.rng, ALNUM + '-_', 22)}.{_some(self.rng, ALNUM + '-_', 43)}", Kind.SECRET)
+        return Drawn(
+            f"SG.{_some(self.rng, ALNUM + '-_', 22)}.{_some(self.rng, ALNUM + '-_', 43)}", Kind.SECRET
+        )
 
     def _npm_token(self) -> Drawn:
         return Drawn(f"npm_{_some(self.rng, ALNUM, 36)}", Kind.SECRET)
@@ -318,7 +320,9 @@ class SecondValues(Values):
         return self._kind(Kind.PHONE, f"{pad}-{b}", f"({pad.split('-')[0]}){pad.split('-')[1]}-{b}")
 
     def _ja_bank2(self) -> Drawn:
-        return self._kind(Kind.BANK_ACCOUNT, f"普通預金 {_digits(self.rng, 7)}", f"（普）{_digits(self.rng, 7)}")
+        return self._kind(
+            Kind.BANK_ACCOUNT, f"普通預金 {_digits(self.rng, 7)}", f"（普）{_digits(self.rng, 7)}"
+        )
 
     def _ja_bank_no(self) -> Drawn:
         return Drawn(_digits(self.rng, 7), Kind.BANK_ACCOUNT)
@@ -339,12 +343,16 @@ class SecondValues(Values):
 
     def _de_addr2(self) -> Drawn:
         r = self.rng.randint
-        street = self._one("Lindenstr.", "Am Mühlbach", "Kaiser-Wilhelm-Ring", "Goetheplatz", "Alte Poststraße")
+        street = self._one(
+            "Lindenstr.", "Am Mühlbach", "Kaiser-Wilhelm-Ring", "Goetheplatz", "Alte Poststraße"
+        )
         town = self._one("50667 Köln", "04109 Leipzig", "79098 Freiburg im Breisgau", "D-28195 Bremen")
         return self._kind(Kind.ADDRESS, f"{street} {r(1, 120)}, {town}", f"{street} {r(1, 120)}{self._one('a', 'b')}\n{town}")  # fmt: skip
 
     def _fr_addr2(self) -> Drawn:
-        street = self._one("rue des Lilas", "avenue Jean Jaurès", "chemin du Moulin", "place de la République")
+        street = self._one(
+            "rue des Lilas", "avenue Jean Jaurès", "chemin du Moulin", "place de la République"
+        )
         town = self._one("69003 Lyon", "31000 Toulouse", "44000 Nantes", "75011 Paris")
         return self._kind(Kind.ADDRESS, f"{self.rng.randint(1, 150)}, {street}, {town}", f"{self.rng.randint(1, 150)} bis {street} {town}")  # fmt: skip
 

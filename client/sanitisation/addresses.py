@@ -205,9 +205,7 @@ _UK_PART = re.compile(
 )
 
 
-_UK_LEAD = re.compile(
-    r"\b(?:flat|unit|studio|apt|apartment|suite)\b|(?<![\w])[0-9]{1,4}[A-Za-z]?[ ]", re.I
-)
+_UK_LEAD = re.compile(r"\b(?:flat|unit|studio|apt|apartment|suite)\b|(?<![\w])[0-9]{1,4}[A-Za-z]?[ ]", re.I)
 
 
 def _british(text: str) -> Iterator[Found]:

@@ -53,7 +53,9 @@ def _spaced(first: str, count: str) -> re.Pattern[str]:
 
 
 _CARD = _spaced("[2-6]", "12,18")
-_CARD_WORDS = re.compile(r"card|カード|visa|master|amex|jcb|karte|carte|tarjeta|cvv|cvc|クレカ|pan(?![A-Za-z])", re.I)
+_CARD_WORDS = re.compile(
+    r"card|カード|visa|master|amex|jcb|karte|carte|tarjeta|cvv|cvc|クレカ|pan(?![A-Za-z])", re.I
+)
 
 
 def _issuer_length(digits: str) -> tuple[int, ...]:
@@ -237,7 +239,8 @@ _BECH32 = re.compile(
 )
 _ETHEREUM = re.compile(r"(?<![A-Za-z0-9])0x[0-9a-fA-F]{40}(?![A-Za-z0-9])")
 _WALLET_WORDS = re.compile(
-    r"wallet|solana|(?<![A-Za-z])sol(?![A-Za-z])|phantom|monero|(?<![A-Za-z])xmr(?![A-Za-z])|tron|ウォレット|暗号資産|仮想通貨|crypto", re.I
+    r"wallet|solana|(?<![A-Za-z])sol(?![A-Za-z])|phantom|monero|(?<![A-Za-z])xmr(?![A-Za-z])|tron|ウォレット|暗号資産|仮想通貨|crypto",
+    re.I,
 )
 _LONG_BASE58 = re.compile(
     r"(?<![A-Za-z0-9])(?:[48][1-9A-HJ-NP-Za-km-z]{94}|[1-9A-HJ-NP-Za-km-z]{32,44})(?![A-Za-z0-9])"

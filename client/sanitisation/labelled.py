@@ -192,7 +192,11 @@ def usernames(text: str) -> Iterator[Found]:
         value = match[1]
         label = text[match.start() : match.start(1)]
         strong = re.search(r"[:=：は\"'「]|(?<![A-Za-z])is(?![A-Za-z])|as\s*$|#$", label[2:]) is not None
-        plain = value.isalpha() and value.islower() and not re.search(r"[:=：は「]|(?<![A-Za-z])is(?![A-Za-z])", label)
+        plain = (
+            value.isalpha()
+            and value.islower()
+            and not re.search(r"[:=：は「]|(?<![A-Za-z])is(?![A-Za-z])", label)
+        )
         if (
             value[0].isupper()
             and value.isalpha()

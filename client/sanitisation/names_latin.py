@@ -97,7 +97,10 @@ _CONTACT = re.compile(
     r"[ ]{0,2}(?:[,(|\-–—:\[]|at|on|tel\.?|phone|cell|mobile)?[ ]{0,2}(?:at|on|tel\.?|phone|cell|mobile|ph\.?|m)?[:.]?[ ]{0,2}\+?\(?[0-9][0-9\-. ()/]{7,20}[0-9](?![0-9])",
     re.I,
 )
-_HANDS = re.compile(r"(?<![a-z])(?:send|sent|sending|email|emailed|text|texted|owes?|lend|lent|pay|paid|remind|tell|told|ask|asked|bring|brought|gave)[ ]$", re.I)
+_HANDS = re.compile(
+    r"(?<![a-z])(?:send|sent|sending|email|emailed|text|texted|owes?|lend|lent|pay|paid|remind|tell|told|ask|asked|bring|brought|gave)[ ]$",
+    re.I,
+)
 _THING = re.compile(r"[ ](?:the|an?|my|our|his|her|some|this|that|these|those|about|to)[ ]")
 _CLOSED = re.compile(r"[ ]?(?:[,!\n\-–\"”»]|$)")
 _KING = re.compile(r"[IVX]{2,5}")
@@ -188,7 +191,9 @@ def latin_names(text: str) -> Iterator[Found]:
 
 _CAPITALS = r"([A-ZÀ-Þ][a-zß-ɏ'’\-]+(?:[ ](?:(?:van|von|de|del|der|da|di|la|el|al|bin)[ ]){0,2}[A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]+){1,2})"
 _NEXT = re.compile(rf"[ ]?(?:[,;&/+]|[ ](?:and|und|et|y|e)[ ])[ ]{{0,2}}(?:and[ ])?{_CAPITALS}(?![A-Za-z])")
-_PREVIOUS = re.compile(rf"(?<![A-Za-z.\-]){_CAPITALS}[ ]?(?:[,;&/+]|[ ](?:and|und|et|y|e))[ ]{{1,2}}(?:and[ ])?$")
+_PREVIOUS = re.compile(
+    rf"(?<![A-Za-z.\-]){_CAPITALS}[ ]?(?:[,;&/+]|[ ](?:and|und|et|y|e))[ ]{{1,2}}(?:and[ ])?$"
+)
 _GIVEN_AFTER = re.compile(r",[ ]([A-ZÀ-Þ][a-zß-ɏ'’\-]{1,20}(?:[ ][A-Z]\.?(?![a-z]))?)(?=[\"'(<;:\n]|$)")
 """`Byron, Ada`, as indexes and letters write it."""
 _AND = re.compile(r"[\"']?[ ]?(?:,|&|and|und|et|y|/|\+)[ ]{0,2}(?:and )?[\"']?$|,[ ]$")
@@ -235,7 +240,11 @@ def _listed_beside(text: str, found: Sequence[Found]) -> Iterator[Found]:
     met = {f.start for f in found} | {f.end for f in found}
     while waiting:
         one = waiting.pop()
-        around = [m for m in (_NEXT.match(text, one.end), _PREVIOUS.search(text, max(0, one.start - 64), one.start)) if m]
+        around = [
+            m
+            for m in (_NEXT.match(text, one.end), _PREVIOUS.search(text, max(0, one.start - 64), one.start))
+            if m
+        ]
         for match in around:
             start, end = match.span(1)
             if start in met or end in met or not _could_be_listed(match[1], text, end):
@@ -353,7 +362,11 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
         return 0.0
     if len(parts) == 2 and _KING.fullmatch(parts[1]):
         return 0.0  # a king
-    if tail[:1].isdigit() or (tail[:1] == "-" and tail[1:2].isdigit()) or (start and text[start - 1].isdigit()):
+    if (
+        tail[:1].isdigit()
+        or (tail[:1] == "-" and tail[1:2].isdigit())
+        or (start and text[start - 1].isdigit())
+    ):
         return 0.0
     if not mailed and (_CODE_TAIL.match(tail) or (start and text[start - 1] in "._/\\#$@&%-")):
         return 0.0
@@ -374,11 +387,20 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
         initials = sum(len(low) == 1 for low in lows)
         score = _alone(inside[0], text, start, end, said, closed)
         if initials and capital and inside[0].rank is not None:
-            dotted = text[start + 1 : start + 2] == "." and text[max(0, start - 8) : start].rstrip(" ")[-1:] not in ("", "\n")
+            dotted = text[start + 1 : start + 2] == "." and text[max(0, start - 8) : start].rstrip(" ")[
+                -1:
+            ] not in ("", "\n")
             often = dotted and (inside[0].rank or 0) < 5000
             score += 0.35 if not inside[0].word or often else 0.15 if dotted else 0.0
     else:
-        opens = start == 0 or text[max(0, start - 80) : start].rstrip(" *#>\t")[-1:] in ("", ".", "!", "?", "\n", ":")
+        opens = start == 0 or text[max(0, start - 80) : start].rstrip(" *#>\t")[-1:] in (
+            "",
+            ".",
+            "!",
+            "?",
+            "\n",
+            ":",
+        )
         introduced = said.label or _INTRODUCED.search(text, max(0, start - 24), start) is not None
         unplaced = said.personal and _NO_NAME_BEFORE.search(text, max(0, start - 12), start) is None
         score = (

@@ -198,7 +198,10 @@ def _places(heads: Iterable[str], before: str) -> str:
     for char, below in root.items():
         rests.setdefault("" if "" in below else _below(below), []).append(char)
     guard = rf"(?<!{before}[\s\S])" if before else ""
-    choices = [f"(?<={_class(chars)})(?={rest})" if rest else f"(?<={_class(chars)})" for rest, chars in rests.items()]
+    choices = [
+        f"(?<={_class(chars)})(?={rest})" if rest else f"(?<={_class(chars)})"
+        for rest, chars in rests.items()
+    ]
     return f"{_class(root)}{guard}(?:{'|'.join(choices)})"
 
 

@@ -38,6 +38,7 @@ _PREFIXED = re.compile(
     rf"|pat[A-Za-z0-9]{{14}}\.[a-f0-9]{{64}}|figd_{_B}{{30,60}}|sntry[su]_{_B}{{40,250}}|phc_{_A}{{30,60}}|AccountKey=[A-Za-z0-9+/=]{{40,100}}|SharedAccessKey=[A-Za-z0-9+/=]{{30,60}}"
     rf"|[MNO][A-Za-z0-9_\-]{{22,28}}\.{_B}{{6}}\.{_B}{{27,40}}|amzn\.mws\.[0-9a-f\-]{{30,40}}|LTAI{_A}{{12,24}}|AKID{_A}{{13,40}}|rzp_(?:live|test)_{_A}{{10,24}}"
     rf"|vercel_{_A}{{20,40}}|railway_{_A}{{20,60}}|sl\.{_B}{{60,200}}|EZ[AT]K{_A}{{40,70}}|shippo_(?:live|test)_[a-f0-9]{{30,50}}|tskey-[a-z]+-{_B}{{10,80}}|cfut_{_A}{{30,80}}"
+    rf"|[A-Za-z0-9_~.\-]{{3}}[0-9]Q~[A-Za-z0-9_~.\-]{{31,34}}"
     r")(?![A-Za-z0-9])"
 )  # fmt: skip
 _JWT = re.compile(rf"(?<![A-Za-z0-9])eyJ{_B}{{8,2000}}\.\s?(?:eyJ)?{_B}{{8,4000}}\.?\s?{_B}{{0,1000}}")
@@ -81,6 +82,7 @@ _NAME = (
     r"(?:(?:pass(?:word|wd|phrase|code|key)s?|passw(?:or)?t?d?|pwd|secrets?|tokens?|api[_\-. ]?keys?|access[_\-. ]?keys?|auth[_\-. ]?key|credentials?|private[_\-. ]?key"
     r"|(?:secret|signing|encryption|license|client|shared|account|master|session|service|deploy|storage|webhook|subscription)[_\-. ]?(?:key|secret)|bearer|[m2]fa[_\-. ]?code|pin[_\-. ]?(?:code|number)"
     r"|(?:security|verification|access|door|gate|alarm|backup|recovery|unlock|auth(?:entication)?|one[ -]time|confirmation|login|safe|locker|garage|entry)[_\-. ]?(?:code|key|answer|pin)s?|seed[_\-. ]?phrase|mnemonic|recovery[_\-. ]?phrase"
+    r"|wi-?fi[ _\-]?(?:key|code|pass\w*)|wlan[ \-]?(?:key|passwort|schlüssel|code|pass\w*)|cl(?:é|ef)s? (?:api|wi-?fi|secrète|wpa|d'api|du wi-?fi)|(?:safe|lock|padlock|locker|vault) combination|zugangscode|code d'accès|api-?schlüssel|clave (?:del? )?(?:wi-?fi|api|acceso)|código de (?:acceso|seguridad)"
     r"|kennwort|passwort|mot de passe|code secret|contrase[ñn]a|wachtwoord|digicode|code (?:porte|d'entrée|immeuble|wifi)|türcode|(?<![A-Za-z])(?:wi-?fi|pass|psw|pw|otp|pin|salt|dsn|seed|mdp|clave|senha|creds?))(?:[_\-][A-Za-z0-9]{1,20}|[0-9]){0,2})"
 )  # fmt: skip
 _ASSIGNED = re.compile(
@@ -93,13 +95,25 @@ _PROSE = re.compile(
     r"(\"[^\"\n]{1,200}\"|'[^'\n]{1,200}'|`[^`\n]{1,200}`|\([^()\s]{3,80}\)|[^\s\"'`、。，]{3,200})",
     re.I,
 )
+_LOOSE = re.compile(
+    rf"({_NAME})[ \t]{{0,3}}(?:\||は|が|を|\(|（|→|->)[ \t]{{0,3}}[\"'`「『]?([!-~]{{4,200}}?)[.]?(?=[\"'`」』]?[ \t]{{0,3}}(?:\||\)|）|[ぁ-んァ-ヶ一-龥、。]|\n|$))",
+    re.I,
+)
+_COMES_LAST = re.compile(
+    rf"[\"'`)]?[ ](?:is|was|as|for|ist|als|comme|como|es|est)[ ](?:(?:the|my|our|your|his|her|their|an?|das|die|der|dein|mein|meine|le|la|el|mi|mon|ma|votre)[ ])?(?:\w+[ ])?({_NAME})(?![ ](?:hash\w*|manag\w*|field|policy|format|algorithm|type|reset|prompt))",
+    re.I,
+)
+_BEFORE_LABEL = re.compile(r"(?:^|[\s\"'`(])([^\s\"'`(]{4,64})$")
+_ALGORITHM = re.compile(
+    r"(?:sha|md|aes|rsa|bcrypt|scrypt|argon|base|utf|hmac|hs|pbkdf|oauth|ed)-?[0-9]+", re.I
+)
 _BARE = re.compile(
-    r"(?<![A-Za-z0-9])(?:password|passwd|pwd|passcode|pw|pass|pin|otp|2fa|code|passphrase|パスワード|パス)[ \t]{1,2}([^\s\"'`、。，,;]{4,64})",
+    r"(?<![A-Za-z0-9])(?:(?:api|access|secret|auth|client|wi-?fi|login)[ _\-](?:key|token|password|code|secret)|(?:pin|door|gate|alarm|garage|entry|safe|recovery|security)[ ]code|passwort|kennwort|mot de passe|contraseña|clave|password|passwd|pwd|passcode|pw|pass|pin|otp|2fa|code|passphrase|パスワード|パス)[ \t]{1,2}([^\s\"'`、。，,;]{4,64})",
     re.I,
 )
 _JAPANESE = re.compile(
     r"(?:(?<![A-Za-z_\-])(?:PIN|PW|pass|pw)(?![A-Za-z_\-])|パスワード|パスフレーズ|パスコード|暗証番号|暗証|合言葉|秘密鍵|秘密の答え|シークレットキー?|シークレット|アクセストークン|トークン|(?:API|ＡＰＩ)キー|アクセスキー|認証コード|確認コード|ワンタイムパスワード|PINコード|暗号キー|解錠コード|パスワ|仮パス|Wi-?Fiのパス)"
-    r"(?:[（(][^）)\n]{0,20}[）)])?[\"'」』]{0,2}\s{0,2}(?:は|:|：|=|が|を|→|＝|の値は|に|「|『|,|、)?\s{0,2}(?:現在|今|仮に|たしか|確か)?\s{0,2}[「『\"'`]?([!-~]{4,200})",
+    r"(?:[（(][^）)\n]{0,20}[）)])?[\"'」』]{0,2}\s{0,2}(?:は|:|：|=|が|を|→|＝|の値は|に|「|『|,|、|->|\||\(|（)?\s{0,2}(?:現在|今|仮に|たしか|確か)?\s{0,2}[「『\"'`]?([!-~]{4,200})",
     re.I,
 )  # fmt: skip
 _SEED = re.compile(
@@ -269,10 +283,21 @@ def _assigned(text: str) -> Iterator[Found]:
             and (any(c.isdigit() for c in value) or len(value) >= 6)
         ):
             yield Found(match.start(1), match.start(1) + len(value), Kind.SECRET, 0.94)
+    for match in matches(_LOOSE, text):
+        if _worth(match[2], _named(match, text), True):
+            yield Found(*match.span(2), Kind.SECRET, 0.93)
+    for match in matches(_COMES_LAST, text):
+        value = _BEFORE_LABEL.search(text, max(0, match.start() - 66), match.start())
+        if value and any(c.isdigit() for c in value[1]) and not _ALGORITHM.match(value[1]):
+            if _worth(value[1], match[1], True):
+                yield Found(*value.span(1), Kind.SECRET, 0.92)
     for match in matches(_BARE, text):
         value = match[1].rstrip(".!?:)")
         mixed = any(c.isdigit() for c in value) and (
-            any(c.isalpha() for c in value) or re.match(r"(?:pin|otp|2fa|pass)", match[0], re.I)
+            any(c.isalpha() for c in value)
+            or re.match(
+                r"(?:pin|otp|2fa|pass|door|gate|alarm|garage|entry|safe|recovery|security)", match[0], re.I
+            )
         )
         if mixed and not _PLACEHOLDER.match(value) and not re.match(r"code", match[0], re.I):
             yield Found(match.start(1), match.start(1) + len(value), Kind.SECRET, 0.9)

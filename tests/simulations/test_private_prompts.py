@@ -23,7 +23,9 @@ def test_no_template_is_on_both_sides():
         assert all(side_of(t) == "judge" for t in judge)
 
         parts = [set(templates(name, side, 2)) for side in ("build", "judge", "final")]
-        assert all(parts) and sum(map(len, parts)) == len(set().union(*parts)) == len(templates(name, None, 2))
+        assert all(parts) and sum(map(len, parts)) == len(set().union(*parts)) == len(
+            templates(name, None, 2)
+        )
 
 
 @pytest.mark.parametrize("side", ["judge", "final"])
@@ -55,5 +57,7 @@ def test_over_redaction_counts_what_nobody_asked_to_hide():
 def test_the_sheets_say_what_was_missed():
     system = {**_judged((5, 13, "PHONE")), "mebibytes": 1.0}
     system["kinds"]["SECRET"] = {"values": 1, "recall": 1.0, "typed": 1.0}
-    sheets = sanitisation_sheets({"prompts": 2, "seed": 1, "volume": 1, "side": "judge", "systems": {"renga": system}, "length": []})
+    sheets = sanitisation_sheets(
+        {"prompts": 2, "seed": 1, "volume": 1, "side": "judge", "systems": {"renga": system}, "length": []}
+    )
     assert any(row[1] == "missed" for row in sheets[0].rows)

@@ -51,7 +51,9 @@ def test_a_scan_finds_what_finditer_finds(name, text):
 def test_places_are_never_too_few(pattern, text):
     for flags in (0, re.I):
         compiled = re.compile(pattern, flags)
-        assert [m.span() for m in Scan(compiled).finditer(text)] == [m.span() for m in compiled.finditer(text)]
+        assert [m.span() for m in Scan(compiled).finditer(text)] == [
+            m.span() for m in compiled.finditer(text)
+        ]
 
 
 def test_where_the_text_has_another_length_in_lower_case_nothing_is_lost():
