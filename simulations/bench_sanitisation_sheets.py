@@ -33,7 +33,8 @@ def sanitisation_sheets(result: dict[str, Any]) -> list[Sheet]:
             ("measure", *names),
             tuple((said, *(show(systems[n]) for n in names)) for said, show in _ROWS),
             note=(
-                f"{result['prompts']} prompts of part `{result['side']}` of volume {result['volume']}, seed {result['seed']}. In brackets 95 % "
+                f"{result['prompts']} prompts of part `{result['side']}` of volume {result['volume']}, "
+                f"seed {result['seed']}. In brackets 95 % "
                 "of 400 resamplings of the prompts. A value leaks if more than a tenth of it stays visible."
             ),
         ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import datetime
 import unicodedata
+from functools import partial
 from typing import Any
 
 from renga.client.sanitisation.entities import Kind
@@ -182,13 +183,12 @@ class SecondValues(Values):
         )
 
     def _openai_key(self) -> Drawn:
-        s = lambda n: _some(self.rng, ALNUM + "-_", n)
-        return self._secret(f"sk-{_some(self.rng, ALNUM, 48)}", f"sk-proj-{s(74)}T3BlbkFJ{s(74)}")
+        halves = [_some(self.rng, ALNUM + "-_", 74) for _ in range(2)]
+        return self._secret(f"sk-{_some(self.rng, ALNUM, 48)}", f"sk-proj-{'T3BlbkFJ'.join(halves)}")
 
     def _vendor_key(self) -> Drawn:
         rng = self.rng
-        a = lambda n: _some(rng, ALNUM, n)
-        h = lambda n: _some(rng, "0123456789abcdef", n)
+        a, h = partial(_some, rng, ALNUM), partial(_some, rng, "0123456789abcdef")
         return self._secret(
             f"xoxb-{_digits(rng, 12)}-{_digits(rng, 13)}-{a(24)}",
             f"glpat-{a(20)}",

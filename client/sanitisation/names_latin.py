@@ -163,7 +163,7 @@ def latin_names(text: str) -> Iterator[Found]:
     tokens = list(matches(_TOKEN, text))
     heard = _Heard.in_text(text) if tokens else None
     at = 0
-    textbook = heard is not None and not heard.personal and _TEXTBOOK <= {t[0].lower() for t in tokens}
+    textbook = heard is not None and not heard.personal and {t[0].lower() for t in tokens} >= _TEXTBOOK
     while heard is not None and at < len(tokens):
         if textbook and tokens[at][0].lower() in _TEXTBOOK | {"eve", "carol", "charlie"}:
             at += 1

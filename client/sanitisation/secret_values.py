@@ -287,10 +287,10 @@ def _assigned(text: str) -> Iterator[Found]:
         if _worth(match[2], _named(match, text), True):
             yield Found(*match.span(2), Kind.SECRET, 0.93)
     for match in matches(_COMES_LAST, text):
-        value = _BEFORE_LABEL.search(text, max(0, match.start() - 66), match.start())
-        if value and any(c.isdigit() for c in value[1]) and not _ALGORITHM.match(value[1]):
-            if _worth(value[1], match[1], True):
-                yield Found(*value.span(1), Kind.SECRET, 0.92)
+        told = _BEFORE_LABEL.search(text, max(0, match.start() - 66), match.start())
+        if told and any(c.isdigit() for c in told[1]) and not _ALGORITHM.match(told[1]):
+            if _worth(told[1], match[1], True):
+                yield Found(*told.span(1), Kind.SECRET, 0.92)
     for match in matches(_BARE, text):
         value = match[1].rstrip(".!?:)")
         mixed = any(c.isdigit() for c in value) and (

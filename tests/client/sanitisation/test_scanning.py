@@ -10,8 +10,8 @@ from renga.client.sanitisation.scanning import Scan
 from renga.simulations.private_prompts import evaluation_set
 
 MODULES = (
-    "addresses", "addresses_ja", "checked_numbers", "contacts", "dates", "labelled", "phones", "secret_values",
-    "names_latin", "names_ja",
+    "addresses", "addresses_ja", "checked_numbers", "contacts", "dates", "labelled", "phones",
+    "secret_values", "names_latin", "names_ja",
 )  # fmt: skip
 
 
