@@ -90,6 +90,10 @@ _GERMAN_STRONG = re.compile(
 _GERMAN_LOWER = re.compile(
     rf"(?<![A-Za-zÀ-ɏ0-9])[a-zà-ɏ][a-zà-ɏ.\-]{{1,40}}(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm)[ ][0-9]{{1,4}}[ ]?[a-h]?(?:[ ]?[\-/][ ]?[0-9]{{1,4}})?{_COMMA}[0-9]{{5}}[ ][A-Za-zÀ-ɏ\-]{{2,30}}(?:[ ](?:am|an der|im|in der|bei|ob der)[ ][A-Za-zÀ-ɏ\-]{{2,24}})?"
 )
+_DUTCH = re.compile(
+    rf"(?<![A-Za-zÀ-ɏ0-9])[A-Za-zÀ-ɏ'\-]{{2,30}}(?:straat|laan|gracht|plein|kade|weg|dijk|singel|hof)[ ][0-9]{{1,4}}[ ]?[a-z]?(?:-[0-9]{{1,3}})?{_COMMA}[0-9]{{4}}[ ]?[A-Z]{{2}}[ ][A-Za-zÀ-ɏ'\-]{{2,30}}",
+    re.I,
+)
 _FRENCH = re.compile(
     r"(?<![A-Za-zÀ-ɏ0-9])[0-9]{1,4}(?:[ ]?(?:bis|ter|quater|[A-D]))?,?[ ](?:rue|avenue|av\.|boulevard|boul\.|bd|bld|place|chemin|impasse|all[ée]e|quai|cours|route|square|passage|sentier|faubourg|villa|voie|cit[ée])[ ]"
     r"(?:de[ ]la[ ]|de[ ]l'|du[ ]|des[ ]|de[ ]|d'|l'|le[ ]|la[ ]|les[ ])?[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'\-]{0,30}(?:[ ](?:de|du|des|la|le|et|d'[A-Za-zÀ-ɏ]+|[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{1,24})){0,5}"
@@ -148,7 +152,7 @@ def addresses(text: str) -> Iterator[Found]:
     for match in matches(_GERMAN, text):
         if _GERMAN_STRONG.search(match[0]):
             yield Found(*match.span(), Kind.ADDRESS, 0.87)
-    for pattern in (_ANY_EUROPE, _ANY_US, _GERMAN_LOWER, _FRENCH, _FRENCH_UNNUMBERED, _SPANISH):
+    for pattern in (_ANY_EUROPE, _ANY_US, _DUTCH, _GERMAN_LOWER, _FRENCH, _FRENCH_UNNUMBERED, _SPANISH):
         for match in matches(pattern, text):
             yield Found(match.start(), _trimmed(text, match.start(), match.end()), Kind.ADDRESS, 0.86)
     for match in matches(_ROMAN_JAPAN, text):

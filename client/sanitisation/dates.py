@@ -64,6 +64,20 @@ def _in_columns(text: str) -> Iterator[Found]:
                 yield Found(at + line.start() + date.start(), at + line.start() + date.end(), Kind.DOB, 0.9)
 
 
+_ROW = re.compile(r"^[^\n]*(?:@|(?<![0-9])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![0-9]))[^\n]*$", re.M)
+_LONG_AGO = re.compile(
+    r"(?:19[2-9][0-9]|200[0-9])[\-/.][0-9]{1,2}[\-/.][0-9]{1,2}|[0-9]{1,2}[\-/.][0-9]{1,2}[\-/.](?:19[2-9][0-9]|200[0-9])"
+)
+
+
+def _in_rows(text: str) -> Iterator[Found]:
+    """Dates of long ago in a row of a table that has an e-mail address or a social security number too."""
+    for row in _ROW.finditer(text):
+        if any(row[0].count(mark) >= 3 for mark in "|;\t,"):
+            for date in _LONG_AGO.finditer(row[0]):
+                yield Found(row.start() + date.start(), row.start() + date.end(), Kind.DOB, 0.8)
+
+
 def _of_somebody_public(text: str, end: int) -> bool:
     """Is the birth told of a person whom everybody knows?"""
     full, single = public_figures()
@@ -90,6 +104,7 @@ def births(text: str) -> Iterator[Found]:
                 continue
             yield Found(*whole.span(), Kind.DOB, 0.94)
     yield from _in_columns(text)
+    yield from _in_rows(text)
     for match in matches(_DATE, text):
         if _AFTER.match(text, match.end()):
             yield Found(*match.span(), Kind.DOB, 0.94)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
-from renga.client.sanitisation.lexicon import listed
+from renga.client.sanitisation.lexicon import listed, words
 from renga.client.sanitisation.scanning import matches
 
 _FILLER = (
@@ -104,7 +104,7 @@ _HANDLE = r"@?[A-Za-z0-9_À-ɏ](?:[A-Za-z0-9_À-ɏ]|[.\-](?=[A-Za-z0-9_])){2,38}
 _USER_LABEL = re.compile(
     r"(?<![A-Za-z])(?:user[ _\-]?names?|login(?:[ _\-]?(?:name|id|user))?|user[ _\-]?id|screen[ _\-]?name|nick(?:name)?|handle|gamer[ _\-]?tag|psn(?: id)?|steam(?: id)?|account[ _\-]?name|(?:log(?:ged|ging)?|sign(?:ed|ing)?)[ \-]?(?:in|on|into) as|login as|connect(?:ed|ing)? as|running as|(?<![A-Za-z])uid(?![A-Za-z])|auth(?:enticated)? (?:as|user)|owner|author|committer|assignee|created_by|updated_by|reporter|requester|usr|benutzername|nutzername|nom d'utilisateur|identifiant|nombre de usuario|usuario"
     r"|(?:my |her |his |their |our )?(?:github|gitlab|twitter|instagram|insta|telegram|discord|slack|tiktok|reddit|skype|steam|twitch|snapchat|mastodon|bluesky|linkedin|wechat|kakao|line|xbox|facebook|fb|ig|x)(?:[ _\-]?(?:user(?:name)?|handle|account|id|profile|name))|(?:github|gitlab|twitter|instagram|insta|discord|telegram|tiktok|reddit|twitch|snapchat|steam|skype|LINE|インスタ|ツイッター)(?=[ ]?[:：は])|db_user|postgres_user|mysql_user|database_user|smtp_user|ftp_user|ssh_user|(?<![A-Za-z])user"
-    r"|ユーザー?(?:名|ID|ネーム)|ログイン(?:名|ID)|アカウント(?:名)?|ハンドルネーム|ハンドル|ニックネーム|(?:LINE|ライン|Twitter|X|インスタ|Instagram|Discord|Skype|Steam)の?(?:ID|アカウント|ユーザー名))"
+    r"|ユーザー?(?:名|ID|ネーム)|(?<![A-Za-z])ID(?=[はが：:])|ログイン(?:名|ID)|アカウント(?:名)?|ハンドルネーム|ハンドル|ニックネーム|(?:LINE|ライン|Twitter|X|インスタ|Instagram|Discord|Skype|Steam)の?(?:ID|アカウント|ユーザー名))"
     rf"{_FILLER}({_HANDLE}){_END}",
     re.I,
 )  # fmt: skip
@@ -122,6 +122,13 @@ _SSH = re.compile(
 )
 _LOG_USER = re.compile(
     r"(?:for (?:invalid )?user|Failed password for|Accepted \w+ for|session opened for user|sudo:\s{1,3}|su: |(?:^|\s)user (?=\S+ (?:reported|logged|signed|tried|requested|created|deleted|says|said|claims))|from user|by user|user=|USER=|uid=\d+\()\s?([A-Za-z][A-Za-z0-9._\-]{2,31})(?![A-Za-z0-9@])"
+)
+_FLAG_USER = re.compile(
+    r"(?:mysql\w*|mariadb\w*|psql|pg_\w+|mongo\w*|redis-cli|ftp|smbclient|sqlcmd|sqlplus|docker login|az login|svn|kinit|su|sudo|chown)\b[^\n|;]{0,80}?\s(?:-u|-U|--user(?:name)?)[= ]?[\"']?([A-Za-z_][\w.\-]{2,31})(?![\w:@/])"
+)
+_KEY_OF = re.compile(
+    r"(?:password|passwort|kennwort|mot de passe|contraseña|passphrase|login|パスワード)[ ](?:for|of|für|von|de|para|pour)[ ]([A-Za-z0-9_][\w.\-]{3,31})[ ](?:is|was|ist|lautet|est|es|war|[:=])",
+    re.I,
 )
 _DISCORD = re.compile(r"(?<![A-Za-z0-9#])([A-Za-z0-9_.]{2,32}#[0-9]{4})(?![0-9A-Za-z])")
 _PROMPT_LINE = re.compile(
@@ -141,8 +148,12 @@ _JSON_ID = re.compile(
 _POSTAL_BANK = re.compile(
     r"記号[ 　:：]{0,2}([0-9]{5})[ 　\-、,]{0,3}(?:番号)?[ 　:：]{0,2}([0-9]{5,8})(?![0-9])"
 )
+_PREFIXED_ID = re.compile(
+    r"(?<![A-Za-z0-9\-])(?:CUST|CUS|EMP|ACC|ACCT|POL|MEM|MBR|USR|CLI|STU|KD)[\-_#][0-9]{4,12}(?![A-Za-z0-9])"
+)
+_PREFIXED_HEALTH = re.compile(r"(?<![A-Za-z0-9\-])(?:MRN|PAT|PID|NHS)[\-_#][0-9]{4,12}(?![A-Za-z0-9])")
 _ORDINARY = re.compile(
-    r"(?:普通|当座|貯蓄)(?:預金|口座)?(?:口座)?(?:番号)?[ \t:：]{0,3}(?:\r?\n)?[0-9]{6,8}(?![0-9])"
+    r"[（(]?(?:普通|当座|貯蓄|普(?=[)）])|当(?=[)）]))[)）]?(?:預金|口座)?(?:口座)?(?:番号)?[ \t:：]{0,3}(?:\r?\n)?[0-9]{6,8}(?![0-9])"
 )
 
 
@@ -176,6 +187,9 @@ def labelled(text: str) -> Iterator[Found]:
             yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.7)
     for match in matches(_OWN_ACCOUNT, text):
         yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.8)
+    for pattern, kind in ((_PREFIXED_ID, Kind.ACCOUNT_ID), (_PREFIXED_HEALTH, Kind.HEALTH_ID)):
+        for match in matches(pattern, text):
+            yield Found(*match.span(), kind, 0.9)
     for match in matches(_JSON_ID, text):
         if _can_be(match[1], Kind.ACCOUNT_ID):
             yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.9)
@@ -208,7 +222,11 @@ def usernames(text: str) -> Iterator[Found]:
     for match in matches(_AT_HANDLE, text):
         if is_handle(match[1]) and not _is_code_mark(text, match):
             yield Found(match.start(), match.end(1), Kind.USERNAME, 0.84)
-    for pattern in (_HOME, _SSH, _LOG_USER, _ACCESS_LOG, _PROMPT_LINE):
+    for match in matches(_KEY_OF, text):
+        word = match[1] in words() or match[1].istitle()
+        if is_handle(match[1]) and not word:
+            yield Found(*match.span(1), Kind.USERNAME, 0.84)
+    for pattern in (_HOME, _SSH, _LOG_USER, _ACCESS_LOG, _PROMPT_LINE, _FLAG_USER):
         for match in matches(pattern, text):
             if is_handle(match[1]):
                 yield Found(*match.span(1), Kind.USERNAME, 0.86)

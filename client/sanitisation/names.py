@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from renga.client.sanitisation.entities import Deadline, Entity, Kind, Known
 from renga.client.sanitisation.names_ja import japanese_names
-from renga.client.sanitisation.names_latin import latin_names, together
+from renga.client.sanitisation.names_latin import latin_names, speakers, together
 from renga.client.sanitisation.normal import normal
 from renga.client.sanitisation.shadow import decoded, shadow
 
@@ -22,7 +22,7 @@ class Names:
         for reading in (view, decoded(view)):
             if reading is None:
                 continue
-            latin = list(latin_names(reading.text))
+            latin = [*latin_names(reading.text), *speakers(reading.text)]
             for found in (*japanese_names(reading.text, deadline), *latin, *together(reading.text, latin)):
                 start, end = reading.span(found.start, found.end)
                 value = normal(Kind.PERSON, reading.text[found.start : found.end])

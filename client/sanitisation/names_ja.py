@@ -210,8 +210,14 @@ def _boundary(follow: str) -> bool:
     )
 
 
+_SPECIMENS = ("山田太郎", "山田 太郎", "山田花子", "山田 花子", "鈴木一郎")
+_SPECIMEN_TALK = re.compile(r"記入例|見本|例として|ダミー|サンプル|架空|仮名")
+
+
 def _surname_certainty(text: str, word: _Word, end: int, given: bool) -> float:
     surface = text[word.start : end]
+    if surface in _SPECIMENS and _SPECIMEN_TALK.search(text):
+        return 0.0
     before, after = text[max(0, word.start - 24) : word.start], text[end : end + 16]
     if _is_public(surface.replace(" ", "").replace("　", "")) or surface in _NOT_NAMES:
         return 0.0
@@ -290,7 +296,8 @@ def _by_honorific(text: str) -> Iterator[Found]:
         ):
             yield Found(*match.span(1), Kind.PERSON, 0.62)
     for match in _ONE_KANJI.finditer(text):
-        if match[0] in japanese().given and match[0] not in _NOT_NAMES:
+        known = match[0] in japanese().given or match[0] in japanese().surnames
+        if known and match[0] not in _NOT_NAMES:
             yield Found(*match.span(), Kind.PERSON, 0.6)
 
 
@@ -301,7 +308,7 @@ _AGED = re.compile(
     r"(?<![一-龥々])([一-龥々]{1,4}|[ァ-ヴー]{2,6}|[ぁ-ん]{2,5})[、,（( 　]{1,2}[0-9]{1,3}[歳才]"
 )
 _ONE_KANJI = re.compile(
-    r"(?<![一-龥々ぁ-んァ-ヴ])([一-龥])(?=ちゃん|くん|君|さん)|(?<=[。、はがもとの])([一-龥])(?=ちゃん|くん)"
+    r"(?<![一-龥々ぁ-んァ-ヴ])([一-龥])(?=ちゃん|くん|君|さん|様(?![子々式相態])|先生)|(?<=[。、はがもとの])([一-龥])(?=ちゃん|くん)"
 )
 
 

@@ -50,7 +50,7 @@ _MONTH_NAMES = frozenset({"april", "may", "june", "august"})
 _NAMES_FIRST = listed("names that are words")
 _FOREIGN = listed("words of other languages")
 _AFTER_NAME = re.compile(
-    r"[ \t]{0,2}(?:'s\b|’s\b)?[ \t]{0,2}(?:<|\(|\[)?[ \t]{0,2}(?:mailto:)?[\w.+\-]{1,64}@[\w\-]+\."
+    r"[ \t]{0,2}(?:'s\b|’s\b)?[ \t]{0,2}(?:\([^()\n@]{2,40}\)[ ])?(?:<|\(|\[)?[ \t]{0,2}(?:mailto:)?[\w.+\-]{1,64}@[\w\-]+\."
 )
 
 # What stands before a name and says that one comes: the name may then be lower case or of no lexicon.
@@ -73,7 +73,7 @@ _INTRODUCED = re.compile(
     re.I,
 )
 _ROLE = re.compile(
-    r"(?<![A-Za-z])(?:(?:book|booked|reserved?|reservation|booking|table|appointment)(?: \w+)? (?:under|for)(?: the name(?: of)?)?|witness|defendant|plaintiff|attendees?|participants?|applicants?|patients?|tenant|landlord|employees?|students?|victim|suspect|colleagues?|coworkers?|manager|supervisor|patientin|kunde|kundin|mandant|mandantin|versicherter?|cleaner|babysitter|nanny|gardener|plumber|candidates?|caller|resident|borrower|insured|claimant|buyer|seller|driver|owner|guests?|bride|groom|author(?:ed by)?|authori[sz]e|appoint|nominate|on behalf of|engineer|nurse|teacher|professor|lawyer|attorney|therapist|accountant|neighbou?r|roommate|friends?|cousin|uncle|aunt|grandma|grandpa)[,:]?[ ]{1,2}[\"'*_]{0,2}",
+    r"(?<![A-Za-z])(?:(?:book|booked|reserved?|reservation|booking|table|appointment)(?: \w+)? (?:under|for)(?: the name(?: of)?)?|witness|defendant|plaintiff|attendees?|participants?|applicants?|patients?|tenant|landlord|employees?|students?|victim|suspect|colleagues?|coworkers?|manager|supervisor|pt\.?|patientin|kunde|kundin|mandant|mandantin|versicherter?|cleaner|babysitter|nanny|gardener|plumber|candidates?|caller|resident|borrower|insured|claimant|buyer|seller|driver|owner|guests?|bride|groom|author(?:ed by)?|authori[sz]e|appoint|nominate|on behalf of|engineer|nurse|teacher|professor|lawyer|attorney|therapist|accountant|neighbou?r|roommate|friends?|cousin|uncle|aunt|grandma|grandpa)[,:]?[ ]{1,2}[\"'*_]{0,2}",
     re.I,
 )
 _GREETING = re.compile(
@@ -104,6 +104,7 @@ _HANDS = re.compile(
 _THING = re.compile(r"[ ](?:the|an?|my|our|his|her|some|this|that|these|those|about|to)[ ]")
 _CLOSED = re.compile(r"[ ]?(?:[,!\n\-–\"”»]|$)")
 _KING = re.compile(r"[IVX]{2,5}")
+_AGAIN = re.compile(r"[ ](?:from|here|again|calling)(?![A-Za-z])", re.I)
 _HERE = re.compile(r"[ ](?:from|here|again|calling|at|with)\b", re.I)
 _CODE_TAIL = re.compile(r"[(\[_/\\=]|\.[A-Za-z(]|::")
 _PLACE_BEFORE = re.compile(
@@ -170,7 +171,8 @@ def latin_names(text: str) -> Iterator[Found]:
             continue
         glued = tokens[at].start() and text[tokens[at].start() - 1] in "'’" and len(tokens[at][0]) < 3
         titled = tokens[at].start() in heard.titled and tokens[at][0][0].isupper()
-        if glued or not (titled or _may_start(tokens[at][0], lexicon, common)):
+        stray = tokens[at][0] in _PARTICLES and tokens[at].start() not in heard.titled
+        if glued or stray or not (titled or _may_start(tokens[at][0], lexicon, common)):
             at += 1
             continue
         run = _run(text, tokens, at)
@@ -197,6 +199,22 @@ _PREVIOUS = re.compile(
 _GIVEN_AFTER = re.compile(r",[ ]([A-ZÀ-Þ][a-zß-ɏ'’\-]{1,20}(?:[ ][A-Z]\.?(?![a-z]))?)(?=[\"'(<;:\n]|$)")
 """`Byron, Ada`, as indexes and letters write it."""
 _AND = re.compile(r"[\"']?[ ]?(?:,|&|and|und|et|y|/|\+)[ ]{0,2}(?:and )?[\"']?$|,[ ]$")
+
+
+_SPEAKER = re.compile(
+    r"^[ \t>]{0,4}(?:\[?(?:[0-9]{1,4}[/.\-][0-9]{1,2}[/.\-][0-9]{1,4},?[ ])?[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?:[ ]?[AaPp][Mm])?\]?)[ \-–]{1,3}"
+    r"([A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]{1,20}(?:[ ][A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]{1,20}){0,2})(?=:[ ])",
+    re.M,
+)
+
+
+def speakers(text: str) -> Iterator[Found]:
+    """Who speaks in the log of a chat: `[09:13] Hamza: …`."""
+    for match in _SPEAKER.finditer(text):
+        parts = [p.lower() for p in _TOKEN.findall(match[1])]
+        named = len(parts) > 1 or not _is_word(parts[0]) or _is(parts[0], latin().given)
+        if named and not match[1].isupper() and not any(p in _NEVER for p in parts):
+            yield Found(*match.span(1), Kind.PERSON, 0.7)
 
 
 def together(text: str, found: Sequence[Found]) -> Iterator[Found]:
@@ -257,7 +275,11 @@ def _listed_beside(text: str, found: Sequence[Found]) -> Iterator[Found]:
 
 def _could_be_listed(name: str, text: str, end: int) -> bool:
     parts = [p.lower() for p in _TOKEN.findall(name)]
-    if any(p in _NEVER for p in parts) or " ".join(parts) in public_figures()[0]:
+    capitals = _TOKEN.findall(name)
+    if (
+        any(p in _NEVER and not (i == 0 and _full(capitals)) for i, p in enumerate(parts))
+        or " ".join(parts) in public_figures()[0]
+    ):
         return False
     if _NO_PERSON_TAIL.match(text[end : end + 48]) or all(_is_word(p) for p in parts):
         return False
@@ -287,7 +309,7 @@ def _run(text: str, tokens: Sequence[re.Match[str]], at: int) -> int:
             or (gap == ", " and here[0].lower() in _SUFFIXES)
         ):
             break
-        if upper and not here[0][0].isupper() and here[0].lower() not in _PARTICLES:
+        if upper and not _is_capital(here[0]) and here[0].lower() not in _PARTICLES:
             break
         size += 1
     while (
@@ -297,6 +319,12 @@ def _run(text: str, tokens: Sequence[re.Match[str]], at: int) -> int:
     ):
         size -= 1
     return size
+
+
+def _is_capital(part: str) -> bool:
+    """Does it begin with a capital, a particle with a hyphen aside (`al-Rashid`)?"""
+    particle, hyphen, rest = part.partition("-")
+    return part[0].isupper() or (bool(hyphen and rest) and particle in _PARTICLES and rest[0].isupper())
 
 
 def _best(
@@ -371,7 +399,7 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
     if not mailed and (_CODE_TAIL.match(tail) or (start and text[start - 1] in "._/\\#$@&%-")):
         return 0.0
     lexicon = latin()
-    capital = all(p[0].isupper() for p, _ in core)
+    capital = all(_is_capital(p) for p, _ in core)
     closed = _CLOSED.match(tail) is not None
     inside = [
         _Part(
@@ -572,6 +600,8 @@ def _alone(part: _Part, text: str, start: int, end: int, said: _Said, closed: bo
         return 0.0
     if capital and not said.strong and _PLACE_BEFORE.search(before):
         return 0.0
+    if part.given and said.greeting and _AGAIN.match(text, end):
+        return 0.6
     famous = part.low in public_figures()[1] or part.low in _PLACES
     score = 0.0
     if capital and part.given:

@@ -13,13 +13,13 @@ from renga.client.sanitisation.found import Found, digits_of, near
 
 _S = r"(?:[ \t]{0,2}[\-.·・/の]?[ \t]{0,2}(?:\r?\n[ \t>]{0,4})?)"
 _CANDIDATE = re.compile(
-    rf"(?<![0-9A-Za-z_])(?<![0-9][.:\-/])(?:\+{_S}|00(?=[1-9])|\()?{_S}[0-9](?:{_S}[()]?{_S}[0-9]){{6,16}}"
+    rf"(?:(?<![0-9A-Za-z_])|(?<=TEL|FAX|Tel|tel|Fax|fax))(?<![0-9][.:\-/])(?:\+{_S}|00(?=[1-9])|\()?{_S}[0-9](?:{_S}[()]?{_S}[0-9]){{6,16}}"
     r"(?:\s{0,2}(?:x|ext\.?|extension|内線|#)[ .:]{0,2}[0-9]{1,6})?(?![0-9A-Za-z_])(?![.:/][0-9])",
     re.I,
 )
 _WORDS = re.compile(
     r"phone|(?<![A-Za-z])call|(?<![A-Za-z])tel(?![A-Za-z])|tel[.:]|mobile|(?<![A-Za-z])cell(?![A-Za-z])|(?<![A-Za-z])fax|(?<![A-Za-z])text(?:ed)?(?![A-Za-z])|whats ?app|(?<![A-Za-z])sms(?![A-Za-z])|contact|reach|dial|hotline"
-    r"|電話|携帯|ケータイ|スマホ|連絡先|ファックス|ﾌｧｯｸｽ|でんわ|ＴＥＬ|TEL|FAX|telefon|rufnummer|handy|mobil|anrufen"
+    r"|電話|携帯|ケータイ|スマホ|連絡先|ファックス|ﾌｧｯｸｽ|でんわ|ＴＥＬ|TEL|FAX|telefon|(?<![a-zäöü])nummer|ruf(?:e|st|en|t)?[ ](?:mich|uns|bitte|ihn|sie)|melde dich|erreich|rufnummer|handy|mobil|anrufen"
     r"|t[ée]l[ée]phone|portable|appel|m[óo]vil|tel[ée]fono|ll[áa]m|signal|telegram|viber|(?<![A-Za-z])line(?![A-Za-z])|my (?:new )?number|number (?:is|changed|was)|new number|内線",
     re.I,
 )
@@ -35,6 +35,7 @@ _JAPAN = re.compile(
     r"\(?0[0-9]{1,4}\)?[\- (の.・][\- (の.・\n]{0,3}[0-9]{1,4}[\- )の.・][\- )の.・\n]{0,3}[0-9]{3,4}"
 )
 _JAPAN_MOBILE = re.compile(r"0[5789]0[0-9]{8}")
+_GERMAN_MOBILE = re.compile(r"01[5-7][0-9][ \-/]{0,3}\n?[0-9]{3,4}[ \-]?[0-9]{3,5}")
 _FRANCE = re.compile(r"0[1-9](?:[ .\-][0-9]{2}){4}")
 _REGIONS = {"0": ("JP", "GB", "DE", "FR", "IT", "AU", "NL"), "": ("US", "ES", "IN", "JP", "BR", "PL")}
 
@@ -67,7 +68,7 @@ def _certainty(text: str, start: int, end: int) -> float:
         return 0.92
     if _NORTH_AMERICA.fullmatch(raw):
         return 0.9
-    if _FRANCE.fullmatch(raw):
+    if _FRANCE.fullmatch(raw) or (_GERMAN_MOBILE.fullmatch(raw) and len(digits) in (11, 12)):
         return 0.9
     if called and 7 <= len(digits) <= 15:
         return 0.88

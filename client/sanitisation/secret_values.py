@@ -81,20 +81,25 @@ _FLAG = re.compile(
 _NAME = (
     r"(?:(?:pass(?:word|wd|phrase|code|key)s?|passw(?:or)?t?d?|pwd|secrets?|tokens?|api[_\-. ]?keys?|access[_\-. ]?keys?|auth[_\-. ]?key|credentials?|private[_\-. ]?key"
     r"|(?:secret|signing|encryption|license|client|shared|account|master|session|service|deploy|storage|webhook|subscription)[_\-. ]?(?:key|secret)|bearer|[m2]fa[_\-. ]?code|pin[_\-. ]?(?:code|number)"
-    r"|(?:security|verification|access|door|gate|alarm|backup|recovery|unlock|auth(?:entication)?|one[ -]time|confirmation|login|safe|locker|garage|entry)[_\-. ]?(?:code|key|answer|pin)s?|seed[_\-. ]?phrase|mnemonic|recovery[_\-. ]?phrase"
+    r"|(?:security|verification|access|door|gate|alarm|backup|recovery|unlock|auth(?:entication)?|one[ -]time|confirmation|login|safe|locker|garage|entry)[_\-. ]?(?:code|key|answer|pin)s?|(?:php|j)?sess(?:ion)?[_\-]?id|[cx]srf[_\-]?token|seed[_\-. ]?phrase|mnemonic|recovery[_\-. ]?phrase"
     r"|wi-?fi[ _\-]?(?:key|code|pass\w*)|wlan[ \-]?(?:key|passwort|schlüssel|code|pass\w*)|cl(?:é|ef)s? (?:api|wi-?fi|secrète|wpa|d'api|du wi-?fi)|(?:safe|lock|padlock|locker|vault) combination|zugangscode|code d'accès|api-?schlüssel|clave (?:del? )?(?:wi-?fi|api|acceso)|código de (?:acceso|seguridad)"
     r"|kennwort|passwort|mot de passe|code secret|contrase[ñn]a|wachtwoord|digicode|code (?:porte|d'entrée|immeuble|wifi)|türcode|(?<![A-Za-z])(?:wi-?fi|pass|psw|pw|otp|pin|salt|dsn|seed|mdp|clave|senha|creds?))(?:[_\-][A-Za-z0-9]{1,20}|[0-9]){0,2})"
 )  # fmt: skip
 _ASSIGNED = re.compile(
-    rf"({_NAME})[\"'`\]\)*]{{0,3}}\s{{0,3}}(?::=|=>|={{1,3}}|:|->|→)\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}"
+    rf"({_NAME})(?:\s?[\[(][^\])\n]{{0,24}}[\])])?[\"'`\]\)*]{{0,3}}\s{{0,3}}(?:(?<=[\"'])(?=[\"'])|(?<=[\"']\s)(?=[\"'])|:=|=>|={{1,3}}|:|->|→)\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}"
     r"(\"[^\"\n]{1,400}\"|'[^'\n]{1,400}'|`[^`\n]{1,400}`|[^\s\"'`<>、。，；]{1,400})",
     re.I,
 )
 _PROSE = re.compile(
-    rf"({_NAME})(?:\s+(?:for|to|of|on|at|in)\s+[\w@.' \-]{{1,40}}?)?[,:]?\s+(?:is|was|are|will be|changed to|set to|reset to|to|ist|lautet|es|est|era|=)\s*(?:now |still |just |currently |temporarily |set to |probably )?[:：]?\s*[*`]{{0,2}}"
+    rf"({_NAME})(?:\s+(?:for|to|of|on|at|in|für|von|zum|zur|de|du|des|del|pour|para|per|voor|sur|en)\s+[\w@.' \-]{{1,40}}?)?[,:]?\s+(?:is|was|are|will be|changed to|set to|reset to|to|ist|lautet|es|est|era|=)\s*(?:now |still |just |currently |temporarily |set to |probably )?[:：]?\s*[*`]{{0,2}}"
     r"(\"[^\"\n]{1,200}\"|'[^'\n]{1,200}'|`[^`\n]{1,200}`|\([^()\s]{3,80}\)|[^\s\"'`、。，]{3,200})",
     re.I,
 )
+_ANSWERED = re.compile(
+    rf"{_NAME}[^\n]{{0,60}}\n[^\n]{{0,40}}?(?:it(?:'|’)?s|it is|here(?: you go)?:?|sure:?|yes:?|yeah:?)[ ]{{1,2}}[\"'`]?([!-~]{{4,64}})",
+    re.I,
+)
+"""`what was the wifi password?` and, on the next line, `its tulip-42`."""
 _LOOSE = re.compile(
     rf"({_NAME})[ \t]{{0,3}}(?:\||は|が|を|\(|（|→|->)[ \t]{{0,3}}[\"'`「『]?([!-~]{{4,200}}?)[.]?(?=[\"'`」』]?[ \t]{{0,3}}(?:\||\)|）|[ぁ-んァ-ヶ一-龥、。]|\n|$))",
     re.I,
@@ -104,11 +109,15 @@ _COMES_LAST = re.compile(
     re.I,
 )
 _BEFORE_LABEL = re.compile(r"(?:^|[\s\"'`(])([^\s\"'`(]{4,64})$")
+_SHORT_CODE = re.compile(
+    r"pin|clave|código|code (?:de|du)|otp|2fa|pass|door|gate|alarm|garage|entry|safe|recovery|security", re.I
+)
+_MERE_CODE = re.compile(r"code(?! (?:de|du) )", re.I)
 _ALGORITHM = re.compile(
     r"(?:sha|md|aes|rsa|bcrypt|scrypt|argon|base|utf|hmac|hs|pbkdf|oauth|ed)-?[0-9]+", re.I
 )
 _BARE = re.compile(
-    r"(?<![A-Za-z0-9])(?:(?:api|access|secret|auth|client|wi-?fi|login)[ _\-](?:key|token|password|code|secret)|(?:pin|door|gate|alarm|garage|entry|safe|recovery|security)[ ]code|passwort|kennwort|mot de passe|contraseña|clave|password|passwd|pwd|passcode|pw|pass|pin|otp|2fa|code|passphrase|パスワード|パス)[ \t]{1,2}([^\s\"'`、。，,;]{4,64})",
+    r"(?<![A-Za-z0-9])(?:(?:api|access|secret|auth|client|wi-?fi|login)[ _\-](?:key|token|password|code|secret)|(?:pin|door|gate|alarm|garage|entry|safe|recovery|security)[ ]code|(?:pin|clave|código|code|passwort|contraseña)[ ](?:de|del|du|der|für|zur|of|for)(?:[ ](?:la|el|le|the|die|das))?[ ]\w+|passwort|kennwort|mot de passe|contraseña|clave|password|passwd|pwd|passcode|pw|pass|pin|otp|2fa|code|passphrase|パスワード|パス)[ \t]{1,2}([^\s\"'`、。，,;]{4,64})",
     re.I,
 )
 _JAPANESE = re.compile(
@@ -283,6 +292,11 @@ def _assigned(text: str) -> Iterator[Found]:
             and (any(c.isdigit() for c in value) or len(value) >= 6)
         ):
             yield Found(match.start(1), match.start(1) + len(value), Kind.SECRET, 0.94)
+    for match in matches(_ANSWERED, text):
+        said = match[match.re.groups].rstrip(".,!?\"'`")
+        if any(c.isdigit() for c in said) and _worth(said, "password", True):
+            start = match.start(match.re.groups)
+            yield Found(start, start + len(said), Kind.SECRET, 0.9)
     for match in matches(_LOOSE, text):
         if _worth(match[2], _named(match, text), True):
             yield Found(*match.span(2), Kind.SECRET, 0.93)
@@ -294,12 +308,9 @@ def _assigned(text: str) -> Iterator[Found]:
     for match in matches(_BARE, text):
         value = match[1].rstrip(".!?:)")
         mixed = any(c.isdigit() for c in value) and (
-            any(c.isalpha() for c in value)
-            or re.match(
-                r"(?:pin|otp|2fa|pass|door|gate|alarm|garage|entry|safe|recovery|security)", match[0], re.I
-            )
+            any(c.isalpha() for c in value) or _SHORT_CODE.match(match[0]) is not None
         )
-        if mixed and not _PLACEHOLDER.match(value) and not re.match(r"code", match[0], re.I):
+        if mixed and "://" not in value and not _PLACEHOLDER.match(value) and not _MERE_CODE.match(match[0]):
             yield Found(match.start(1), match.start(1) + len(value), Kind.SECRET, 0.9)
 
 

@@ -44,7 +44,7 @@ _LOOKALIKES = str.maketrans(
 )
 _LOOKALIKE = re.compile(r"[Ͱ-ϿЀ-ԯ]")
 _MIXED = re.compile(r"[0-9A-Za-z@._%+\-Ͱ-ϿЀ-ԯ]{2,}")
-_KANJI_NUMBER = re.compile(r"[〇零一二三四五六七八九](?:[\-ー―・ 0-9]?[〇零一二三四五六七八九]){3,}")
+_KANJI_NUMBER = re.compile(r"[〇零一二三四五六七八九](?:[\-ー―・ 0-9()（）]?[〇零一二三四五六七八九]){3,}")
 _KANJI_DIGITS = str.maketrans("〇零一二三四五六七八九", "00123456789")
 _LONG_MARK = re.compile(r"(?<=[0-9〇零一二三四五六七八九])[ー―](?=[0-9〇零一二三四五六七八九])")
 
