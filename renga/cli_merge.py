@@ -62,6 +62,14 @@ def merge(
         list[Path] | None,
         typer.Option("--texts", metavar="FILE", help="Adapters: what methods look at; one, or one each."),
     ] = None,
+    match: Annotated[
+        Path | None,
+        typer.Option("--match", metavar="FILE", help="Models: match neurons to the first's on these texts."),
+    ] = None,
+    vocabulary: Annotated[
+        str | None,
+        typer.Option("--vocabulary", metavar="REF", help="Models: give all this one's tokenizer first."),
+    ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Only the first texts of a file; 0: all.")] = 0,
     shard_size: Annotated[str, typer.Option(metavar="SIZE", help="Largest file of the result.")] = "5GB",
     seed: Annotated[int, typer.Option(min=0, help="For methods that drop at random.")] = 0,
@@ -86,7 +94,10 @@ def merge(
     from renga.merging_checkpoints import is_recipe, of_command, read_recipe, run, run_auto, run_judged
 
     if are_adapters(inputs):
-        foreign: dict[str, Any] = {"--dtype": dtype, "--tokenizer": tokenizer, "--resume": resume or None}
+        foreign: dict[str, Any] = {
+            "--dtype": dtype, "--tokenizer": tokenizer, "--resume": resume or None,
+            "--match": match, "--vocabulary": vocabulary,
+        }  # fmt: skip
         for flag, value in foreign.items():
             if value is not None:
                 raise UsageError(f"{flag} is not for adapters", hint="leave it out")
@@ -139,6 +150,8 @@ def merge(
                 raise UsageError(f"{flag} can't be given beside a recipe", hint="write it into the recipe")
         recipe = read_recipe(Path(inputs[0]))
     elif method == "auto":
+        if match or vocabulary:
+            raise UsageError("auto merges models of one shape", hint="name a method")
         if option:
             raise UsageError("auto takes no --set: it tries methods with options of its own")
         record = run_auto(
@@ -149,7 +162,11 @@ def merge(
         recipe = of_command(
             inputs, method, numbers(weights), base, settings(option or []), dtype=dtype, tokenizer=tokenizer
         )
-    record = run(recipe, out, how) if judged_on is None else run_judged(recipe, out, how, judged_on, limit)
+    shapes: dict[str, Any] = {"match": match, "vocabulary": vocabulary}
+    if judged_on is None:
+        record = run(recipe, out, how, **shapes)
+    else:
+        record = run_judged(recipe, out, how, judged_on, limit, **shapes)
     return _show(record, out, as_json)
 
 

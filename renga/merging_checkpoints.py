@@ -64,20 +64,36 @@ def of_command(
     return Recipe((stage,), "")
 
 
-def run(recipe: Recipe, out: Path, how: How) -> dict[str, Any]:
-    """Merge, and give the record that the result carries."""
+def run(
+    recipe: Recipe, out: Path, how: How, *, match: Path | None = None, vocabulary: str | None = None
+) -> dict[str, Any]:
+    """Merge, and give the record that the result carries.
+
+    vocabulary: a model whose tokenizer all others get first; match: texts by which the neurons of all models
+    are matched to the first one's, which may have other widths and depths.
+    """
     _one_thread_each()
     from renga.server.merging.checkpoints.merge import merge
 
-    return merge(recipe, out, folder_of, how)
+    if match is None and vocabulary is None:
+        return merge(recipe, out, folder_of, how)
+    from renga.merging_shapes import prepared
+
+    with prepared(recipe, out, folder_of, match, vocabulary, how.tell) as (locate, told):
+        record = merge(recipe, out, locate, how)
+    from renga.server.merging.checkpoints import provenance
+
+    record = {**record, "prepared": told}
+    provenance.write(out, record, recipe.text)
+    return record
 
 
-def run_judged(recipe: Recipe, out: Path, how: How, data: Path, limit: int) -> dict[str, Any]:
+def run_judged(recipe: Recipe, out: Path, how: How, data: Path, limit: int, **shapes: Any) -> dict[str, Any]:
     """`run`, and the scores of the recipe's models and of the result on the texts of a file."""
     from renga.merging_adapters import texts_of
 
     examples = texts_of(data, limit)  # what is wrong with them shows before the work
-    record = run(recipe, out, how)
+    record = run(recipe, out, how, **shapes)
     from renga.server.merging.checkpoints.judging import judged
 
     return judged(record, recipe, out, examples, how.tell)

@@ -11,7 +11,8 @@ import torch
 from renga.cli import run
 from renga.errors import RengaError, UsageError
 from renga.server.merging.checkpoints import judging
-from tests.models.tiny_models import chat_tokenizer, llama, save_folder
+from tests.models.tiny_models import chat_tokenizer, gemma3, llama, save_folder
+from tests.models.tiny_tokenizers import metaspace
 from tests.server.merging.checkpoints import tiny
 
 
@@ -129,3 +130,26 @@ def test_auto_keeps_the_best_model_and_says_so(talking, tmp_path, capsys, monkey
     assert not list(tmp_path.glob(".out*"))
     with pytest.raises(UsageError, match="auto needs texts"):
         run(["merge", "m0", "m1", "--method", "auto", "-o", "other"])
+
+
+def test_models_of_other_shapes_are_made_ready(talking, tmp_path, capsys):
+    """A deeper model with wider MLPs is matched to the first; another tokenizer is taken over."""
+    save_folder(tmp_path / "deep", llama(num_hidden_layers=3, intermediate_size=64), chat_tokenizer())
+    run(["merge", "m0", "deep", "--match", "texts.jsonl", "-o", "matched", "--json"])
+    record = json.loads(capsys.readouterr().out)
+    assert record["prepared"]["deep"]["matched to"] == "m0"
+    first, result = tiny.read(tmp_path / "m0"), tiny.read(tmp_path / "matched")
+    assert {n: x.shape for n, x in result.items()} == {n: x.shape for n, x in first.items()}
+    with pytest.raises(RengaError, match="differ"):
+        run(["merge", "m0", "deep", "-o", "out"])
+
+    save_folder(tmp_path / "other", gemma3(vocab_size=512), metaspace(400))
+    run(["merge", "m0", "--vocabulary", "other", "-o", "spoken", "--eval", "texts.jsonl", "--json"])
+    record = json.loads(capsys.readouterr().out)
+    assert record["prepared"]["m0"]["vocabulary"] == "other"
+    assert record["scores"]["merged"]["bits_per_byte"] > 0
+    assert tiny.read(tmp_path / "spoken")["model.embed_tokens.weight"].shape == (512, 32)
+    assert not list(tmp_path.glob(".*.shapes"))
+    with pytest.raises(RengaError, match="different vocabularies"):
+        run(["merge", "m0", "spoken", "--match", "texts.jsonl", "-o", "out"])
+    assert not (tmp_path / "out").exists()

@@ -63,6 +63,8 @@ def card(record: Mapping[str, Any], recipe: str) -> str:
                 f"| `{entry['model']}` | {entry['fingerprint'][:16]} | {layers}{_said(entry['settings'])} |"
             )
         lines += ["", f"Options: {_said(stage['options']) or 'none'}.", ""]
+    for model, done in record.get("prepared", {}).items():
+        lines += [f"`{model}` was made ready first: {_said(done)}.", ""]
     if scores := record.get("scores"):
         if tried := record.get("tried"):
             lines += [
