@@ -58,6 +58,10 @@ def run(
     """
     if out.exists():
         raise UsageError(f"{out} exists already", hint="name a new folder")
+    if method == "fold":
+        if data is not None or texts or only or rules:
+            raise UsageError("fold takes weights, --rank and --set room=N alone")
+        return _folded(inputs, out, weights, options, rank, threads)
     if method == "auto" and data is None:
         raise UsageError("auto needs texts to judge by", hint="--eval FILE names them")
     from renga.server.merging import folders
@@ -124,6 +128,38 @@ def run(
         "options": {**own, **told},
     }
     return folders.write(merged, out, sources, asked, scores)
+
+
+def _folded(
+    inputs: Sequence[str],
+    out: Path,
+    weights: Sequence[Any] | None,
+    options: Mapping[str, Any],
+    rank: int | None,
+    threads: int | None,
+) -> dict[str, Any]:
+    """The average, one adapter in memory at a time; its error is a bound (`server.merging.folding`)."""
+    from dataclasses import replace
+
+    from renga.server.merging import folders
+    from renga.server.merging.folding import Fold
+
+    room = options.get("room", 64)
+    if set(options) - {"room"} or not isinstance(room, int) or isinstance(room, bool):
+        raise UsageError("fold has the option room, a number of directions", hint="--set room=64")
+    if weights is not None and len(weights) != len(inputs):
+        raise UsageError(f"{len(inputs)} adapters but {len(weights)} weights", hint="one for each")
+    fold, sources = Fold(room, threads=threads), []
+    for name, weight in zip(inputs, weights or [1.0] * len(inputs), strict=True):
+        source = folders.read_one(Path(name))
+        if not isinstance(weight, int | float):
+            raise UsageError("fold takes no gradients over the depth", hint="one number for each adapter")
+        fold.add(source.adapter, float(weight))
+        sources.append(replace(source, adapter=replace(source.adapter, factors={})))
+        folders.check_bases(sources)
+    about = f"the mean, folded one by one in room for {room} directions; its error is a bound"
+    asked = {"method": "fold", "about": about, "weights": list(weights) if weights else None}
+    return folders.write(fold.result(rank), out, sources, {**asked, "options": {"room": room}})
 
 
 def lines(record: Mapping[str, Any], out: Path) -> list[str]:

@@ -30,6 +30,7 @@ class Source:
     adapter: Adapter
     base_name: str  # as its config calls it
     fingerprint: str  # sha256 of its weights file, hex
+    size: float  # the Frobenius norm of its update
 
     @property
     def name(self) -> str:
@@ -47,29 +48,37 @@ def read(folders: Sequence[Path]) -> list[Source]:
     Raises RengaError, naming the folder and the tensor: for what `load_peft` refuses, values that are not
     finite, quantised bases, and adapters whose bases have different names where no fingerprint decides.
     """
-    found = []
-    for folder in folders:
-        if not folder.is_dir():
-            raise UsageError(f"{folder} is not a folder", hint="name the folders of adapters")
-        name = base_name(folder)
-        if _quantised(name):
-            raise RengaError(
-                f"adapter {folder} was trained on the quantised base {name}",
-                hint="its update fits the rounded weights; train it on the full ones",
-            )
-        adapter = load_peft(folder)
-        check_values(adapter, str(folder))
-        if not adapter.provenance.get("who"):
-            adapter = replace(adapter, provenance={**adapter.provenance, "who": folder.name})
-        weights = (folder / "adapter_model.safetensors").read_bytes()
-        found.append(Source(folder, adapter, name, hashlib.sha256(weights).hexdigest()))
+    found = [read_one(folder) for folder in folders]
+    check_bases(found)
+    return found
+
+
+def read_one(folder: Path) -> Source:
+    """The adapter in a folder. Raises RengaError as `read`, but for what shows beside others only."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder", hint="name the folders of adapters")
+    name = base_name(folder)
+    if _quantised(name):
+        raise RengaError(
+            f"adapter {folder} was trained on the quantised base {name}",
+            hint="its update fits the rounded weights; train it on the full ones",
+        )
+    adapter = load_peft(folder)
+    check_values(adapter, str(folder))
+    if not adapter.provenance.get("who"):
+        adapter = replace(adapter, provenance={**adapter.provenance, "who": folder.name})
+    weights = (folder / "adapter_model.safetensors").read_bytes()
+    return Source(folder, adapter, name, hashlib.sha256(weights).hexdigest(), scaled_norm(adapter))
+
+
+def check_bases(found: Sequence[Source]) -> None:
+    """That adapters without a base's fingerprint name one base. RengaError."""
     names = sorted({source.base_name for source in found if not source.adapter.base} - {""})
     if len({Path(name).name.lower() for name in names}) > 1:  # a hub's name, or a folder of that name
         raise RengaError(
             f"adapters of different bases can't be merged: {', '.join(names)}",
             hint="all must have been trained on the same base weights",
         )
-    return found
 
 
 def write(
@@ -116,7 +125,7 @@ def _record(
                 "sha256": source.fingerprint,
                 "weight": weight,
                 "rank": source.adapter.rank,
-                "size": scaled_norm(source.adapter),
+                "size": source.size,
             }
             for source, weight in zip(sources, weights, strict=True)
         ],

@@ -112,6 +112,20 @@ def test_a_merge_is_judged_and_auto_keeps_the_best(world, tmp_path):
     assert weights.linear_shapes  # the base itself is as it was
 
 
+def test_adapters_are_folded_one_by_one(world, tmp_path):
+    inputs = [str(world / f"adapter{k}") for k in range(3)]
+    asked = {**ASKED, "method": "fold", "weights": [1, 2, 1]}
+    record = merging_adapters.run(inputs, tmp_path / "out", **asked)
+    exact = merge([load_peft(world / f"adapter{k}") for k in range(3)], "average", [1, 2, 1]).adapter
+    assert distance(load_peft(tmp_path / "out"), exact) < 1e-6
+    assert [entry["rank"] for entry in record["inputs"]] == [2, 4, 3]
+    tight = merging_adapters.run(inputs, tmp_path / "tight", **{**asked, "options": {"room": 3}})
+    away = distance(load_peft(tmp_path / "tight"), exact)
+    assert 0 < away <= tight["result"]["error"] * 1.1
+    with pytest.raises(RengaError, match="has the option room"):
+        merging_adapters.run(inputs, tmp_path / "no", **{**asked, "options": {"density": 1}})
+
+
 def test_fedex_writes_its_residual(world, tmp_path):
     asked = {**ASKED, "method": "fedex"}
     inputs = [str(world / "adapter0"), str(tmp_path / "other")]
