@@ -113,7 +113,8 @@ class SqliteDatabase:
             self._db.execute("PRAGMA trusted_schema = OFF")
             self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.Error as error:
-            raise RengaError(f"{path}: can't be read as a SQLite database ({error})") from None
+            hint = "another program writes to it: ask again" if "locked" in str(error) else ""
+            raise RengaError(f"{path}: can't be read as a SQLite database ({error})", hint=hint) from None
         self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
         self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.bytes)
         self._db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)

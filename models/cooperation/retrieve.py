@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from renga.errors import RengaError, UsageError
+from renga.models.composed import parts_of
 from renga.models.contract import Clearance, LanguageModel, Piece, Prompt, Responder, Sampling
 from renga.models.cooperation.passages import Citation
 from renga.models.cooperation.sources import Finding, Source
 from renga.models.cooperation.spans import Span, sentences, tokens
+from renga.models.local import LocalModel
 from renga.models.responders import respond_by
 
 _FREEDOM = {Clearance.RAW: 0, Clearance.SANITISED: 1, Clearance.PUBLIC: 2}
@@ -26,7 +28,7 @@ class Cited(Piece):
     """The last piece of an answer: its sources.
 
     citations: what was read, by number from 1. marks: which sentence of the answer rests on which of them.
-    notices: what could not be asked, and why.
+    notices: what could not be asked or read whole, and why.
     """
 
     citations: tuple[Citation, ...] = ()
@@ -47,7 +49,11 @@ class Retrieving:
     ) -> None:
         self.responder = responder
         self.sources = tuple(sources)
-        self._k, self._room, self._count = k, room, count
+        self._k, self._count = k, count
+        # Half of what the model has learned to look back on: the question and the answer need some, too.
+        self._room = min([room, *(each // 2 for each in _contexts(responder))])
+        self._cut = f"what was found is cut to {self._room} tokens, half of the model's context"
+        self._cut = self._cut if self._room < room else ""
 
     @property
     def members(self) -> tuple[Responder | LanguageModel, ...]:
@@ -63,15 +69,18 @@ class Retrieving:
             try:
                 found.append([(finding, source.clearance) for finding in source.find(question, self._k)])
             except RengaError as error:
-                notices.append(error.message)
+                notices.append(f"not asked: {error.message}")
         turns = itertools.zip_longest(*found)
         ranked = [hit for turn in turns for hit in turn if hit is not None][: self._k]
-        kept, left = [], self._room
+        kept, left, whole = [], self._room, True
         for finding, clearance in ranked:
             text = fitted(finding.text, question, left - 8, self._count)
+            whole &= text == finding.text
             if text:
                 kept.append((Finding(text, finding.citation), clearance))
                 left -= self._count(text) + 8
+        if self._cut and not whole:
+            notices.append(self._cut)
         travels = min((c for _, c in kept), key=_FREEDOM.__getitem__, default=Clearance.PUBLIC)
         return [finding for finding, _ in kept], travels, notices
 
@@ -88,7 +97,7 @@ class Retrieving:
         marks = tuple(supported(answer, findings))
         numbers = sorted({number for _, number in marks}) or range(1, len(findings) + 1)
         lines = [f"[{number}] {findings[number - 1].citation}" for number in numbers]
-        lines += [f"(not asked: {notice})" for notice in notices]
+        lines += [f"({notice})" for notice in notices]
         citations = tuple(finding.citation for finding in findings)
         yield Cited("\n\n" + "\n".join(lines) if lines else "", citations, marks, tuple(notices))
 
@@ -101,7 +110,8 @@ def retrieve(
     room: int = 600,
     count: Callable[[str], int] | None = None,
 ) -> Retrieving:
-    """A responder that answers from `sources`: at most `k` findings, of at most `room` tokens together.
+    """A responder that answers from `sources`: at most `k` findings, together of at most `room` tokens and of
+    half of what its models can look back on.
 
     count: tokens of a text; by the responder's own vocabulary where it has one, else bytes / 3. A source that
     fails is named behind the answer, which then goes without it.
@@ -114,6 +124,16 @@ def retrieve(
     if count is None and vocabulary is not None:
         count = lambda text: len(vocabulary.encode(text))  # noqa: E731
     return Retrieving(responder, sources, k, room, count or (lambda text: 1 + len(text.encode()) // 3))
+
+
+def _contexts(responder: object) -> list[int]:
+    """How many tokens the models in it that are here can look back on, where they say so."""
+    found = [
+        getattr(part.weights.model.config.get_text_config(), "max_position_embeddings", None)
+        for part in parts_of(responder)
+        if isinstance(part, LocalModel)
+    ]
+    return [int(each) for each in found if each]
 
 
 def framed(question: str, findings: Sequence[Finding]) -> str:

@@ -69,7 +69,7 @@ def test_a_source_that_fails_is_named_and_the_others_answer():
     says = Says("Tickets cost 40 crowns.")
     last = list(retrieve(says, [Broken(), passages()]).respond(Prompt("tickets"), Sampling()))[-1]
     assert isinstance(last, Cited)
-    assert last.notices == ("broken.db: a broken index",)
+    assert last.notices == ("not asked: broken.db: a broken index",)
     assert last.text.endswith("(not asked: broken.db: a broken index)") and last.citations
 
 
