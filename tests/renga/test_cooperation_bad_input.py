@@ -16,9 +16,8 @@ from tests.models.tiny_models import chat_tokenizer, llama, save_folder
 
 Ask = Callable[..., tuple[int, str, str]]
 
-ENDLESS = (
-    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT 'v' || max(i) AS name FROM n"
-)
+NUMBERS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})"
+ENDLESS = NUMBERS.format(10**15) + " SELECT 'v' || max(i) AS name FROM n"
 
 
 @pytest.fixture(scope="module")
