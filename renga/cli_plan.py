@@ -11,7 +11,7 @@ from renga.cli_options import DEFAULT_MODEL, AsJson, Debug, ModelReference, prin
 
 if TYPE_CHECKING:
     from renga.models.plans.build import Leaf
-    from renga.models.plans.language import PlanText
+    from renga.models.plans.language import Call, PlanText
 
 plan = typer.Typer(
     suggest_commands=False,
@@ -108,12 +108,17 @@ def fit(
     adapter: AdapterFolder = None,
     let: Lets = None,
     state: State = Path("client"),
+    share: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="For a cascade: share of texts that may go to the last model."),
+    ] = 0.5,
     limit: Annotated[int, typer.Option(min=1, help="Only the first texts.")] = 64,
     debug: Debug = False,
 ) -> None:
-    """Fit the weights (or with rule="defer" the gate) of a fuse to a few texts, and print the plan with them.
+    """Fit the weights (or with rule="defer" the gate) of a fuse, or the thresholds of a cascade, to a few
+    texts, and print the plan with them.
 
-    PLAN is a fuse of models by name.
+    PLAN is a fuse of models by name, or a cascade of whatever answers.
     """
     from renga.errors import UsageError
     from renga.models.data import read_jsonl
@@ -123,8 +128,11 @@ def fit(
 
     read, known = names(text, model, adapter, let, state)
     root = read.root
-    if not isinstance(root, Call) or root.strategy != "fuse":
-        raise UsageError("weights are fitted for a fuse", hint="renga plan fit 'fuse(edge, host)'")
+    if not isinstance(root, Call) or root.strategy not in ("fuse", "cascade"):
+        raise UsageError("what is fitted is a fuse or a cascade", hint="renga plan fit 'fuse(edge, host)'")
+    if root.strategy == "cascade":
+        _fit_cascade(root, known, data, limit, share)
+        return
     gate = root.options.get("rule") == "defer"
     plain = {key: value for key, value in root.options.items() if not (gate and key == "rule")}
     build(Call("fuse", root.operands, plain), known)  # what is wrong with it is said before anything is read
@@ -138,6 +146,25 @@ def fit(
         fitted = fit_weights(models, examples, rule=rule)
         options = {**root.options, "weights": [round(weight, 4) for weight in fitted]}
     print(written(Call("fuse", root.operands, options)))
+
+
+def _fit_cascade(root: Call, known: dict[str, Leaf], data: Path, limit: int, share: float) -> None:
+    from renga.errors import UsageError
+    from renga.models.contract import Clearance
+    from renga.models.data import read_jsonl
+    from renga.models.ensemble.cascade import fit_cascade
+    from renga.models.plans.build import build
+    from renga.models.plans.language import Call, written
+    from renga.models.plans.report import report
+
+    leaves = bool(report(root, known).edges)
+    made = build(root, known)
+    examples = [example for example in read_jsonl(data) if example.response][:limit]
+    if not examples:
+        raise UsageError(f"{data} has no texts with responses to fit thresholds to")
+    found = fit_cascade(made, examples, share, Clearance.PUBLIC if leaves else Clearance.RAW)
+    accept = [max(-1e9, min(1e9, round(value, 4))) for value in found]  # a plan knows no infinity
+    print(written(Call("cascade", root.operands, {**root.options, "accept": accept})))
 
 
 @plan.command(epilog="Example: renga plan feedback router.bandit --good")

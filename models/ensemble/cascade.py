@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from renga.errors import RengaError, UsageError
 from renga.models.composed import Absence, name_of
-from renga.models.contract import LanguageModel, Piece, Prompt, Responder, Sampling
+from renga.models.contract import Clearance, LanguageModel, Piece, Prompt, Responder, Sampling
 from renga.models.ensemble.judges import Judge, Likelihood, judge_of
+from renga.models.ensemble.measuring import SPARE_TOKENS
+from renga.models.example import Example
 from renga.models.responders import answer_by
 from renga.models.text import normalised
 
@@ -40,7 +42,7 @@ class Cascading:
                 text = answer_by(member, prompt, sampling)
                 if stage == len(self.members) - 1:
                     break
-                score = self._score(member, prompt, text, sampling)
+                score = self.score(member, prompt, text, sampling)
             except RengaError as error:
                 self.absences.append(Absence(name_of(member), 0, error.message))
                 continue
@@ -50,9 +52,10 @@ class Cascading:
             raise RengaError(f"no stage of the cascade answered ({'; '.join(map(str, self.absences))})")
         yield Piece(text)
 
-    def _score(
+    def score(
         self, member: Responder | LanguageModel, prompt: Prompt, text: str, sampling: Sampling
     ) -> float:
+        """How well the answer `text` of `member` holds."""
         if self.judge is not None:
             return self.judge.score(prompt, [text])[0]
         hot = [
@@ -96,6 +99,24 @@ def cascade(
     else:
         chosen = judge_of(judge, responders)
     return Cascading(responders, chosen, accepts, hopeless, n, temperature)
+
+
+def fit_cascade(
+    model: Cascading, examples: Sequence[Example], share: float, clearance: Clearance = Clearance.RAW
+) -> list[float]:
+    """The thresholds of `model` that get most of the examples right when at most a `share` of them may reach
+    its last stage. Every stage answers every text."""
+    scores, right = [], []
+    for example in examples:
+        prompt = Prompt(example.prompt, clearance)
+        wanted = (example.response or "", *example.choices)
+        sampling = Sampling(max_tokens=max(len(text.encode()) for text in wanted) + SPARE_TOKENS)
+        said = [answer_by(member, prompt, sampling) for member in model.members]
+        small = zip(model.members[:-1], said[:-1], strict=True)
+        scores.append([model.score(member, prompt, text, sampling) for member, text in small])
+        right.append([float(normalised(text) == normalised(wanted[0])) for text in said])
+    costs = [0.0] * (len(model.members) - 1) + [1.0]
+    return fit_thresholds(np.array(scores), np.array(right), costs, share)
 
 
 def fit_thresholds(

@@ -196,6 +196,8 @@ def test_judges_and_routers_are_trained_and_used(
     ):
         status, out, err = renga(*command)
         assert status == 0 and told in out, err
+    status, out, err = renga("plan", "fit", "cascade(edge, host, judge='sure')", *here, "--limit", 2)
+    assert status == 0 and out.startswith("cascade(edge, host, judge='sure', accept=["), err
     for plan in (
         "select(edge, host, judge=ranked('ranker.safetensors', edge))",
         "select(edge, host, judge=mbr('embedding', edge), n=2)",
@@ -228,7 +230,7 @@ def test_judges_and_routers_are_trained_and_used(
         (["ask", "x", "--plan", "no.toml"], "can't read no.toml"),
         (["eval", "--plan", "fuse(edge", "--data", "few.jsonl"], "can't be read"),
         (["plan", "check", "lambda: edge"], "no place in a plan"),
-        (["plan", "fit", "select(edge, host)", "--data", "few.jsonl"], "fitted for a fuse"),
+        (["plan", "fit", "select(edge, host)", "--data", "few.jsonl"], "a fuse or a cascade"),
         (["plan", "feedback", "none", "--good"], "no bandit"),
         (["train-router", "edge", "--data", "few.jsonl"], "at least two"),
         (["train-router", "edge", "host", "ada", "--samples", "2", "--data", "few.jsonl"], "two models"),

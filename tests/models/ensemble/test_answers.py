@@ -6,9 +6,10 @@ import pytest
 from renga.errors import RengaError, UsageError
 from renga.models.contract import Piece, Prompt, Sampling
 from renga.models.ensemble.answers import log_likelihood
-from renga.models.ensemble.cascade import cascade, fit_thresholds, replayed
+from renga.models.ensemble.cascade import cascade, fit_cascade, fit_thresholds, replayed
 from renga.models.ensemble.judges import Pairwise, chrf, judge_of, loglik, mbr, token_f1
 from renga.models.ensemble.selection import UNDECIDED, combine, select
+from renga.models.example import Example
 from renga.models.responders import answer_by
 from tests.models.contract_checks import PROMPT
 from tests.models.toy import Toy
@@ -172,6 +173,17 @@ def test_thresholds_keep_to_a_budget():
     assert accuracies[0] == pytest.approx(right[:, 0].mean())
     with pytest.raises(UsageError, match="budget"):
         fit_thresholds(scores, right, [1.0, 10.0], 0.5)
+
+
+def test_a_cascade_fitted_to_texts_keeps_to_its_share_of_calls():
+    texts = [Example(f"q{i}", "right") for i in range(8)]
+    small = Says(*(["right", "wrong"] * 4))
+    judge = Scores({"right": 0.7, "wrong": 0.3})
+    for share, holds in ((1.0, (0.3, 0.7)), (0.5, (0.3, 0.7)), (0.25, (-np.inf, 0.3))):
+        small.asked.clear()
+        model = cascade(small, Says("right"), judge=judge)
+        [found] = fit_cascade(model, texts, share)
+        assert holds[0] <= found <= holds[1] and (found > 0.3) == (share >= 0.5)  # half are wrong
 
 
 def test_what_does_not_fit_is_said():
