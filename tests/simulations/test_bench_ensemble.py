@@ -58,15 +58,11 @@ def test_the_whole_benchmark_goes_on_from_where_it_was(world, tmp_path, monkeypa
     assert sum(line.startswith("training") for line in lines) == 4
     kept = written(tmp_path / "rows")
     lines.clear()
-    again = bench(data, tmp_path, part="quality", tell=lines.append, **how)
-    assert not any(line.startswith("training") for line in lines)
-    assert kept == written(tmp_path / "rows")
-    assert again["rows"].keys() == first["rows"].keys()
-    for name, row in first["rows"].items():
-        for key in ("accuracy", "bits_per_byte", "passes", "tokens", "bytes"):
-            assert again["rows"][name].get(key) == row.get(key), (name, key)
     whole = bench(data, tmp_path, part="reward", tell=lines.append, **how)
+    assert not any(line.startswith("training") for line in lines)
+    assert kept.items() <= written(tmp_path / "rows").items()  # nothing is asked twice
     assert {"rows", "routing", "reward"} <= whole.keys()  # what was measured before stands beside it
+    assert whole["rows"] == first["rows"]
     rows = whole["rows"]
     assert rows["intent"]["bytes"] == 0 and rows["host"]["bytes"] > 0
     assert rows["host"]["host_calls"] == 1.0 and rows["fuse(experts)"]["host_calls"] == 0.0

@@ -82,3 +82,14 @@ def test_what_is_remembered_is_what_the_model_says_and_is_asked_once():
     before = inner.meter.passes
     assert answer(model, PROMPT, Sampling(max_tokens=8)) == said
     assert inner.meter.passes == before and model.meter.passes > 0
+
+
+def test_what_is_kept_on_disk_is_there_for_the_next_process(tmp_path):
+    inner = Toy(seed=4)
+    first, again = (Remembering(inner, "toy", folder=tmp_path, elsewhere=True) for _ in range(2))
+    said = answer(first, PROMPT, Sampling(max_tokens=8))
+    before = inner.meter.passes
+    assert answer(again, PROMPT, Sampling(max_tokens=8)) == said and inner.meter.passes == before
+    for name in ("passes", "tokens", "bytes_up", "bytes_down", "seconds"):
+        assert getattr(first.meter, name) == getattr(again.meter, name) > 0, name
+    assert first.asked == {PROMPT.text}
