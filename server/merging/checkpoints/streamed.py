@@ -26,6 +26,7 @@ from renga.server.merging.checkpoints.precision import all_finite, encode, width
 from renga.server.merging.draws import Draws
 from renga.server.merging.kernels import Kernel
 from renga.server.merging.methods import PER_INPUT, kernel
+from renga.server.merging.parallel import keep_freed_memory
 from renga.server.merging.shares import shares
 
 Tick = Callable[[int], None]  # told how many more bytes are done
@@ -36,6 +37,7 @@ def merge_parts(parts: Sequence[Part], draft: Draft, *, seed: int, threads: int,
 
     Raises RengaError, naming the tensor, when a result can't be held by its format.
     """
+    keep_freed_memory()
     settled = [_in_order(part) for part in parts]
     measured = _over_the_model(settled)
     waiting = sorted(
