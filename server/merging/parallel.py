@@ -52,8 +52,8 @@ def one_thread_of_algebra() -> Iterator[None]:
 def keep_freed_memory() -> None:
     """Ask the C library to keep what is freed for the next block, where it can be asked (glibc).
 
-    Blocks are of one size, made and freed without end. By default every array above 128 kB is a fresh mapping,
-    whose pages the system clears one by one: a fifth of a merge's time, and a third of DELLA's.
+    Blocks are of one size, made and freed without end. By default every array above 128 kB is a new mapping,
+    whose pages the system clears one by one: a third of the time of DELLA.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
