@@ -62,6 +62,7 @@ PLAIN: Mapping[str, tuple[str, dict[str, Any]]] = {
     "dare_ties": ("dare_ties", {"density": 0.5}),
     "della": ("della", {"density": 0.5}),
     "breadcrumbs": ("breadcrumbs", {"density": 0.5}),
+    "breadcrumbs, dense": ("breadcrumbs", {"density": 0.5, "space": "dense", "rank": 32}),
     "pcb": ("pcb", {"density": 0.3}),
     "consensus": ("consensus", {}),
     "model_stock": ("model_stock", {}),
