@@ -69,7 +69,7 @@ class ByModel:
         model = self.opened()
         vocabulary = getattr(model, "vocabulary", None)
         if vocabulary is not None:
-            used.prompt_tokens = len(vocabulary.encode(prompt.text))
+            used.prompt_tokens = len(vocabulary.encode(prompt.whole))
         start = time.perf_counter()
         try:
             for piece in respond_by(model, prompt, sampling):

@@ -126,7 +126,7 @@ def answering(
     stops = (*stops, *(STOPS if len(turns) + len(before) > 1 else ()))
     if conversation is None:
         assert not answerer.leaves
-        prompt = Prompt(as_prompt([*before, *turns], tools), Clearance.RAW)
+        prompt = as_prompt([*before, *turns], Clearance.RAW, tools)
         return Answering(answerer, prompt, sampling, used, stops, names)
     sanitiser = desk.of(conversation)
     hidden: Counter[str] = Counter()
@@ -144,7 +144,7 @@ def answering(
         last = sanitiser.replace(turns[-1].text, found)
         hidden.update(last.counts)
         cleaned.append(Turn(turns[-1].role, last.text))
-    prompt = Prompt(as_prompt(cleaned, clean(tools) if tools else ""), Clearance.SANITISED)
+    prompt = as_prompt(cleaned, Clearance.SANITISED, clean(tools) if tools else "")
     return Answering(answerer, prompt, sampling, used, stops, names, sanitiser, dict(hidden), sent=cleaned)
 
 

@@ -1,7 +1,6 @@
-"""Messages of a conversation as one prompt, and an answer as text or as calls of tools.
+"""Messages of a conversation as a prompt, and an answer as text or as calls of tools.
 
-The server is asked with text, whatever model or plan answers; so turns are written out, and tools are
-described in words and called in JSON.
+Turns travel as turns, whatever model or plan answers; tools are described in words and called in JSON.
 """
 
 from __future__ import annotations
@@ -13,9 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from renga.errors import UsageError
+from renga.models.contract import Clearance, Prompt, Said
 
-SPEAKERS = {"user": "User", "assistant": "Assistant", "tool": "Result", "function": "Result"}
-STOPS = tuple(f"\n{speaker}:" for speaker in dict.fromkeys(SPEAKERS.values()))
+SPEAKERS = ("user", "assistant", "tool", "function")
+RESULT = "Result"
+STOPS = ("\nUser:", "\nAssistant:", "\nResult:", "\nQuestion:")
+"""Where a model without turns of its own begins to speak for the others."""
 ABOVE = ("system", "developer")
 
 _FENCE = re.compile(
@@ -47,17 +49,22 @@ def turns_of(messages: Any) -> list[Turn]:
     return [_turn(message, place) for place, message in enumerate(messages)]
 
 
-def as_prompt(turns: Sequence[Turn], tools: str = "") -> str:
-    """One text: a lone question as it is, else what is above, then turn by turn.
+def as_prompt(turns: Sequence[Turn], clearance: Clearance, tools: str = "") -> Prompt:
+    """The last message as a question, and the others as what was said before it, each in its role: every
+    model renders them by its own template. What tools answered is told by the user.
 
-    tools: what `described` said of them.
+    tools: what `described` said of them; it stands in the system's message, with what else stands above.
     """
     above = "\n\n".join([*(turn.text for turn in turns if turn.role in ABOVE), *([tools] if tools else [])])
-    said = [turn for turn in turns if turn.role not in ABOVE]
-    if len(said) == 1 and said[0].role == "user":
-        return f"{above}\n\n{said[0].text}" if above else said[0].text
-    written = "\n".join(f"{SPEAKERS[turn.role]}: {turn.text}" for turn in said)
-    return (f"{above}\n\n" if above else "") + written
+    said = [Said("system", above)] if above else []
+    for turn in (turn for turn in turns if turn.role not in ABOVE):
+        if turn.role == "assistant":
+            said.append(Said("assistant", turn.text))
+        else:
+            said.append(Said("user", turn.text if turn.role == "user" else f"{RESULT}: {turn.text}"))
+    if said and said[-1].role == "user":
+        return Prompt(said[-1].text, clearance, tuple(said[:-1]))
+    return Prompt("Go on.", clearance, tuple(said))  # the last word was the assistant's, or there is none
 
 
 def described(tools: Any, choice: Any) -> tuple[str, frozenset[str]]:

@@ -25,6 +25,7 @@ from renga.models.meter import Meter
 from renga.protocol import link_pb2 as wire
 from renga.protocol.credentials import Credentials, has_credentials, load_credentials
 from renga.protocol.link_pb2_grpc import LinkStub
+from renga.protocol.prompts import said
 
 PATIENCE = 600.0
 MOMENT = 20.0
@@ -68,7 +69,7 @@ class Federation:
 
     def ask(self, prompt: Prompt, sampling: Sampling, plan: str = "") -> Reply:
         """Ask; pieces come when the reply is read. Raises Withheld if policy or clearance say no."""
-        self.outbox.release_prompt(prompt.clearance, len(prompt.text.encode("utf-8", "surrogatepass")))
+        self.outbox.release_prompt(prompt.clearance, len(prompt.whole.encode("utf-8", "surrogatepass")))
         try:
             request = wire.RespondRequest(
                 prompt=prompt.text,
@@ -76,6 +77,7 @@ class Federation:
                 if prompt.clearance is Clearance.PUBLIC
                 else wire.CLEARANCE_SANITISED,
                 plan=plan,
+                before=said((one.role, one.text) for one in prompt.before),
                 sampling=wire.Sampling(
                     temperature=sampling.temperature,
                     top_p=sampling.top_p,

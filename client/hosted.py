@@ -103,7 +103,7 @@ class _Released(RemoteModel):
         self._outbox = outbox
 
     def open(self, prompt: Prompt) -> RemoteSession:
-        self._outbox.release_prompt(prompt.clearance, len(prompt.text.encode()), "session")
+        self._outbox.release_prompt(prompt.clearance, len(prompt.whole.encode()), "session")
         return super().open(prompt)
 
     def open_slots(self, prompt: Prompt, slots: Slots) -> RemoteSession:

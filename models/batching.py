@@ -142,7 +142,7 @@ class BatchedModel:
 
     def open(self, prompt: Prompt) -> BatchedSession:
         """A session that will have read `prompt`. Raises Overloaded when all are taken."""
-        return self.open_ids(self.weights.template.prompt_ids(self.weights.tokenizer, prompt.text))
+        return self.open_ids(self.weights.template.ids_of(self.weights.tokenizer, prompt))
 
     def open_ids(self, ids: Sequence[int]) -> BatchedSession:
         """A session that will have read `ids`, at least one, as they are."""

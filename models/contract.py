@@ -8,7 +8,7 @@ This module knows of no implementation.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -26,11 +26,30 @@ class Clearance(StrEnum):
 
 
 @dataclass(frozen=True)
+class Said:
+    """An earlier message of a conversation. role: system, user or assistant."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Prompt:
-    """What is asked. Each model renders it by its own template."""
+    """What is asked, and what was said `before` it, oldest first. Each model renders it by its own
+    template."""
 
     text: str
     clearance: Clearance = Clearance.RAW
+    before: tuple[Said, ...] = ()
+
+    def asking(self, text: str) -> Prompt:
+        """Another question in the same conversation, with the same clearance."""
+        return replace(self, text=text)
+
+    @property
+    def whole(self) -> str:
+        """All of its text, to be measured or searched."""
+        return "\n".join([*(said.text for said in self.before), self.text])
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class LocalModel:
 
     def open(self, prompt: Prompt) -> LocalSession:
         """A session that has read `prompt` in this model's own template."""
-        return self.open_ids(self.weights.template.prompt_ids(self.weights.tokenizer, prompt.text))
+        return self.open_ids(self.weights.template.ids_of(self.weights.tokenizer, prompt))
 
     def open_ids(self, ids: Sequence[int]) -> LocalSession:
         """A session that has read `ids`, at least one, as they are."""

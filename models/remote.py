@@ -81,6 +81,7 @@ class RemoteSession:
         self._opening = opening(
             model.name, model.vocabulary.fingerprint, prompt.text, prompt.clearance is Clearance.PUBLIC,
             prompt.clearance is Clearance.RAW, packed_slots(slots) if slots else None,
+            [(one.role, one.text) for one in prompt.before],
         )  # fmt: skip
         self._ids: list[int] = []
         self.prompt_ids = 0  # as many as the other end says that it read

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from renga.errors import RefusedPayload
-from renga.models.contract import Clearance, Full, LanguageModel, Prompt, Sampling, TopK, Verify
+from renga.models.contract import Clearance, Full, LanguageModel, Prompt, Said, Sampling, TopK, Verify
 from renga.models.session_codec import NAMES, packed_answer, read_ids, read_want
 from renga.models.slot_session import open_with, width_of
 from renga.models.slots import read_slots
 from renga.protocol import link_pb2 as wire
+from renga.protocol.prompts import heard
 
 ANSWER_BYTES = 1_000_000  # of one reply
 CLEARANCES = {
@@ -78,10 +79,12 @@ class ServedSession:
             raise RefusedPayload("a prompt without clearance is not read")
         if len(asked.prompt.encode()) > self._limits.prompt_bytes:
             raise RefusedPayload(f"a prompt may have {self._limits.prompt_bytes} bytes")
+        room = self._limits.prompt_bytes - len(asked.prompt.encode())
+        before = tuple(Said(role, text) for role, text in heard(asked.before, room))
         mine = self._model.vocabulary.fingerprint
         if asked.vocabulary and asked.vocabulary != mine:
             raise RefusedPayload("the model has another vocabulary than the caller counts with")
-        prompt = Prompt(asked.prompt, CLEARANCES[asked.clearance])
+        prompt = Prompt(asked.prompt, CLEARANCES[asked.clearance], before)
         if asked.HasField("slots"):
             weights = getattr(self._model, "weights", None)
             if weights is None:

@@ -19,6 +19,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from renga.errors import RengaError
+from renga.models.contract import Prompt
 from renga.models.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -84,6 +85,22 @@ class Template:
         """Everything the model reads before its answer to `prompt`, at least one id."""
         return self._ids(tokenizer, [self.before, prompt, self.after])
 
+    def ids_of(self, tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:
+        """Everything the model reads before its answer, a conversation so far included.
+
+        Where a template refuses a system message, or turns that don't alternate, what was said is joined to
+        the user's next message."""
+        if not prompt.before:
+            return self.prompt_ids(tokenizer, prompt.text)
+        said = [{"role": one.role, "content": one.text} for one in prompt.before]
+        said.append({"role": "user", "content": prompt.text})
+        try:
+            return self.chat_ids(tokenizer, said)
+        except RengaError:
+            raise
+        except Exception:  # noqa: BLE001 templates refuse with whatever exception they like
+            return self.chat_ids(tokenizer, _alternating(said))
+
     def chat_ids(self, tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
         """The same for a conversation whose last message is the user's.
 
@@ -127,6 +144,18 @@ class Template:
         for at in range(1, len(parts), 2):
             ids += [names[parts[at]], *vocabulary.encode(parts[at + 1])]
         return bos + ids
+
+
+def _alternating(messages: Sequence[Message]) -> list[Message]:
+    """The same as turns of user and assistant, the user's first."""
+    turns: list[dict[str, str]] = []
+    for message in messages:
+        role = "assistant" if message["role"] == "assistant" and turns else "user"
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += f"\n\n{message['content']}"
+        else:
+            turns.append({"role": role, "content": message["content"]})
+    return list(turns)
 
 
 def _parts(frame: Sequence[str], cuts: re.Pattern[str] | None) -> list[str]:

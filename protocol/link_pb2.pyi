@@ -290,20 +290,30 @@ class SessionRequest(_message.Message):
     def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., feed: _Optional[_Union[Feed, _Mapping]] = ..., rewind: _Optional[_Union[Rewind, _Mapping]] = ...) -> None: ...
 
 class Open(_message.Message):
-    __slots__ = ("model", "vocabulary", "prompt", "clearance", "lease", "slots")
+    __slots__ = ("model", "vocabulary", "prompt", "clearance", "lease", "slots", "before")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VOCABULARY_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CLEARANCE_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
     model: str
     vocabulary: str
     prompt: str
     clearance: Clearance
     lease: bytes
     slots: Slots
-    def __init__(self, model: _Optional[str] = ..., vocabulary: _Optional[str] = ..., prompt: _Optional[str] = ..., clearance: _Optional[_Union[Clearance, str]] = ..., lease: _Optional[bytes] = ..., slots: _Optional[_Union[Slots, _Mapping]] = ...) -> None: ...
+    before: _containers.RepeatedCompositeFieldContainer[Said]
+    def __init__(self, model: _Optional[str] = ..., vocabulary: _Optional[str] = ..., prompt: _Optional[str] = ..., clearance: _Optional[_Union[Clearance, str]] = ..., lease: _Optional[bytes] = ..., slots: _Optional[_Union[Slots, _Mapping]] = ..., before: _Optional[_Iterable[_Union[Said, _Mapping]]] = ...) -> None: ...
+
+class Said(_message.Message):
+    __slots__ = ("role", "text")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    text: str
+    def __init__(self, role: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
 
 class Slots(_message.Message):
     __slots__ = ("host", "count", "numbers", "scale")
@@ -440,16 +450,18 @@ class LendRequest(_message.Message):
     def __init__(self, lease: _Optional[bytes] = ..., model: _Optional[str] = ..., deadline: _Optional[float] = ...) -> None: ...
 
 class RespondRequest(_message.Message):
-    __slots__ = ("prompt", "clearance", "plan", "sampling")
+    __slots__ = ("prompt", "clearance", "plan", "sampling", "before")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     CLEARANCE_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
     prompt: str
     clearance: Clearance
     plan: str
     sampling: Sampling
-    def __init__(self, prompt: _Optional[str] = ..., clearance: _Optional[_Union[Clearance, str]] = ..., plan: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ...) -> None: ...
+    before: _containers.RepeatedCompositeFieldContainer[Said]
+    def __init__(self, prompt: _Optional[str] = ..., clearance: _Optional[_Union[Clearance, str]] = ..., plan: _Optional[str] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., before: _Optional[_Iterable[_Union[Said, _Mapping]]] = ...) -> None: ...
 
 class RespondReply(_message.Message):
     __slots__ = ("text", "usage")

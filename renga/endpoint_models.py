@@ -40,12 +40,14 @@ class Edge:
 
     @torch.inference_mode()
     def embed(self, texts: list[str]) -> list[list[float]]:
-        """The mean of the last layer's states over each text's tokens, of length 1."""
+        """The mean of the last layer's states over each text's tokens, of length 1: the model's as it is
+        now, with what it has learned."""
         weights, vectors = self.weights(), []
+        adapter = getattr(self.now(), "adapter", None)
         for text in texts:
             ids = weights.vocabulary.encode(text)[:MOST_TOKENS] or [weights.vocabulary.end]
             with weights.lock:
-                weights.wear(None)
+                weights.wear(adapter)
                 read = weights.model(
                     input_ids=torch.tensor([ids]),
                     output_hidden_states=True,

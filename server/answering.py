@@ -18,10 +18,11 @@ import grpc
 
 from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.models.batching import Overloaded
-from renga.models.contract import Clearance, Piece, Prompt, Sampling
+from renga.models.contract import Clearance, Piece, Prompt, Said, Sampling
 from renga.models.session_codec import read_sampling
 from renga.protocol import link_pb2 as wire
 from renga.protocol.failure import one_line
+from renga.protocol.prompts import heard
 from renga.server.access import exhausted, refuse
 from renga.server.plans import HOST, CallerGone, Made, Plans, unknown
 
@@ -64,6 +65,8 @@ class Answering:
             most = f"a prompt has 1 to {self.limits.prompt_bytes} bytes"
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, most)
         try:
+            room = self.limits.prompt_bytes - len(request.prompt.encode())
+            before = tuple(Said(role, text) for role, text in heard(request.before, room))
             sampling = self._sampling(request.sampling)
         except RefusedPayload as error:
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, error.message)
@@ -73,7 +76,7 @@ class Answering:
         gone = threading.Event()
         try:
             made = await self._made(request.plan or HOST, gone, context)
-            answer = made.respond(Prompt(request.prompt, clearance), sampling)
+            answer = made.respond(Prompt(request.prompt, clearance, before), sampling)
             async with aclosing(_pieces(answer, gone)) as said:
                 async for piece in said:
                     yield wire.RespondReply(text=piece.text)

@@ -176,7 +176,7 @@ class Compressing:
             )
         kept = may_be_surrogates(context) if prompt.clearance is Clearance.SANITISED else []
         short = self._cut(context, room, question, kept).text
-        return Prompt(f"{short}\n\n{question}" if short else question, prompt.clearance)
+        return prompt.asking(f"{short}\n\n{question}" if short else question)
 
     def respond(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         return respond_by(self.responder, self.shortened(prompt), sampling)

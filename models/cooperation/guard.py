@@ -172,7 +172,7 @@ class Guarded:
                 f"{prompt.text}\n\nAn earlier answer was: {best[0]}\nWhat is wrong with it:\n{reasons}\n"
                 "Answer again, without these mistakes."
             )
-            again = answer_by(self.responder, Prompt(text, prompt.clearance), sampling)
+            again = answer_by(self.responder, prompt.asking(text), sampling)
             seen = self.inspect(prompt, again)
             if again.strip() and seen.score < best[1].score:
                 best = (again, seen)

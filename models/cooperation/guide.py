@@ -90,7 +90,7 @@ class Conditioned:
         return self.members[0].vocabulary
 
     def open(self, prompt: Prompt):  # type: ignore[no-untyped-def]
-        return self.members[0].open(Prompt(f"{self.instruction}\n{prompt.text}", prompt.clearance))
+        return self.members[0].open(prompt.asking(f"{self.instruction}\n{prompt.text}"))
 
 
 class Gedi:

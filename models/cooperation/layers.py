@@ -40,7 +40,7 @@ class Layered(LocalModel):
         return f"{kind}({self.weights.reference}, {'/'.join(map(str, self.layers))})"
 
     def open(self, prompt: Prompt) -> LayeredSession:
-        return self.open_ids(self.weights.template.prompt_ids(self.weights.tokenizer, prompt.text))
+        return self.open_ids(self.weights.template.ids_of(self.weights.tokenizer, prompt))
 
     def open_ids(self, ids: Sequence[int]) -> LayeredSession:
         return LayeredSession(self, ids)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from renga.errors import RengaError, UsageError
 from renga.models.composed import parts_of
@@ -86,8 +86,9 @@ class Retrieving:
 
     def respond(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         findings, clearance, notices = self.find(prompt.text)
-        asked = Prompt(
-            framed(prompt.text, findings), min(prompt.clearance, clearance, key=_FREEDOM.__getitem__)
+        asked = replace(
+            prompt.asking(framed(prompt.text, findings)),
+            clearance=min(prompt.clearance, clearance, key=_FREEDOM.__getitem__),
         )
         parts: list[str] = []
         for piece in respond_by(self.responder, asked if findings else prompt, sampling):

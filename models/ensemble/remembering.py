@@ -112,7 +112,7 @@ class RememberingSession(RowsSession):
         weights = getattr(model.inner, "weights", None)
         self._opening = 0
         if weights is not None:
-            self._opening = len(weights.template.prompt_ids(weights.tokenizer, prompt.text))
+            self._opening = len(weights.template.ids_of(weights.tokenizer, prompt))
         if model.elsewhere:
             model.meter.bytes_up += len(prompt.text.encode())
 

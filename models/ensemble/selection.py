@@ -85,12 +85,10 @@ class Combining:
     def respond(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         found = candidates(self.proposers, prompt, sampling, self.n, self.temperature, self.absences)
         for _ in range(self.layers - 1):
-            shown = Prompt(
-                ASK_AGAIN.format(question=prompt.text, answers=self._listed(prompt, found)), prompt.clearance
-            )
+            shown = prompt.asking(ASK_AGAIN.format(question=prompt.text, answers=self._listed(prompt, found)))
             found = candidates(self.proposers, shown, sampling, self.n, self.temperature, self.absences)
         asked = GENFUSE.format(question=prompt.text, answers=self._listed(prompt, found))
-        yield from respond_by(self.members[-1], Prompt(asked, prompt.clearance), sampling)
+        yield from respond_by(self.members[-1], prompt.asking(asked), sampling)
 
     def _listed(self, prompt: Prompt, found: list[Candidate]) -> str:
         """The best `top` answers, each once, by agreement."""

@@ -140,9 +140,11 @@ def test_many_turns_are_one_conversation_without_being_named(up: Up) -> None:
     second = client.chat.completions.create(model="host", messages=messages)
     names = [first.model_dump()["renga"]["conversation"], second.model_dump()["renga"]["conversation"]]
     assert names[0] == names[1]
-    tags = [set(re.findall(r"<PERSON_1_\w+>", prompt.text)) for prompt in up.host.asked]
+    tags = [set(re.findall(r"<PERSON_1_\w+>", prompt.whole)) for prompt in up.host.asked]
     assert tags[0] == tags[1] != set()
-    assert "Quill" not in up.host.asked[1].text and "User: Who am I?" in up.host.asked[1].text
+    went = up.host.asked[1]
+    assert "Quill" not in went.whole and went.text.startswith("Who am I?")
+    assert [one.role for one in went.before] == ["system", "user", "assistant"]
     other = client.chat.completions.create(model="host", messages=messages[:2])
     assert other.model_dump()["renga"]["conversation"] not in names
 

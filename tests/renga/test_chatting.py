@@ -14,7 +14,7 @@ from renga.client.answerers import Answerer, Used
 from renga.client.dialogue import Turn, as_prompt, calls_in, described, turns_of
 from renga.client.sanitisation.desk import Desk
 from renga.errors import RengaError, UsageError, did_you_mean
-from renga.models.contract import Clearance, Piece, Prompt, Sampling
+from renga.models.contract import Clearance, Piece, Prompt, Said, Sampling
 
 NAME = "Jane Quillfeather"
 
@@ -67,7 +67,9 @@ def test_turns_go_out_clean_and_come_back_whole_and_go_on_another_day(tmp_path: 
     said, told = talk(tmp_path, host, "Who is Jane?")
     assert said == "Dear Jane!\n"  # and what a model goes on to say for the user is cut
     assert all(prompt.clearance is Clearance.SANITISED and "Jane" not in prompt.text for prompt in host.asked)
-    assert host.asked[1].text.count("User:") == 2 and "Assistant: Dear <PERSON" in host.asked[1].text
+    question, answer = host.asked[1].before
+    assert (question.role, answer.role) == ("user", "assistant") and answer.text.startswith("Dear <PERSON")
+    assert "Jane" not in host.asked[1].whole
 
 
 def test_what_a_person_adds_in_review_stays_hidden_in_later_turns(tmp_path: Path) -> None:
@@ -100,13 +102,17 @@ def test_commands_and_errors(tmp_path: Path) -> None:
     assert host.asked == [] and said.strip() == ""
 
 
-def test_messages_become_one_prompt() -> None:
-    lone = turns_of([{"role": "user", "content": "hi"}])
-    assert as_prompt(lone) == "hi"
+def test_messages_become_a_question_and_what_was_said_before() -> None:
+    lone, raw = turns_of([{"role": "user", "content": "hi"}]), Clearance.RAW
+    assert as_prompt(lone, raw) == Prompt("hi", raw)
     words = [("system", "Be kind."), ("user", "a"), ("assistant", "b"), ("user", "c")]
     many = turns_of([{"role": role, "content": [{"type": "text", "text": text}]} for role, text in words])
-    assert as_prompt(many) == "Be kind.\n\nUser: a\nAssistant: b\nUser: c"
-    assert as_prompt([Turn("user", "hi")], "tools") == "tools\n\nhi"
+    before = (Said("system", "Be kind."), Said("user", "a"), Said("assistant", "b"))
+    assert as_prompt(many, raw) == Prompt("c", raw, before)
+    assert as_prompt([Turn("user", "hi")], raw, "tools") == Prompt("hi", raw, (Said("system", "tools"),))
+    told = [Turn("user", "2+2?"), Turn("assistant", '{"name": "add"}'), Turn("tool", "4")]
+    assert as_prompt(told, raw).text == "Result: 4" and len(as_prompt(told, raw).before) == 2
+    assert as_prompt(told[:2], raw).before[-1] == Said("assistant", '{"name": "add"}')
     for wrong in ([], "x", [1], [{"role": "user", "content": 3}]):
         with pytest.raises(UsageError):
             turns_of(wrong)
