@@ -8,7 +8,8 @@ from pathlib import Path
 from renga.client.sanitisation.conversation import Conversation
 from renga.client.sanitisation.decisions import Decided
 from renga.client.sanitisation.detection import detectors
-from renga.client.sanitisation.rules import Rules, read_rules
+from renga.client.sanitisation.entities import QUASI
+from renga.client.sanitisation.rules import Rule, Rules, read_rules
 from renga.client.sanitisation.sanitiser import Sanitiser
 from renga.client.sanitisation.vault import Vault
 from renga.errors import UsageError
@@ -51,7 +52,9 @@ class Desk:
             self.reread()
         if self._decided is None:
             self._decided = Decided.of(self.rules, lambda sealed: self.vault.open_value(sealed))
-        return Sanitiser(detectors(names=self.names, plugged=[self._decided]), self.rules, conversation)
+        also = [kind for kind in QUASI if self.rules.rule(kind) is not Rule.ALLOW]
+        layers = detectors(names=self.names, also=also, plugged=[self._decided])
+        return Sanitiser(layers, self.rules, conversation)
 
     def reread(self) -> None:
         """After the rules were changed."""

@@ -73,7 +73,8 @@ def _tagger() -> Any:
 _WHAT = {"姓": "姓", "名": "名", "一般": "人"}
 
 
-def _tagged(text: str, start: int) -> list[_Word]:
+def tagged(text: str, start: int) -> list[_Word]:
+    """MeCab's words of a piece of text that stands at `start`."""
     found, at = [], 0
     plain = text.replace("\0", " ").encode("utf-8", "replace").decode()
     for node in _tagger()(plain):
@@ -103,7 +104,7 @@ def japanese_names(text: str, deadline: Deadline) -> Iterator[Found]:
     for start, end in _chunks(text):
         deadline.check()
         if _JAPANESE.search(text, start, end):
-            yield from _in_words(text, _tagged(text[start:end], start))
+            yield from _in_words(text, tagged(text[start:end], start))
     yield from _by_honorific(text)
     yield from _in_kana(text)
 
