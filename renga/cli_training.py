@@ -30,7 +30,13 @@ def add_to(app: typer.Typer) -> None:
 
 def router(
     members: Annotated[list[str], typer.Argument(metavar="NAME...")],
-    data: Texts,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="FILE", help="JSONL with prompts and responses.")
+    ] = None,
+    verdicts: Annotated[
+        Path | None,
+        typer.Option("--verdicts", metavar="QUEUE", help="Answers that people judged, from `renga review`."),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it.")] = Path(
         "router.safetensors"
     ),
@@ -52,14 +58,15 @@ def router(
     """Train a router for route(NAME, ...) on what each model makes of texts with known answers.
 
     NAMEs are models as plans name them, in the order of the plan, the dearest last. A model's reward is the
-    log-likelihood of the response per byte. The router looks through the first model that is here. With
-    --samples the label of a text is the share of pairs in which the first model's answer is as good as the
-    last's, good being likeness to the response (chrF).
+    log-likelihood of the response per byte, of a judged answer that of what holds by the verdict. The router
+    looks through the first model that is here. With --samples the label of a text is the share of pairs in
+    which the first model's answer is as good as the last's, good being likeness to the response (chrF).
     """
     import numpy as np
 
     from renga.cli_plan import names
     from renga.errors import UsageError
+    from renga.models.cooperation.review import judged
     from renga.models.data import read_jsonl
     from renga.models.ensemble.features import prompt_features
     from renga.models.ensemble.measuring import measure
@@ -75,9 +82,13 @@ def router(
             "--samples compares two models", hint=f"renga train-router {members[0]} {members[-1]}"
         )
     _, known = names(members[0], model, adapter, let, state)
-    examples = [example for example in read_jsonl(data) if example.response][:limit]
+    if data is None and verdicts is None:
+        raise UsageError("a router learns from texts, verdicts or both", hint="--data FILE, --verdicts QUEUE")
+    examples = judged(verdicts) if verdicts is not None else []
+    examples += [example for example in read_jsonl(data) if example.response] if data is not None else []
+    examples = examples[:limit]
     if len(examples) < 2:
-        raise UsageError(f"{data} has fewer than two texts with responses")
+        raise UsageError(f"{data or verdicts} has fewer than two texts with responses")
     models = [build(Name(name), known) for name in members]
     rewards = []
     for name, each in zip(members, models, strict=True):

@@ -50,6 +50,7 @@ PARTS = {
     "steering": "cooperation_steer",
     "guiding": "cooperation_guide",
     "people": "cooperation_people",
+    "across": "cooperation_across",
     "soft": "cooperation_soft",
 }
 

@@ -60,41 +60,53 @@ _ASKED = (
     "Ask for a day off.",
     "Report a broken lamp.",
 )
+_ASKING = {
+    "formal": "Write very formally and politely.",
+    "casual": "Write casually, in slang.",
+}
 TOKENS = 20
 
 
 def measure(setting: Setting) -> dict[str, Any]:
-    """Towards formal wording; texts made by rule, the judge's from other templates than the guide's."""
+    """Towards formal wording and towards casual; texts made by rule, the judge's from other templates than
+    the guide's."""
     rng = random.Random(setting.seed)
     halves = [(templates[:3], templates[3:]) for templates in (_FORMAL, _CASUAL)]
     made = [[[t.format(a=a) for t in part for a in _ACTIONS] for part in half] for half in halves]
     for kind in made:
         for texts_ in kind:
             rng.shuffle(texts_)
-    (formal, formal_judged), (casual, casual_judged) = made
-    guide_by = train("formal", formal, casual, seed=setting.seed)
-    judge = _bayes(formal_judged, casual_judged)
-    held_out = auroc(
-        [guide_by.odds(t.encode()) for t in formal_judged], [guide_by.odds(t.encode()) for t in casual_judged]
-    )
+    found = {}
+    for name, (having, lacking) in (("formal", made), ("casual", made[::-1])):
+        setting.tell(f"  {name}")
+        found[name] = _towards(name, having, lacking, setting)
+    return {"towards": found, "texts": len(_ASKED[: setting.some(8)])}
+
+
+def _towards(
+    name: str, having: Sequence[Sequence[str]], lacking: Sequence[Sequence[str]], setting: Setting
+) -> dict[str, Any]:
+    """having, lacking: texts with and without the wording, the guide's and the judge's."""
+    guide_by = train(name, having[0], lacking[0], seed=setting.seed)
+    judge = _bayes(having[1], lacking[1])
+    held_out = auroc(*([guide_by.odds(t.encode()) for t in judged] for judged in (having[1], lacking[1])))
     edge, host = setting.load(setting.edge), setting.load(setting.host)
-    having = Conditioned(edge, "Write very formally and politely.")
-    lacking = Conditioned(edge, "Write casually, in slang.")
+    one, other = (Conditioned(edge, _ASKING[wording]) for wording in sorted(_ASKING, key=name.__ne__))
     ways: dict[str, LanguageModel] = {
         "the model itself": edge,
-        "asked to be formal (control)": having,
+        "asked for it (control)": one,
         "FUDGE, strength 2": guide(edge, guide_by, strength=2.0),
         "FUDGE, strength 6": guide(edge, guide_by, strength=6.0),
-        "GeDi, strength 10": gedi(edge, having, lacking, strength=10.0, scale=4.0),
+        "GeDi, strength 10": gedi(edge, one, other, strength=10.0, scale=4.0),
     }
     asked = _ASKED[: setting.some(8)]
     sampling = Sampling(temperature=0.8, max_tokens=TOKENS, seed=setting.seed)
     rows = {}
-    for name, model in ways.items():
-        setting.tell(f"  {name}")
+    for way, model in ways.items():
+        setting.tell(f"    {way}")
         start = time.perf_counter()
         said = [answer(model, Prompt(q), sampling) for q in asked]
-        rows[name] = _row(said, asked, judge, host, time.perf_counter() - start)
+        rows[way] = _row(said, asked, judge, host, time.perf_counter() - start)
     start = time.perf_counter()
     found = search(
         edge, lambda _, text: 1 / (1 + math.exp(-guide_by.odds(text.encode()))), k=3, weight=0.9, steps=1
@@ -103,7 +115,7 @@ def measure(setting: Setting) -> dict[str, Any]:
     rows["search, the best of 3 by the predictor"] = _row(
         said, asked, judge, host, time.perf_counter() - start
     )
-    return {"rows": rows, "texts": len(asked), "held_out_auroc": held_out}
+    return {"rows": rows, "held_out_auroc": held_out}
 
 
 def _row(said: Sequence[str], asked: Sequence[str], judge: Any, host: Any, seconds: float) -> dict[str, Any]:
@@ -138,25 +150,27 @@ def _bayes(having: Sequence[str], lacking: Sequence[str]) -> Any:
 
 
 def sheets(result: Mapping[str, Any]) -> list[Sheet]:
+    return [_sheet(name, found, result) for name, found in result["towards"].items()]
+
+
+def _sheet(name: str, found: Mapping[str, Any], result: Mapping[str, Any]) -> Sheet:
     rows = [
         (
-            name,
+            way,
             f"{sum(r['success'])} of {len(r['success'])}",
             f"{r['odds']:+.1f}",
             f"{r['distinct']:.2f}",
             f"{r['bits_per_byte']:.2f}",
             f"{r['seconds']:.1f} s",
         )
-        for name, r in result["rows"].items()
+        for way, r in found["rows"].items()
     ]
-    return [
-        Sheet(
-            f"Towards formal wording, {result['edge']}",
-            ("by", "formal", "log-odds", "distinct pairs", "bits per byte by the host", "an answer"),
-            texts(rows),
-            f"{result['texts']} requests, {TOKENS} tokens each. Formal, and by what log-odds, says naive "
-            "Bayes over words, fitted on other templates than the predictor that guides; the AUROC of that "
-            f"one on them is {result['held_out_auroc']:.2f}. Bits per byte by {result['host']} say how "
-            "natural a text is.",
-        )
-    ]
+    return Sheet(
+        f"Towards {name} wording, {result['edge']}",
+        ("by", name, "log-odds", "distinct pairs", "bits per byte by the host", "an answer"),
+        texts(rows),
+        f"{result['texts']} requests, {TOKENS} tokens each. Whether it is {name}, and by what log-odds, says "
+        "naive Bayes over words, fitted on other templates than the predictor that guides; the AUROC of that "
+        f"one on them is {found['held_out_auroc']:.2f}. Bits per byte by {result['host']} say how natural a "
+        "text is.",
+    )

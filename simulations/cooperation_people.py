@@ -1,4 +1,4 @@
-"""People in the loop, and questions across domains."""
+"""People in the loop: what their verdicts are worth, by how many are asked for and about what."""
 
 from __future__ import annotations
 
@@ -8,20 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from renga.models.contract import Prompt
-from renga.models.cooperation.dense import MeanStates
 from renga.models.cooperation.detect import same_answer
-from renga.models.cooperation.documents import Document
-from renga.models.cooperation.index import PassageIndex
 from renga.models.cooperation.likelihood import scored
-from renga.models.cooperation.retrieve import framed
 from renga.models.cooperation.review import SimulatedReviewer
-from renga.models.cooperation.sources import Finding, Passages, Relay
 from renga.models.cooperation.verdicts import Verdict, fit
 from renga.models.local import LocalModel
-from renga.simulations.bench_cooperation import Setting, interval
+from renga.simulations.bench_cooperation import Setting
 from renga.simulations.bench_tables import Sheet, texts
-from renga.simulations.cooperation_retrieve import answers_right
-from renga.simulations.cooperation_world import Asked, World, edited, world
+from renga.simulations.cooperation_world import edited, world
 
 BUDGETS = (0.0, 0.1, 0.25, 0.5, 1.0)
 ERROR = 0.1
@@ -30,10 +24,7 @@ DRAWS = 50
 
 def measure(setting: Setting) -> dict[str, Any]:
     edge = setting.load(setting.edge)
-    setting.tell("  reviews")
-    reviews = _reviews(edge, setting)
-    setting.tell("  across domains")
-    return {"reviews": reviews, "domains": _domains(edge, setting)}
+    return {"reviews": _reviews(edge, setting)}
 
 
 def _reviews(edge: LocalModel, setting: Setting) -> dict[str, Any]:
@@ -76,59 +67,12 @@ def _decided(doubts: Sequence[float], truth: Sequence[bool], reviewed: Sequence[
     return right / len(truth)
 
 
-def _domains(edge: LocalModel, setting: Setting) -> dict[str, Any]:
-    """Who is the mayor of the town where a work stands? One client knows where works stand, the other who is
-    mayor; neither knows both."""
-    found = world(setting.seed, 24)
-    embedder = MeanStates(edge)
-    first = _index(
-        embedder, [(w.name, f"{w.name} stands in {w.town}. It makes {w.goods}.") for w in found.works]
-    )
-    second = _index(embedder, [(t, f"The mayor of {t} is {m}.") for t, m in found.mayors.items()])
-    works = random.Random(setting.seed).sample(list(found.works), min(setting.some(24), len(found.works)))
-    asked = [
-        Asked(f"Who is the mayor of the town where {w.name} stands?", found.mayors[w.town], "", "")
-        for w in works
-    ]
-    ways = {
-        "nothing (the model alone)": None,
-        "the first client's expert": Passages(first, name="works"),
-        "the second client's expert": Passages(second, name="towns"),
-        "both, each asked once": Relay(
-            [Passages(first, name="works"), Passages(second, name="towns")], rounds=1
-        ),
-        "both, each building on the other": Relay(
-            [Passages(first, name="works"), Passages(second, name="towns")]
-        ),
-    }
-    result: dict[str, Any] = {}
-    for name, source in ways.items():
-        given = [list(source.find(a.question, 4)) if source else [] for a in asked]
-        prompts = [framed(a.question, g) if g else a.question for a, g in zip(asked, given, strict=True)]
-        held = [_held(found, w.town, g) for w, g in zip(works, given, strict=True)]
-        result[name] = {"right": answers_right(edge, prompts, asked), "found": held}
-    return result
-
-
-def _held(found: World, town: str, given: Sequence[Finding]) -> list[bool] | bool:
-    """Whether both facts are among what was found."""
-    said = " ".join(finding.text for finding in given)
-    return f"stands in {town}" in said and f"mayor of {town} is" in said
-
-
-def _index(embedder: MeanStates, named: Sequence[tuple[str, str]]) -> PassageIndex:
-    index = PassageIndex(embedder=embedder)
-    index.update([Document(name, text) for name, text in named])
-    return index
-
-
 def sheets(result: Mapping[str, Any]) -> list[Sheet]:
     reviews = result["reviews"]
     rows = [
         (f"{budget:.0%}", f"{a:.1%}", f"{b:.1%}")
         for budget, a, b in zip(BUDGETS, reviews["uncertainty"], reviews["random"], strict=True)
     ]
-    domains = [(name, interval(r["found"]), interval(r["right"])) for name, r in result["domains"].items()]
     return [
         Sheet(
             "Answers accepted or refused rightly, by the share that a person is asked about",
@@ -137,11 +81,5 @@ def sheets(result: Mapping[str, Any]) -> list[Sheet]:
             f"{reviews['answers']} answers, half of them edited. The detector is the likelihood by "
             f"{result['edge']}, weighed by verdicts on others; the reviewer errs in {ERROR:.0%} of cases; "
             f"means of {DRAWS} draws.",
-        ),
-        Sheet(
-            "Questions that join what two clients know",
-            ("given what is found by", "both facts found", "answered right"),
-            texts(domains),
-            f"Answered by {result['edge']}.",
         ),
     ]

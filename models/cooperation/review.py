@@ -20,6 +20,7 @@ import numpy as np
 from renga.errors import RengaError, UsageError
 from renga.models.cooperation.guard import Finding, worst_by_detector
 from renga.models.cooperation.verdicts import Verdict
+from renga.models.example import Example
 
 FORMAT = 0x52455601
 
@@ -148,6 +149,17 @@ class ReviewQueue:
             yield
         except (sqlite3.Error, OSError) as error:
             raise RengaError(f"{self._where}: the review queue can't be used ({error})") from error
+
+
+def judged(path: Path) -> list[Example]:
+    """The answers that hold by the verdicts in a queue, as texts to learn from. Raises UsageError if there is
+    no queue."""
+    if not path.is_file():
+        raise UsageError(f"{path}: no such queue", hint='a plan makes it: guard(…, then="ask", queue="…")')
+    queue = ReviewQueue(path)
+    held = [Example(str(line["prompt"]), str(line["response"])) for line in queue.examples()]
+    queue.close()
+    return held
 
 
 class Queued:

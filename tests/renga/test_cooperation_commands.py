@@ -99,6 +99,22 @@ def test_a_person_judges_and_the_detectors_learn(
     assert renga("review", "missing.db")[0] == 2
 
 
+def test_verdicts_teach_a_router(renga: Renga, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # a located model sets it
+    folder = save_folder(tmp_path / "model", llama(), chat_tokenizer())
+    queue = ReviewQueue(tmp_path / "r.db")
+    for number, right in enumerate((True, False, False)):
+        item = queue.ask(f"q {number}", "an answer", Finding(), seconds=600)
+        queue.judge(item, right, "better" if number == 1 else None)
+    queue.close()
+    how = ("--model", folder, "--out", "router.safetensors")
+    status, out, err = renga("train-router", "edge", "edge", "--verdicts", "r.db", *how)
+    assert status == 0 and "2 texts" in err and out.startswith("router.safetensors")  # one holds no answer
+    for given in (("--verdicts", "none.db"), ()):
+        status, _, err = renga("train-router", "edge", "edge", *given, *how)
+        assert status == 2 and err.count("\n") <= 2
+
+
 def test_a_predictor_is_trained_and_measured(renga: Renga, tmp_path: Path) -> None:
     for name, words in (("sea", ("ship", "sail")), ("bread", ("oven", "dough"))):
         lines = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from functools import cache
 
+import numpy as np
 import pytest
 
 from renga.errors import UsageError
@@ -15,9 +16,10 @@ from renga.models.cooperation.drafters import ModelDrafter
 from renga.models.generate import generate
 from renga.models.local import LocalModel
 from renga.models.remote import RemoteModel
-from renga.simulations import cooperation_steer, speculation_runs
+from renga.simulations import cooperation_across, cooperation_guide, cooperation_steer, speculation_runs
 from renga.simulations.bench_cooperation import BARE, PARTS, Setting, interval, measure, part
 from renga.simulations.bench_tables import markdown
+from renga.simulations.cooperation_across import _learned
 from renga.simulations.cooperation_speculate import uploading
 from renga.simulations.cooperation_world import (
     edited,
@@ -74,6 +76,7 @@ def test_paths_and_queries_have_the_answers_they_say(tmp_path) -> None:
 @pytest.mark.parametrize("name", [name for name in PARTS if name not in APART])
 def test_every_part_runs_on_tiny_models(name: str, monkeypatch) -> None:
     monkeypatch.setattr(cooperation_steer, "TOKENS", 200)
+    monkeypatch.setattr(cooperation_guide, "TOKENS", 4)
     models = {"edge": LocalModel(tiny("llama")), "host": LocalModel(tiny("gemma3"))}
     setting = Setting(
         "edge", "host", 1 if name == "guiding" else 2, 0, None, lambda line: None, models.__getitem__
@@ -117,6 +120,18 @@ def test_answers_part_at_a_near_tie_or_they_are_others() -> None:
     said = list(generate(model, prompt, how))
     other = [*said[:3], (said[3] + 1) % model.vocabulary.size]
     assert not flips(model, prompt, how, said, other)
+
+
+def test_a_router_learns_from_verdicts_of_a_reviewer_who_errs(monkeypatch) -> None:
+    monkeypatch.setattr(cooperation_across, "DRAWS", 2)
+    generator = np.random.default_rng(0)
+    side = generator.integers(0, 2, 60)
+    features = generator.normal(size=(60, 5)) + 3 * side[:, None]
+    right = np.array([side == 0, side == 1])
+    found = _learned(features, right, 0)
+    assert found["blind"] == 0.5 and found["usable"] == 60
+    assert found["by_chance"]["32"] > 0.85 and found["by_choice"]["32"] > 0.85
+    assert _learned(features, right & False, 0)["by_chance"] == {}
 
 
 @pytest.mark.slow
