@@ -295,6 +295,7 @@ def merging(
         Path | None,
         typer.Option("--data", metavar="FILE", help="For shapes: JSONL; for domains: a folder of them."),
     ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Adapters: of each side.")] = 1,
     work: Annotated[
         Path, typer.Option("--work", metavar="DIR", help="Models and finished cases; it goes on from there.")
     ] = Path("runs/bench-merging"),
@@ -317,7 +318,7 @@ def merging(
         from renga.simulations.bench_merging_adapters import measure as measure_adapters
         from renga.simulations.bench_merging_growth import drawing
 
-        result = measure_adapters(work / "adapters-cost", tell=tell)
+        result = measure_adapters(work / "adapters-cost", threads=threads, tell=tell)
         sheets = cost_sheets(result)
         for axis in ("adapters", "rank"):
             for folder in (work, *([docs.parent] if docs else [])):

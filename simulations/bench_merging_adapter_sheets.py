@@ -21,8 +21,8 @@ def cost_sheets(result: Mapping[str, Any]) -> list[Sheet]:
         rows.append(
             (
                 case["name"], case["theirs"], size, f"{theirs['seconds']:.2f}", f"{ours['seconds']:.2f}",
-                f"{times:.1f}×", f"{theirs['memory'] / 1e6:.0f}", f"{ours['memory'] / 1e6:.0f}",
-                MISSING if above is None else f"{above:.0e}",
+                f"{times:.1f}×", f"{theirs['wall'] / ours['wall']:.1f}×", f"{theirs['memory'] / 1e6:.0f}",
+                f"{ours['memory'] / 1e6:.0f}", MISSING if above is None else f"{above:.0e}",
             )
         )  # fmt: skip
         said = f"{times:.1f}× (hoped for: {case['hoped']:g}×)"
@@ -39,13 +39,14 @@ def cost_sheets(result: Mapping[str, Any]) -> list[Sheet]:
         "PEFT CPU s",
         "ours CPU s",
         "ratio",
+        "wall",
         "PEFT MB",
         "ours MB",
         "off",
     )
     note = (
-        "CPU time of the merge alone, one thread, in a process of its own. MB: by how much private memory "
-        "rose. Off: how much more than the best of that rank is lost, relative."
+        f"CPU time of the merge alone, threads: {result['threads']}, in a process of its own. MB: by how "
+        "much private memory rose. Off: how much more than the best of that rank is lost, relative."
     )
     sheets = [
         Sheet("Targets on adapters", ("target", "", "measured"), said_of, words=words),

@@ -71,18 +71,24 @@ GROWTH = (*((n, 16) for n in (4, 8, 16, 32, 64, 128, 256)), *((8, r) for r in (8
 
 
 def measure(
-    work: Path, *, cases: Sequence[Case] = CASES, growth: bool = True, tell: Tell = lambda line: None
+    work: Path,
+    *,
+    cases: Sequence[Case] = CASES,
+    growth: bool = True,
+    threads: int = 1,
+    tell: Tell = lambda line: None,
 ) -> dict[str, Any]:
-    """Every case by both sides, and the growth of ours. Finished measurements are kept in `work`."""
+    """Every case by both sides with so many threads, and the growth of ours. `work` keeps what is
+    finished."""
     rows = []
     for case in cases:
-        ours, theirs = (_kept(work, side, case, tell) for side in ("ours", "theirs"))
+        ours, theirs = (_kept(work, side, case, threads, tell) for side in ("ours", "theirs"))
         rows.append({**asdict(case), "ours_measured": ours, "theirs_measured": theirs})
     grown = []
     for adapters, rank in GROWTH if growth else ():
         case = Case(f"growth {adapters} {rank}", "average", "svd", adapters, rank, 0, 0, layers=1)
-        grown.append({"adapters": adapters, "rank": rank, **_kept(work, "ours", case, tell)})
-    return {"cases": rows, "growth": grown}
+        grown.append({"adapters": adapters, "rank": rank, **_kept(work, "ours", case, 1, tell)})
+    return {"cases": rows, "growth": grown, "threads": threads}
 
 
 def shapes(geometry: Mapping[str, int]) -> dict[str, tuple[int, int]]:
@@ -115,11 +121,11 @@ def _factors(rng: np.random.Generator, rank: int, out: int, into: int) -> Factor
     return Factors(a, 0.02 * rng.standard_normal((out, rank), np.float32))
 
 
-def _kept(work: Path, side: str, case: Case, tell: Tell) -> dict[str, Any]:
-    path = work / f"{case.name.replace(' ', '-')}.{side}.json"
+def _kept(work: Path, side: str, case: Case, threads: int, tell: Tell) -> dict[str, Any]:
+    path = work / f"{case.name.replace(' ', '-')}.{side}{'' if threads == 1 else f'.{threads}'}.json"
     if not path.is_file():
         tell(f"{case.name}, {side}")
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         done = subprocess.run(
             [sys.executable, "-m", _MODULE, side, json.dumps(asdict(case))],
             env=environment, capture_output=True, text=True, check=False,
@@ -166,7 +172,6 @@ def _theirs(case: Case) -> dict[str, Any]:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    torch.set_num_threads(1)
     g = case.geometry
     config = LlamaConfig(
         vocab_size=64, hidden_size=g["hidden"], intermediate_size=g["inner"], num_hidden_layers=g["layers"],
@@ -209,12 +214,17 @@ def _measured(run: Callable[[], Any]) -> dict[str, Any]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    start = time.process_time()
+    start, wall = time.process_time(), time.perf_counter()
     result = run()
-    seconds = time.process_time() - start
+    seconds, wall = time.process_time() - start, time.perf_counter() - wall
     over.set()
     watcher.join()
-    return {"seconds": seconds, "memory": max(0, max(most[0], _private()) - before), "result": result}
+    return {
+        "seconds": seconds,
+        "wall": wall,
+        "memory": max(0, max(most[0], _private()) - before),
+        "result": result,
+    }
 
 
 def _private() -> int:

@@ -126,5 +126,5 @@ def test_the_order_of_growth_is_fitted_and_drawn():
     assert order(grown, "rank", "memory") is None
     chart = drawing(grown, "adapters")
     assert chart.startswith('<svg xmlns="http://www.w3.org/2000/svg"') and chart.count("<circle") == 8
-    result = {"cases": [], "growth": grown}
+    result = {"cases": [], "growth": grown, "threads": 1}
     assert "time as adapters^1.0" in markdown(cost_sheets(result))
