@@ -215,7 +215,7 @@ def _by_bytes(members: dict[str, Remembering], held: Sequence[Example], tell: Te
     weights, of an expert and the host."""
     from renga.models.ensemble.fuse import fuse
 
-    texts = short_of(held)[::4][:8]
+    texts = short_of(held)[::8][:4]
     expert, host = members[EXPERTS[0]], members["host"].inner
     found: dict[str, Any] = {"texts": len(texts)}
     whole = Remembering(host, "host", folder=members["host"].folder)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from renga.simulations.bench_ensemble import Alone
 
 Features = Mapping[str, np.ndarray]  # of each prompt
-MOST_PAIRS = 48
+MOST_PAIRS = 24
 
 
 @dataclass(frozen=True)
