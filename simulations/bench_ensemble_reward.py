@@ -33,7 +33,7 @@ HEADS = 5
 FLIPPED = 0.25
 PAIRS = 24  # of a text, at most
 HOT = 1.2
-MOST_TEXTS = 20
+MOST_TEXTS = 10
 WAYS = {
     "gold itself": "c1",
     "one head": "c2",
