@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
@@ -176,6 +176,17 @@ def ask(
     review: Annotated[
         bool, typer.Option("--review", help="Look at what is hidden before anything leaves.")
     ] = False,
+    rewrite: Annotated[
+        bool, typer.Option("--rewrite", help="Let the edge model ask for less, and merge the answer here.")
+    ] = False,
+    words_epsilon: Annotated[
+        float | None,
+        typer.Option(
+            "--words-epsilon",
+            metavar="EPS",
+            help="Replace every word at random, so private each; merge here.",
+        ),
+    ] = None,
     conversation: Annotated[
         str | None, typer.Option("--conversation", metavar="ID", help="Go on with one; kept in the vault.")
     ] = None,
@@ -214,7 +225,12 @@ def ask(
 
         leaves = public or (model is None and adapter is None and is_client(state))
         answered = by_federation(state, sampling, tell)
-    if public and (leaves or plan is not None):
+    if rewrite or words_epsilon is not None:
+        from renga.cli_private import refuse_unless_indirect
+
+        refuse_unless_indirect(leaves, public, review, conversation, rewrite, words_epsilon)
+        _ask_indirectly(answered, text, sampling, vault_file, adapter, words_epsilon)
+    elif public and (leaves or plan is not None):
         answered(text, Clearance.PUBLIC, _say)
     elif leaves or review or conversation is not None:
         from renga.asking import ask_privately
@@ -234,6 +250,33 @@ def ask(
         answered(text, Clearance.RAW, _say)
     else:
         _ask_here(load(model or DEFAULT_MODEL, adapter), text, sampling)
+
+
+def _ask_indirectly(
+    answered: Callable[[str, Any, Callable[[str], None]], None],
+    text: str,
+    sampling: Any,
+    vault_file: Path | None,
+    adapter: Path | None,
+    words_epsilon: float | None,
+) -> None:
+    from renga.asking_indirectly import ask_indirectly, drawn_words, rewritten
+    from renga.cli_private import desk_of
+    from renga.models.contract import Clearance
+
+    edge = load(DEFAULT_MODEL, adapter)
+    leaving = rewritten(edge, sampling) if words_epsilon is None else drawn_words(edge, words_epsilon, tell)
+    left = ask_indirectly(
+        edge,
+        leaving,
+        lambda clean, write: answered(clean, Clearance.SANITISED, write),
+        text,
+        sampling,
+        desk_of(vault_file),
+        _say,
+        by_chance=words_epsilon is not None,
+    )
+    tell(f"what left: {left}")
 
 
 def _ask_here(loaded: LocalModel, text: str, sampling: Sampling) -> None:

@@ -264,6 +264,25 @@ def is_client(folder: Path) -> bool:
     return (folder / "keys" / "certificate.pem").exists() and (folder / "server.json").exists()
 
 
+def refuse_unless_indirect(
+    leaves: bool,
+    public: bool,
+    review: bool,
+    conversation: str | None,
+    rewrite: bool,
+    words_epsilon: float | None,
+) -> None:
+    """Raises UsageError for options that go together with no question that is asked indirectly."""
+    if rewrite and words_epsilon is not None:
+        raise UsageError("--rewrite and --words-epsilon: one of them")
+    if public or review or conversation is not None:
+        raise UsageError("a question that is rewritten here goes without --public, --review, --conversation")
+    if not leaves:
+        raise UsageError(
+            "nothing would leave this machine anyway", hint="in a client's state folder, without --model"
+        )
+
+
 def by_federation(
     state: Path, sampling: Sampling, say: Callable[[str], None]
 ) -> Callable[[str, Clearance, Callable[[str], None]], None]:

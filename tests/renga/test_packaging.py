@@ -21,7 +21,8 @@ DATA = {
     "renga/protocol/link_pb2.pyi",
     *(f"renga/client/sanitisation/{name}.txt" for name in ("lists", "names", "public", "words")),
     *(
-        f"renga/simulations/prompts/{name}.txt"
+        f"renga/simulations/prompts/{folder}{name}.txt"
+        for folder in ("", "second/")
         for name in ("clean", "conversations", "english", "japanese", "others")
     ),
 }

@@ -1,0 +1,118 @@
+"""Asking so that the question itself stays here: word by word at random, or rewritten by the edge model.
+
+What leaves is sanitised all the same. The edge model then answers the person's own question with the other
+answer before it: what it alone knows (the question as it was) it merges with what came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random, SystemRandom
+
+import numpy as np
+
+from renga.client.sanitisation.desk import Desk
+from renga.client.sanitisation.private_words import Mechanism, Vector, unit
+from renga.errors import RengaError
+from renga.models.contract import Prompt, Sampling
+from renga.models.generate import answer, respond
+from renga.models.local import LocalModel
+
+Write = Callable[[str], None]
+
+REWRITE = (
+    "Rewrite this request as a general question that asks for less: without names, numbers, places or "
+    "anything personal. Answer with the question only.\n\n"
+)
+MERGE = (
+    "{question}\n\nSomebody answered a similar question like this:\n{answer}\n\n"
+    "Use what is right in it, and answer."
+)
+MOST_WORDS = 128
+
+
+def ask_indirectly(
+    edge: LocalModel,
+    leaving: Callable[[str], str],
+    answered: Callable[[str, Write], None],
+    text: str,
+    sampling: Sampling,
+    desk: Desk,
+    write: Write,
+    *,
+    by_chance: bool = False,
+) -> str:
+    """Have what is `leaving` instead of `text` `answered` elsewhere, and the answer merged here.
+
+    by_chance: what leaves was drawn, and nothing that depends on `text` may be done to it any more.
+
+    Returns what left. Raises RengaError if nothing can leave, DetectionFailed, Blocked, and what `answered`
+    raises.
+    """
+    sanitiser = desk.sanitiser(None)
+    sanitiser.sanitise(text)  # so that what is private in it is known, and found again in what leaves
+    if by_chance:  # were known values marked in what was drawn, the marks would tell them
+        sanitiser = desk.sanitiser(None)
+    instead = sanitiser.sanitise(leaving(text)).text
+    if not instead.strip():
+        raise RengaError("nothing is left to ask; nothing was sent", hint="ask without it, or in other words")
+    came: list[str] = []
+    answered(instead, came.append)
+    restored = "".join(sanitiser.restore(["".join(came)]))
+    merged = Prompt(MERGE.format(question=text, answer=restored.strip()))
+    for piece in respond(edge, merged, sampling):
+        write(piece.text)
+    write("\n")
+    return instead
+
+
+def rewritten(edge: LocalModel, sampling: Sampling) -> Callable[[str], str]:
+    """By the edge model, which is asked for a question that says less (as in PAPILLON, NAACL 2025)."""
+
+    def leaving(text: str) -> str:
+        return answer(edge, Prompt(REWRITE + text), sampling).strip()
+
+    return leaving
+
+
+def drawn_words(
+    edge: LocalModel, epsilon: float, tell: Write, random: Random | None = None
+) -> Callable[[str], str]:
+    """Word by word, near in the edge model's embeddings; `tell` gets what it claims."""
+    words, vectors = word_vectors(edge)
+    mechanism, dice = Mechanism(words, vectors, epsilon), random or SystemRandom()
+
+    def leaving(text: str) -> str:
+        made = mechanism.perturb(text, lambda word: vector_of(edge, word), dice)
+        tell(
+            f"{made.words} words drawn at random, each {epsilon:g}-private per unit of distance: together at "
+            f"most epsilon = {made.epsilon:g}; their number and the marks between them are not hidden"
+        )
+        return made.text
+
+    return leaving
+
+
+def word_vectors(edge: LocalModel) -> tuple[list[str], Vector]:
+    """The outcomes: whole lower-case words of the vocabulary, which depends on no text, and their vectors."""
+    vocabulary, table = edge.vocabulary, _table(edge)
+    found: dict[str, int] = {}
+    for id in range(vocabulary.size):
+        spelled = vocabulary.token_bytes(id)
+        word = spelled.strip().decode("ascii", "ignore")
+        if spelled == f" {word}".encode() and len(word) > 1 and word.isalpha() and word.islower():
+            found.setdefault(word, id)
+    if len(found) < 2:
+        raise RengaError("the edge model's vocabulary has no whole words to draw from")
+    return list(found), np.stack([unit(table[id]) for id in found.values()])
+
+
+def vector_of(edge: LocalModel, word: str) -> Vector:
+    """The mean of the embeddings of a word's tokens, of length 1."""
+    ids = edge.vocabulary.encode(f" {word.lower()}"[:MOST_WORDS])
+    return unit(_table(edge)[ids].mean(axis=0))
+
+
+def _table(edge: LocalModel) -> Vector:
+    weights: Vector = edge.weights.model.get_input_embeddings().weight.detach().double().numpy()
+    return weights

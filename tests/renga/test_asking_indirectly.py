@@ -1,0 +1,89 @@
+"""Questions that stay here: what leaves instead, and that the edge model answers."""
+
+import math
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+from renga.asking_indirectly import ask_indirectly, drawn_words, rewritten, vector_of, word_vectors
+from renga.boundary import enter
+from renga.cli import run
+from renga.client.sanitisation.desk import Desk
+from renga.errors import RengaError
+from renga.models.contract import Sampling
+from renga.models.local import LocalModel
+from tests.models.tiny_weights import tiny
+
+TEXT = "I am Jane Quillfeather of Duluth, jane.quill@nordvik-labs.io. What ails me?"
+SHORT = Sampling(max_tokens=8)
+
+
+@pytest.fixture(scope="module")
+def edge() -> LocalModel:
+    return LocalModel(tiny("llama"))
+
+
+def asked(
+    edge: LocalModel, leaving, tmp_path: Path, text: str = TEXT, drawn: bool = False
+) -> tuple[list[str], str]:
+    left: list[str] = []
+    said: list[str] = []
+
+    def answered(clean: str, write) -> None:
+        left.append(clean)
+        write(f"About {clean}")
+
+    ask_indirectly(
+        edge, leaving, answered, text, SHORT, Desk(tmp_path / "vault.db"), said.append, by_chance=drawn
+    )
+    return left, "".join(said)
+
+
+def test_words_drawn_drawn_words_leave_and_the_edge_answers(edge: LocalModel, tmp_path: Path) -> None:
+    told: list[str] = []
+    (left,), said = asked(edge, drawn_words(edge, 0.5, told.append, Random(1)), tmp_path, drawn=True)
+    outcomes = set(word_vectors(edge)[0])
+    assert all(word.strip(".,?@") in outcomes for word in left.replace(",", " ").replace(".", " ").split())
+    assert "Jane" not in left and "nordvik" not in left and said.endswith("\n")
+    assert "14 words" in told[0] and f"epsilon = {14 * 2 * 0.5:g}" in told[0] and "not hidden" in told[0]
+
+
+def test_outcomes_depend_on_the_vocabulary_alone_and_have_length_one(edge: LocalModel) -> None:
+    words, vectors = word_vectors(edge)
+    assert len(words) == len(set(words)) == len(vectors) > 1
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0)
+    assert math.isclose(float(np.linalg.norm(vector_of(edge, "Quillfeather"))), 1.0)
+
+
+def test_a_rewrite_that_tells_what_is_private_is_sanitised_all_the_same(
+    edge: LocalModel, tmp_path: Path
+) -> None:
+    (left,), _ = asked(edge, lambda text: f"What ails a person, say Quillfeather ({text[-40:]})?", tmp_path)
+    assert "Quillfeather" not in left and "nordvik" not in left and "What ails a person" in left
+
+
+def test_the_edge_is_asked_to_rewrite(edge: LocalModel) -> None:
+    assert isinstance(rewritten(edge, SHORT)(TEXT), str)
+
+
+def test_what_was_drawn_is_not_touched_by_what_the_text_was(edge: LocalModel, tmp_path: Path) -> None:
+    (left,), _ = asked(edge, lambda text: "so quillfeather it was", tmp_path, drawn=True)
+    assert left == "so quillfeather it was"
+
+
+def test_nothing_to_ask_is_told_and_nothing_leaves(edge: LocalModel, tmp_path: Path) -> None:
+    with pytest.raises(RengaError, match="nothing was sent"):
+        asked(edge, lambda text: " ", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options", [["--rewrite", "--words-epsilon", "3"], ["--rewrite", "--review"], ["--rewrite"]]
+)
+def test_what_goes_together_with_no_indirect_question_is_told(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert enter(["ask", "x", *options], run) == 2
+    assert capsys.readouterr().out == ""
