@@ -1,6 +1,7 @@
 # make demo    set everything up, then run a small federation of real models on real text (or go on with it)
 # make demo-link   the same models, one round, as a server and two clients on this machine, over the link
 # make test    set everything up, then run every test
+# make test-flower-versions   what must hold of Flower, with every release line that is allowed
 # make check   lint, format, types, import rules
 # make clean   remove the environment and what tests left (results in runs/ stay)
 
@@ -20,7 +21,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo demo-link test check format docs proto install models clean
+.PHONY: demo demo-link test test-flower-versions check format docs proto install models clean
 
 demo: $(MODELS)
 	$(BIN)/renga simulate examples/quickstart.toml --resume
@@ -30,6 +31,10 @@ demo-link: $(MODELS)
 
 test: $(MODELS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile
+
+FLOWERS ?= 1.41 1.42
+test-flower-versions: $(INSTALLED)
+	set -e; for flower in $(FLOWERS); do VENV=$(VENV) sh tests/with_flower.sh $$flower; done
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

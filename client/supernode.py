@@ -16,13 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from flwr.app import Message
 
 from renga.client.outbox import Outbox
 from renga.client.work import Work
 from renga.errors import RengaError
 from renga.protocol.credentials import Credentials
-from renga.protocol.envelope import opened
 from renga.protocol.flower_programs import Home, Kept, Program, free_port, start
 from renga.protocol.key_files import certificate_pem, write_secret
 from renga.protocol.relay import Window
@@ -46,8 +44,6 @@ class SuperNode:
     ) -> None:
         self._fleet = fleet
         self._folder = folder
-        self._work = work
-        self._outbox = outbox
         self._tell = tell
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._key = folder / "supernode.key"
@@ -57,7 +53,7 @@ class SuperNode:
         self._home.open()
         self._short = tempfile.TemporaryDirectory(prefix="renga-")
         self._socket = Path(self._short.name) / "window"
-        self._window = Window(self._socket, self._answer)
+        self._window = Window(self._socket, lambda request: work.released(request, outbox))
         self._over = threading.Event()
         self.kept: Kept | None = None
         self._thread = threading.Thread(target=self._keep, name="supernode", daemon=True)
@@ -95,14 +91,6 @@ class SuperNode:
             self.kept = Kept(self._begin, self._tell, explained)
         except RengaError as error:
             self._tell(f"the SuperNode can't be started: {error.message}")
-
-    def _answer(self, request: Message) -> Message:
-        reply = self._work.reply(request)
-        metadata = request.metadata
-        round = int(metadata.group_id) if metadata.group_id.isdecimal() else 0
-        size = 0 if reply.has_error() else int(opened(reply).nbytes)
-        self._outbox.release(metadata.message_type, round, size)
-        return reply
 
     def _begin(self) -> Program:
         return start(

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import traceback
+from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import time
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from renga.client.outbox import Outbox
 from renga.errors import RefusedPayload, RengaError
+from renga.protocol.envelope import opened
 from renga.protocol.failure import FailureLog, failure_reason
 from renga.protocol.flower_internals import CLIENT_FAILED, deflate, inflate, set_message_id, stamped
 from renga.protocol.link_frames import packed, unpacked
 from renga.protocol.names import node_id
+
+REMEMBERED = 8  # replies kept, should the server ask again
 
 
 @dataclass
@@ -25,6 +31,7 @@ class Work:
     app: ClientApp
     context: Context
     on_failure: FailureLog | None = None
+    _given: OrderedDict[str, RecordDict] = field(default_factory=OrderedDict)
 
     @classmethod
     def of(cls, name: str, app: ClientApp, on_failure: FailureLog | None = None) -> Work:
@@ -66,4 +73,25 @@ class Work:
             if self.on_failure is not None:
                 self.on_failure(self.name, traceback.format_exc())
             return Message(Error(CLIENT_FAILED, failure_reason(error)), reply_to=asked)
+        return reply
+
+    def released(self, request: Message, outbox: Outbox) -> Message:
+        """The reply, once the policy has let it go and the ledger has it. Raises Withheld.
+
+        A request of a round that comes twice is worked on once, and its reply given again.
+        """
+        kind, group = request.metadata.message_type, request.metadata.group_id
+        round = int(group) if group.isdecimal() else 0
+        key = hashlib.sha256(f"{kind} {round} ".encode() + opened(request).tobytes()).hexdigest()
+        if round == 0 or key not in self._given:
+            reply = self.reply(request)
+            if reply.has_error():
+                outbox.release(kind, round, 0)
+                return reply
+            self._given[key] = reply.content
+            while len(self._given) > REMEMBERED:
+                self._given.popitem(last=False)
+        content = self._given[key]
+        reply = Message(content, reply_to=request)
+        outbox.release(kind, round, int(opened(reply).nbytes))
         return reply

@@ -146,6 +146,16 @@ def from_node(message: Message, node: int) -> Message:
     return moved
 
 
+def answering(message: Message, request: str) -> Message:
+    """The same reply, as if it were to the message `request`: that of an older sending of the same.
+
+    Not settable in public either; without it, what was sent twice could not be matched with who waits for it.
+    """
+    moved = stamped(message, message.metadata.created_at)
+    moved.metadata.__dict__["_reply_to_message_id"] = request
+    return moved
+
+
 @contextmanager
 def acting_as_server(run_id: int) -> Iterator[None]:
     """Let `Message(...)` be built in this process on behalf of the server of a run.

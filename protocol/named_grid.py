@@ -82,6 +82,12 @@ class NamedGrid(Grid):
         here = sorted(name for name, node in self._nodes.items() if node in present)
         return [node_id(name) for name in here]
 
+    def names(self) -> list[str]:
+        """Of the connected clients, sorted."""
+        self.get_node_ids()
+        present = set(self._inner.get_node_ids())
+        return sorted(name for name, node in self._nodes.items() if node in present)
+
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Send messages; their ids in order, None for a client that is not there."""
         messages = list(messages)

@@ -13,6 +13,9 @@ from renga.cli_options import DEFAULT_MODEL, AsJson, Debug, ModelReference, tell
 def add_to(bench: typer.Typer) -> None:
     """Put these commands into `renga bench`."""
     bench.command(epilog="Example: renga bench link --streams 1000 --docs docs/benchmarks.md")(link)
+    bench.command(epilog="Example: renga bench carriers --clients 2 --clients 10 --docs docs/benchmarks.md")(
+        carriers
+    )
     bench.command(epilog="Example: renga bench serving --model SmolLM2-135M-Instruct")(serving)
     bench.command(epilog="Example: renga bench edge --model SmolLM2-135M-Instruct")(edge)
 
@@ -36,6 +39,37 @@ def link(
         streams=streams, rounds=rounds, seconds=seconds, payload=megabytes * 1_000_000, tell=tell
     )
     give(result, link_sheets(result), "link", out, docs, as_json)
+
+
+def carriers(
+    carrier: Annotated[
+        list[str] | None,
+        typer.Option("--carrier", metavar="NAME", help="Only this one; repeat it.  [default: all]"),
+    ] = None,
+    clients: Annotated[
+        list[int] | None, typer.Option("--clients", min=1, help="How many; repeat it.  [default: 2, 10]")
+    ] = None,
+    megabytes: Annotated[
+        list[int] | None,
+        typer.Option("--megabytes", min=1, help="Of a payload; repeat it.  [default: 1, 50]"),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds without work.")] = 3,
+    out: ResultFile = None,
+    docs: Docs = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """What does each carrier cost by itself?"""
+    look_for_block(docs, "carriers")
+    from renga.errors import UsageError, did_you_mean
+    from renga.simulations.bench_carriers import CARRIERS, measure
+    from renga.simulations.bench_link_sheets import carrier_sheets
+
+    for name in carrier or ():
+        if name not in CARRIERS:
+            raise UsageError(f"no carrier is called {name!r}", hint=did_you_mean(name, CARRIERS))
+    result = measure(carrier or CARRIERS, clients or [2, 10], megabytes or [1, 50], rounds, tell)
+    give(result, carrier_sheets(result), "carriers", out, docs, as_json)
 
 
 def serving(

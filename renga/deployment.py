@@ -101,6 +101,10 @@ class ClientConfig(Section):
         "",
         description="HOST:PORT of the federation's SuperLink; empty: the port after the server's",
     )
+    public: tuple[ConfigPath, ...] = Field(
+        (), description="transfer set, where no server of Renga's gives it: on somebody else's SuperLink"
+    )
+    host: str = Field("", description="the host model's reference, there")
     data: ConfigPath | None = Field(None, description="private training text, JSONL; needed to join")
     weight: Annotated[float, Field(strict=True, ge=0)] = Field(
         0.0, description="share in the merge; 0: its number of texts"

@@ -3,20 +3,27 @@
 A bundle names them in its `pyproject.toml` (`renga.flower_apps:server`, `renga.flower_apps:client`) and
 carries no code: every node runs the Renga that its owner installed. Nothing heavy is loaded here: on a
 client this module is imported anew for every message.
+
+Where Renga's own server or client runs on the machine, it is passed on to by a socket. Where there is none,
+on a SuperLink that is somebody else's, the work is done in these processes (`flower_standalone.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from renga.errors import RengaError
+from renga.errors import UsageError, did_you_mean
 from renga.protocol.envelope import MESSAGE_TYPES
 from renga.protocol.failure import scrub_failures
 from renga.protocol.relay import forward, lend
+
+RUN_KEYS = ("clients", "rounds", "server", "socket", "state")
+NODE_KEYS = ("config", "name", "socket", "state")
 
 server = ServerApp()
 client = ClientApp(mods=[scrub_failures()])
@@ -24,21 +31,32 @@ client = ClientApp(mods=[scrub_failures()])
 
 @server.main()
 def play(grid: Grid, context: Context) -> None:
-    """Lend the grid to the Renga on this machine that plays the rounds."""
-    socket = str(context.run_config.get("socket", ""))
-    if not socket:
-        raise RengaError(
-            "the run config names no socket", hint="renga train starts runs, and says where it is"
-        )
-    lend(grid, Path(socket))
+    """Lend the grid to the Renga on this machine that plays the rounds, or play them here."""
+    run = checked(context.run_config, RUN_KEYS, "run")
+    if socket := str(run.get("socket", "")):
+        lend(grid, Path(socket))
+        return
+    from renga.flower_standalone import play_here
+
+    play_here(grid, context, run)
 
 
 def answer(message: Message, context: Context) -> Message:
-    """Pass the message on to the client's daemon, which keeps its model warm."""
-    socket = str(context.node_config.get("socket", ""))
-    if not socket:
-        raise RengaError("the node config names no socket", hint="renga join starts the SuperNode with one")
-    return forward(message, Path(socket))
+    """Pass the message on to the client's daemon, which keeps its model warm, or answer it here."""
+    node = checked(context.node_config, NODE_KEYS, "node")
+    if socket := str(node.get("socket", "")):
+        return forward(message, Path(socket))
+    from renga.flower_standalone import answer_here
+
+    return answer_here(message, node)
+
+
+def checked(config: Mapping[str, object], known: tuple[str, ...], what: str) -> Mapping[str, object]:
+    """The config, if it has no other keys than these. Raises UsageError that names the first."""
+    for key in sorted(config):
+        if key not in known:
+            raise UsageError(f"unknown key {key!r} in the {what} config", hint=did_you_mean(key, known))
+    return config
 
 
 for _kind in MESSAGE_TYPES.values():

@@ -121,7 +121,7 @@ async def _join(
     weights = await asyncio.to_thread(SharedWeights.load, config.edge.model)
     server_key = public_key((keys / "server-signing.key").read_bytes())
     witness = Witness(folder / "published.json", server_key)
-    member = replace(_member(config, name, folder, weights, transfer, host), witness=witness)
+    member = replace(member_of(config, name, folder, weights, transfer, host), witness=witness)
     outbox = Outbox(address, read_policy(policy or folder / "policy.toml"), Ledger(folder / "ledger.jsonl"))
     failures = _Failures(folder / "failures.log")
     own = _Lent(weights, member.state)
@@ -226,7 +226,7 @@ async def _fetched(
             pause = min(2 * pause, 60.0)
 
 
-def _member(
+def member_of(
     config: ClientConfig,
     name: str,
     folder: Path,

@@ -73,7 +73,7 @@ def public_address(config: ServerConfig, port: int) -> str:
 
 
 async def _serve(config: ServerConfig, folder: Path, *, dev: bool, tell: Callable[[str], None]) -> None:
-    transfer, validation = _public_texts(config)
+    transfer, validation = public_texts(config)
     hosts = [*config.listen.names, socket.gethostname(), "localhost", "127.0.0.1", "::1"]
     if not identity.exists(folder):
         identity.create(folder, public_address(config, config.listen.port), hosts)
@@ -84,14 +84,14 @@ async def _serve(config: ServerConfig, folder: Path, *, dev: bool, tell: Callabl
     limits = config.limits
     blobs = BlobStore(folder / "blobs", room=limits.blob_bytes, largest=limits.upload_bytes)
     blobs.forget(KEPT_BLOBS)
-    digest, _ = blobs.add([transfer_set.packed(_lines(transfer))])
+    digest, _ = blobs.add([transfer_set.packed(lines_of(transfer))])
     state = ServerState(folder)
     chain = map(wire.Published.FromString, state.published())
     post = Post(who, blobs, digest, chain, limits.uploads)
-    host = _host(config, weights, validation)
+    host = host_of(config, weights, validation)
     host.adapter = state.standing().host
-    vocabularies = _Vocabularies(config.edge_models, weights)
-    build = _build(config, transfer, host, state, _publisher(who, post), vocabularies)
+    vocabularies = Vocabularies(config.edge_models, weights)
+    build = federation_of(config, transfer, host, state, _publisher(who, post), vocabularies)
     superlink = SuperLink(who, folder / "flower", tell) if config.carrier == "superlink" else None
     grid = None if superlink is None else partial(superlink.grid, post.attached)
     coordinator = Coordinator(who, post, state, build, config.clients, grid)
@@ -172,7 +172,7 @@ def dev_token(port: int) -> Path:
     return base / "renga-dev" / f"{port}.token"
 
 
-def _public_texts(config: ServerConfig) -> tuple[list[Example], list[Example]]:
+def public_texts(config: ServerConfig) -> tuple[list[Example], list[Example]]:
     transfer = [example for path in config.transfer.data for example in read_examples(path)]
     validation = [e for path in config.transfer.validation for e in read_examples(path) if e.response]
     labelled = [example for example in transfer if example.response is not None]
@@ -184,11 +184,11 @@ def _public_texts(config: ServerConfig) -> tuple[list[Example], list[Example]]:
     return transfer, validation
 
 
-def _lines(examples: Sequence[Example]) -> list[transfer_set.Line]:
+def lines_of(examples: Sequence[Example]) -> list[transfer_set.Line]:
     return [(e.prompt, e.response, list(e.choices), e.domain) for e in examples]
 
 
-def _host(config: ServerConfig, weights: SharedWeights, validation: Sequence[Example]) -> Host:
+def host_of(config: ServerConfig, weights: SharedWeights, validation: Sequence[Example]) -> Host:
     host, transfer = config.host, config.transfer
     return Host(
         weights=weights,
@@ -210,13 +210,13 @@ def _host(config: ServerConfig, weights: SharedWeights, validation: Sequence[Exa
     )
 
 
-def _build(
+def federation_of(
     config: ServerConfig,
     transfer: Sequence[Example],
     host: Host,
     state: ServerState,
-    publish: Callable[[int, Mapping[str, str]], bytes],
-    vocabularies: _Vocabularies,
+    publish: Callable[[int, Mapping[str, str]], bytes] | None,
+    vocabularies: Vocabularies,
 ) -> Callable[[Callable[[], Sequence[str]], int, Callable[[Told], None]], Federation]:
     def build(names: Callable[[], Sequence[str]], rounds: int, told: Callable[[Told], None]) -> Federation:
         share, round = config.transfer, config.round
@@ -225,7 +225,7 @@ def _build(
             rounds=rounds,
             seed=config.seed,
             transfer=transfer,
-            transfer_fingerprint=transfer_set.fingerprint(_lines(transfer)),
+            transfer_fingerprint=transfer_set.fingerprint(lines_of(transfer)),
             slice_size=share.slice,
             questions=share.questions,
             settings=Settings(
@@ -300,7 +300,7 @@ def _told(limits: Limits) -> wire.Limits:
     )
 
 
-class _Vocabularies:
+class Vocabularies:
     """Vocabularies of the edge models that this server knows; a client's word loads nothing else."""
 
     def __init__(self, references: Sequence[str], host: SharedWeights) -> None:
@@ -320,7 +320,7 @@ class _Vocabularies:
         return self._known[reference]
 
 
-def _lent(lending: Lending, vocabularies: _Vocabularies) -> dict[str, Callable[[], LanguageModel]]:
+def _lent(lending: Lending, vocabularies: Vocabularies) -> dict[str, Callable[[], LanguageModel]]:
     """The models that clients lend now, as plans name them."""
 
     def opener(name: str, reference: str) -> Callable[[], LanguageModel]:

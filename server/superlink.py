@@ -22,12 +22,12 @@ from pathlib import Path
 
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from flwr.app import Message
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from flwr.serverapp import Grid
 
 from renga.errors import RengaError
 from renga.protocol.certificates import SERVER_DAYS, Identity, Role, issue, new_key
+from renga.protocol.failure import one_line
 from renga.protocol.flower_bundle import write_bundle
 from renga.protocol.flower_programs import (
     CONNECTION,
@@ -42,15 +42,12 @@ from renga.protocol.flower_programs import (
 )
 from renga.protocol.flower_run import relayed
 from renga.protocol.key_files import certificate_pem, open_pem, write_secret
-from renga.protocol.link_carrier import LinkClock
-from renga.protocol.named_grid import NamedGrid, Names
-from renga.protocol.names import node_id
 from renga.server.fleet_front import FleetFront
 from renga.server.identity import ServerIdentity
+from renga.server.superlink_grid import SuperLinkGrid
 
 log = logging.getLogger("renga.server")
 
-LOOK = 2.0  # seconds between two looks for replies: nobody hears of errors that Flower makes itself
 START = 120.0  # seconds that the SuperLink has to come up
 PATIENCE = 2.0  # seconds that each program has to end: a SuperLink may lose nothing when it is killed
 PROGRAMS = ("flower-superlink", "flower-superexec", "flwr-serverapp", "flwr")
@@ -83,15 +80,23 @@ class SuperLink:
         self._write_keys(names)
         inner = f"127.0.0.1:{free_port()}"
         self._home.connect(inner, self._folder / "ca.pem")
-        superlink = Kept(lambda: self._superlink(inner), self._tell)
+        superlink = Kept(lambda: self._superlink(inner), self._tell, pause=1.0)
         self._kept.append(superlink)
         trust = ssl.create_default_context(cafile=str(self._folder / "ca.pem"))
         wait_until(lambda: answers(f"https://{inner}/health", trust), superlink.program, "Flower's SuperLink")
-        self._kept.append(Kept(lambda: self._superexec(inner), self._tell))
+        self._kept.append(Kept(lambda: self._superexec(inner), self._tell, pause=1.0))
         self._app = FleetFront(f"https://{inner}", trust)
+        self._app.on_refused = lambda key: threading.Thread(
+            target=self._back, args=(key,), name="back", daemon=True
+        ).start()
         port = self._open_front(host, port)
         self._up.set()
         return port
+
+    @property
+    def superlink(self) -> Kept:
+        """Flower's own process, once started."""
+        return self._kept[0]
 
     def stop(self) -> None:
         """Stop all of it. SuperNodes should have gone before: Flower takes those for present that did not."""
@@ -115,17 +120,8 @@ class SuperLink:
         line = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
         with self._lock:
             nodes = self._nodes()
-            if nodes.get(name, {}).get("key") == line and name in self._met:
-                return
-            if before := nodes.pop(name, None):
-                self._unregister(before["node"])
-            path = self._folder / f"{name}.pub"
-            path.write_text(f"{line} {name}\n", encoding="utf-8")
-            found = flwr(["supernode", "register", str(path), CONNECTION], self._home)
-            nodes[name] = {"key": line, "node": str(found["node-id"])}
-            self._met.add(name)
-            self._write_nodes(nodes)
-        log.info("%s is registered as SuperNode %s", name, nodes[name]["node"])
+            if nodes.get(name, {}).get("key") != line or name not in self._met:
+                self._let_in(name, line, nodes)
 
     def dismiss(self, name: str) -> None:
         """Let a client's SuperNode in no more."""
@@ -134,6 +130,11 @@ class SuperLink:
             if before := nodes.pop(name, None):
                 self._unregister(before["node"])
                 self._write_nodes(nodes)
+
+    def traffic(self) -> tuple[int, int]:
+        """Bytes to and from SuperNodes since the start."""
+        down, up = self._app.traffic
+        return down, up
 
     def admitted(self) -> list[str]:
         """The clients whose SuperNodes are let in."""
@@ -149,9 +150,36 @@ class SuperLink:
         bundle = write_bundle(self._folder / "bundle", config={"socket": ""})
         with (
             tempfile.TemporaryDirectory(prefix="renga-") as short,
-            relayed(bundle, self._home, self._kept[0].program, Path(short) / "grid", {}) as grid,
+            relayed(bundle, self._home, self.superlink.program, Path(short) / "grid", {}) as grid,
         ):
-            yield _Announced(grid, self._names, self._app, attached)
+            yield SuperLinkGrid(grid, self._names, self._app, lambda: self.superlink.program, attached)
+
+    def _let_in(self, name: str, line: str, nodes: dict[str, dict[str, str]]) -> None:
+        """Register the key `line` for `name`, in place of what was registered before."""
+        if before := nodes.pop(name, None):
+            self._unregister(before["node"])
+        path = self._folder / f"{name}.pub"
+        path.write_text(f"{line} {name}\n", encoding="utf-8")
+        found = flwr(["supernode", "register", str(path), CONNECTION], self._home)
+        nodes[name] = {"key": line, "node": str(found["node-id"])}
+        self._met.add(name)
+        self._write_nodes(nodes)
+        log.info("%s is registered as SuperNode %s", name, nodes[name]["node"])
+
+    def _back(self, key: bytes) -> None:
+        """A SuperNode that Flower takes for present wants to come in: it was killed, and is here again.
+
+        Flower would let it wait for a minute. It has shown that it has the key, so it gets its place anew.
+        """
+        try:
+            line = load_pem_public_key(key).public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+            with self._lock:
+                nodes = self._nodes()
+                for name in [name for name, known in nodes.items() if known["key"] == line]:
+                    log.info("the SuperNode of %s was killed, and is back", name)
+                    self._let_in(name, line, nodes)
+        except (ValueError, RengaError) as error:
+            log.warning("a SuperNode that was killed can't come back yet: %s", one_line(str(error)))
 
     def _names(self, nodes: Sequence[int]) -> Mapping[int, str]:
         known = {int(found["node"]): name for name, found in self._nodes().items()}
@@ -245,30 +273,3 @@ class SuperLink:
             flwr(["supernode", "unregister", node, CONNECTION], self._home)
         except RengaError as error:
             log.warning("SuperNode %s could not be unregistered: %s", node, error.message)
-
-
-class _Announced(NamedGrid):
-    """Tells the nodes' front when there is something for them, and hears from it when something has come."""
-
-    def __init__(
-        self,
-        inner: Grid,
-        names: Names,
-        front: FleetFront,
-        attached: Callable[[], Iterable[str]] | None,
-    ) -> None:
-        super().__init__(inner, names)
-        self._attached = attached
-        self._front = front
-        self.clock = clock = LinkClock(LOOK)
-        front.on_reply = clock.ring
-
-    def get_node_ids(self) -> list[int]:
-        found = super().get_node_ids()
-        here = None if self._attached is None else {node_id(name) for name in self._attached()}
-        return [node for node in found if here is None or node in here]
-
-    def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        ids = super().push_messages(messages)
-        self._front.news()
-        return ids

@@ -12,15 +12,17 @@ import multiprocessing
 import os
 import resource
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import grpc
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flwr.app import Context, Message
@@ -38,6 +40,7 @@ from renga.protocol.credentials import Credentials
 from renga.protocol.envelope import MESSAGE_TYPES, opened, sealed
 from renga.protocol.flower_internals import acting_as_server
 from renga.protocol.gather import gather_as
+from renga.protocol.link_carrier import LinkGrid
 from renga.protocol.link_pb2_grpc import LinkStub
 from renga.protocol.names import node_id
 from renga.protocol.versions import PROTOCOL, software
@@ -304,3 +307,38 @@ def usage() -> dict[str, float]:
 
 def _spread(seconds: Sequence[float]) -> dict[str, float]:
     return {"median": median(seconds), "least": min(seconds), "most": max(seconds), "rounds": len(seconds)}
+
+
+@contextmanager
+def linked_clients(
+    names: Sequence[str], folder: Path, app: Callable[[str], ClientApp], ready: Callable[[], None]
+) -> Iterator[LinkGrid]:
+    """The grid of a server with whole clients on it, all in this process; `ready` is called between them."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    def do(work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(PATIENCE)
+
+    who = identity.create(folder / "server", "localhost:0", ["localhost"])
+
+    async def begin() -> tuple[Post, grpc.aio.Server, int]:
+        post = Post(who, BlobStore(folder / "blobs"))
+        return post, *await listen(who, LinkService(who, post), "localhost", 0)
+
+    post, server, port = do(begin())
+    ready()
+    links = []
+    for name in names:
+        link = _link(folder, name, credentials_of(who, name), who, f"localhost:{port}")
+        link.work = Work.of(name, app(name))
+        links.append(asyncio.run_coroutine_threadsafe(link.stay(), loop))
+    try:
+        yield post.grid
+    finally:
+        for staying in links:
+            staying.cancel()
+        do(server.stop(0))
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10.0)

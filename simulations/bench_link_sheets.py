@@ -8,7 +8,7 @@ from typing import Any
 
 from renga.simulations import bench_edge, bench_link, bench_serving
 from renga.simulations.bench_tables import Sheet, texts, verdict
-from renga.simulations.units import size
+from renga.simulations.units import MISSING, size
 
 
 def _targets(found: Iterable[tuple[str, bool | None, str]]) -> Sheet:
@@ -128,3 +128,38 @@ def edge_sheets(result: Mapping[str, Any]) -> list[Sheet]:
         memory,
         Sheet("An edge install on the disk", ("what", "bytes"), texts(rows), note),
     ]
+
+
+def carrier_sheets(result: Mapping[str, Any]) -> list[Sheet]:
+    """The tables of `bench_carriers.measure`."""
+    sizes = sorted({each["megabytes"] for one in result["found"] for each in one.get("payloads", ())})
+    rows = []
+    for one in result["found"]:
+        head = (one["carrier"], str(one["clients"]))
+        if "failed" in one:
+            rows.append((*head, one["failed"], *[MISSING] * (2 + 2 * len(sizes))))
+            continue
+        cells = []
+        for each in one["payloads"]:
+            moved = 2 * one["clients"] * each["megabytes"]
+            cells.append(f"{each['seconds']:.1f} s, {moved / each['seconds']:.0f} MB/s")
+            carried = each["bytes"]
+            cells.append(MISSING if carried is None else f"{carried / 1e6 / moved:.2f}")
+        rows.append(
+            (
+                *head,
+                f"{one['round_seconds']:.2f} s",
+                f"{one['round_processor_seconds']:.2f} s",
+                size(max(0, one["idle_bytes_per_client"])),
+                *cells,
+            )
+        )
+    heads = ["carrier", "clients", "a round without work", "its processor time", "idle memory per client"]
+    for megabytes in sizes:
+        heads += [f"{megabytes} MB there and back", f"bytes sent, {megabytes} MB"]
+    note = (
+        "Four exchanges in a round. Idle memory is what a client adds to Python and the model; here all "
+        "clients of local and link share one process. ray holds clients in as many actors as there are "
+        "cores. Bytes: over those of the payloads."
+    )
+    return [Sheet("Carriers", tuple(heads), texts(rows), note)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,41 +32,53 @@ def ray_grid(config: Config, written: Path, folder: Path, report: OnProgress) ->
     `folder` is the run's; it gets Flower's logs, in `flower/`. Raises UsageError if Ray is not installed,
     RengaError if Flower does not start or the run fails.
     """
+    about = {"config": str(written), "clients": str((folder / "clients").absolute())}
+    client = "renga.simulations.ray_apps:client"
+    with (
+        tempfile.TemporaryDirectory(prefix="renga-") as short,  # a UNIX socket's path must be short
+        listening(Path(short) / "progress", report),
+        simulated(
+            folder, client, {**about, "progress": str(Path(short) / "progress")}, _resources(config)
+        ) as grid,
+    ):
+        yield NamedGrid(grid, fault=carrier_faults(config.faults, config.network, config.seed))
+
+
+@contextmanager
+def simulated(
+    folder: Path, client: str, about: Mapping[str, str], resources: Mapping[str, object]
+) -> Iterator[Grid]:
+    """The grid of a run on Flower's simulation engine. client: its ClientApp; about: what that finds in the
+    run config; resources: Flower's federation config. Logs go to `folder/flower`.
+
+    Raises UsageError if Ray is not installed, RengaError if Flower does not start or the run fails.
+    """
     if importlib.util.find_spec("ray") is None:
         raise UsageError("Ray is not installed", hint="pip install 'renga[ray]', or leave out --carrier ray")
     logs = folder / "flower"
-    with tempfile.TemporaryDirectory(prefix="renga-") as short:
-        sockets = Path(short)  # short: the path of a UNIX socket has room for some hundred bytes
-        home = Home(logs / "home", ("flower-superlink", "flower-superexec", "flwr"))
-        address = f"127.0.0.1:{free_port()}"
-        home.connect(address, None)
-        host, port = address.split(":")
+    home = Home(logs / "home", ("flower-superlink", "flower-superexec", "flwr"))
+    address = f"127.0.0.1:{free_port()}"
+    home.connect(address, None)
+    host, port = address.split(":")
+    try:
         superlink = start(
             "flower-superlink",
             ["--insecure", "--simulation", "--host", host, "--port", port],
             home,
             logs / "superlink.log",
         )
-        try:
-            wait_until(lambda: answers(f"http://{address}/health"), superlink, "Flower's SuperLink")
-            bundle = write_bundle(
-                logs / "bundle",
-                client="renga.simulations.ray_apps:client",
-                config={"socket": "", "config": "", "clients": "", "progress": ""},
-            )
-            about = {
-                "config": str(written),
-                "clients": str((folder / "clients").absolute()),
-                "progress": str(sockets / "progress"),
-            }
-            with (
-                listening(sockets / "progress", report),
-                relayed(bundle, home, superlink, sockets / "grid", about, _resources(config)) as grid,
-            ):
-                yield NamedGrid(grid, fault=carrier_faults(config.faults, config.network, config.seed))
-        finally:
-            superlink.stop()
-            home.close()
+        wait_until(lambda: answers(f"http://{address}/health"), superlink, "Flower's SuperLink")
+        bundle = write_bundle(
+            logs / "bundle", client=client, config={"socket": "", **dict.fromkeys(about, "")}
+        )
+        with (
+            tempfile.TemporaryDirectory(prefix="renga-") as short,
+            relayed(bundle, home, superlink, Path(short) / "grid", about, resources) as grid,
+        ):
+            yield grid
+        superlink.stop()
+    finally:
+        home.close()
 
 
 def _resources(config: Config) -> dict[str, object]:

@@ -77,6 +77,14 @@ def test_serve_join_train_and_leave_nothing_behind(here: Here) -> None:
         assert of_flower(place)
         here.kill(killed)
         wait_for(lambda: not of_flower(place), 20)  # noqa: B023
+    # The next round goes over the link: nothing that was learned belongs to the carrier.
+    here.server("--host", "127.0.0.1")
+    here.client("ada")
+    here.all_here()
+    assert "round 2 is done" in here.run("train", "--rounds", "1")
+    assert {client["status"] for client in here.status()["last"]["clients"].values()} == {"ok"}
+    assert "does the server run with --carrier superlink?" in here.log("bo") or of_flower(here.folder)
+
     here.running["bo"].send(signal.SIGTERM)
     assert here.running["bo"].wait(60) == 0
     assert not of_flower(here.folder)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
-from flwr.app import Context
+from flwr.app import Context, Message
 from flwr.serverapp import Grid
 
 from renga.client.app import client_app
@@ -25,7 +28,12 @@ from renga.client.work import Work
 from renga.config import Config, load
 from renga.models.carried import to_bytes
 from renga.protocol.blobs import BlobStore
+from renga.protocol.envelope import sealed
+from renga.protocol.flower_internals import acting_as_server
+from renga.protocol.gather import Gathered, gather
 from renga.protocol.local_carrier import LocalGrid, run_server, server_context
+from renga.protocol.messages import LearnReply, LearnRequest
+from renga.protocol.names import node_id
 from renga.protocol.signing import public_key
 from renga.server.app import server_app
 from renga.server.state import ServerState, Standing
@@ -87,15 +95,37 @@ def always(member: Member) -> Callable[[Context], Member]:
     return lambda context: member
 
 
+@dataclass
+class Striking:
+    """A member; when it learns for the first time, `strike` is called in the middle of the round."""
+
+    member: Member
+    strike: Callable[[], None]
+    struck: bool = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.member, name)
+
+    def learn(self, request: LearnRequest) -> LearnReply:
+        if not self.struck:
+            self.struck = True
+            self.strike()
+        return self.member.learn(request)
+
+
 @contextmanager
 def superlink_grid(config: Config, folder: Path) -> Iterator[Grid]:
-    """A real SuperLink and a real SuperNode per client, with TLS and node authentication, on loopback."""
+    """A real SuperLink and a real SuperNode per client, with TLS and node authentication, on loopback.
+
+    In the first round the SuperLink is killed, and goes on where it was. Afterwards so is a SuperNode.
+    """
     people = members(config, read_texts(config), folder)
     with world(folder / "world") as here:
         superlink = SuperLink(here.who, folder / "flower", print)
         nodes = []
         try:
             port = superlink.start("127.0.0.1", 0, [])
+            people["ada"] = cast(Member, Striking(people["ada"], superlink.superlink.program.kill))
             for name, member in people.items():
                 credentials = here.enrolled(name)
                 superlink.admit(name, credentials.key.public_key())
@@ -104,14 +134,40 @@ def superlink_grid(config: Config, folder: Path) -> Iterator[Grid]:
                 nodes.append(
                     SuperNode(credentials, f"127.0.0.1:{port}", folder / name / "flower", work, outbox, print)
                 )
+            before = superlink.superlink.program
             with superlink.grid() as grid:
                 yield grid
+                assert superlink.superlink.program is not before
+                with acting_as_server(1):
+                    a_killed_supernode_comes_back(grid, nodes[list(people).index("ada")])
             kinds = [entry.kind for entry in Ledger(folder / "ada" / "ledger.jsonl").entries()]
-            assert kinds == ["query.describe", *STEPS * 2]
+            # What was on its way when the SuperLink was killed may have been sent twice.
+            assert [kind for kind, _ in groupby(kinds)][:9] == ["query.describe", *STEPS * 2]
         finally:
             for node in nodes:
                 node.stop()
             superlink.stop()
+
+
+def a_killed_supernode_comes_back(grid: Grid, node: SuperNode) -> None:
+    """What is asked of all meanwhile is over with the others; then it is there again, with another number."""
+
+    def described(*names: str, quorum: int) -> Gathered[Message]:
+        requests = [
+            sealed("describe", np.zeros(0, np.uint8), node_id(name), round=3, ttl=60) for name in names
+        ]
+        return gather(grid, requests, deadline=60, quorum=quorum, grace=1)
+
+    assert node.kept is not None
+    first = node.kept.program
+    first.kill()
+    found = described("ada", "bo", "cy", quorum=2)
+    assert sorted(found.replies) == sorted(map(node_id, ("bo", "cy")))
+    end = time.monotonic() + 120
+    while node_id("ada") not in grid.get_node_ids() or not described("ada", quorum=1).replies:
+        assert time.monotonic() < end, "it does not come back"
+        time.sleep(0.5)
+    assert node.kept.program is not first
 
 
 GRIDS = {"local": local_grid, "link": link_grid, "ray": over_ray, "superlink": superlink_grid}
