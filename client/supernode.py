@@ -131,8 +131,11 @@ def unreachable(fleet: str, authority: Path, patience: float = 5.0) -> str:
 
 def explained(words: str) -> str:
     """What the last words of a SuperNode mean."""
-    if "activate" in words:
-        return "Flower takes it for present already, for a minute after a crash"
-    if "UNAUTHENTICATED" in words or "401" in words or "public key" in words:
-        return "the SuperLink does not know its key yet"
-    return words
+    if "Failed to activate" in words:
+        return "Flower takes it for present already, and lets it in again soon"
+    if "401" in words or "Unauthorized" in words or "not recognize" in words:
+        return "the SuperLink does not know its key, or not yet"
+    if "ersion" in words and "compatib" in words:
+        return "the SuperLink is of another version of Flower: update the older one"
+    said = [line for line in words.split(" / ") if "Exit Code" not in line and "INFO" not in line]
+    return said[-1] if said else words

@@ -45,7 +45,7 @@ INNER = (
     "flwr-simulation",
 )  # what Flower starts itself
 FIRST_PAUSE, LONGEST_PAUSE = 3.0, 60.0  # seconds before a program that ended is started again
-WORDS = 3  # lines of its log that are looked at then
+WORDS = 16  # lines of its log that are looked at then
 
 
 class Home:
@@ -180,13 +180,13 @@ class Program:
             self.wait(patience)
         self.kill()
 
-    def last_words(self, lines: int = 3) -> str:
+    def last_words(self, lines: int = 3, limit: int = 300) -> str:
         """The end of its log, for a person who must find out why it ended."""
         try:
             text = self.log.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
-        return one_line(" / ".join(line for line in text.splitlines()[-lines:] if line.strip()))
+        return one_line(" / ".join(line for line in text.splitlines()[-lines:] if line.strip()), limit)
 
     def _follow(self) -> None:
         with self._answers, suppress(OSError, ValueError, KeyError):
@@ -213,7 +213,7 @@ class Kept:
         self,
         begin: Callable[[], Program],
         tell: Callable[[str], None],
-        explain: Callable[[str], str] = lambda words: words,
+        explain: Callable[[str], str] = lambda words: words.split(" / ")[-1],
         pause: float = FIRST_PAUSE,
     ) -> None:
         self._begin = begin
@@ -241,7 +241,7 @@ class Kept:
                     pause, said = self._pause, None
                 if self._over.is_set():
                     return
-                why = self._explain(self.program.last_words(WORDS))
+                why = self._explain(self.program.last_words(WORDS, 2000))
                 if why != said:  # once for one reason, however often it is tried
                     self._tell(f"{self.program.name} ended and is started again: {why}")
                     said = why

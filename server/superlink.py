@@ -16,6 +16,7 @@ import secrets
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,7 +65,7 @@ class SuperLink:
         self._nodes_file = folder / "nodes.json"
         self._lock = threading.Lock()
         self._up = threading.Event()
-        self._met: set[str] = set()  # who was admitted since the start
+        self._met: dict[str, float] = {}  # when who was let in last, since the start
         self._kept: list[Kept] = []
         self._app: FleetFront
         self._front: uvicorn.Server | None = None
@@ -87,7 +88,7 @@ class SuperLink:
         self._kept.append(Kept(lambda: self._superexec(inner), self._tell, pause=1.0))
         self._app = FleetFront(f"https://{inner}", trust)
         self._app.on_refused = lambda key: threading.Thread(
-            target=self._back, args=(key,), name="back", daemon=True
+            target=self._back, args=(key, time.monotonic()), name="back", daemon=True
         ).start()
         port = self._open_front(host, port)
         self._up.set()
@@ -162,20 +163,23 @@ class SuperLink:
         path.write_text(f"{line} {name}\n", encoding="utf-8")
         found = flwr(["supernode", "register", str(path), CONNECTION], self._home)
         nodes[name] = {"key": line, "node": str(found["node-id"])}
-        self._met.add(name)
+        self._met[name] = time.monotonic()
         self._write_nodes(nodes)
         log.info("%s is registered as SuperNode %s", name, nodes[name]["node"])
 
-    def _back(self, key: bytes) -> None:
+    def _back(self, key: bytes, refused: float) -> None:
         """A SuperNode that Flower takes for present wants to come in: it was killed, and is here again.
 
-        Flower would let it wait for a minute. It has shown that it has the key, so it gets its place anew.
+        Flower would let it wait for a minute. It has shown that it has the key, so it gets its place anew;
+        unless it got one since it was refused, which it then has not tried yet.
         """
         try:
             line = load_pem_public_key(key).public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
             with self._lock:
                 nodes = self._nodes()
                 for name in [name for name, known in nodes.items() if known["key"] == line]:
+                    if self._met.get(name, 0.0) > refused:
+                        continue
                     log.info("the SuperNode of %s was killed, and is back", name)
                     self._let_in(name, line, nodes)
         except (ValueError, RengaError) as error:

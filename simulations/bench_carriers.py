@@ -83,12 +83,13 @@ def measure(
 def _measured(out: Any, carrier: str, count: int, megabytes: list[int], rounds: int) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="renga-bench-") as work, acting_as_server(1):
-            out.send(_with(carrier, count, megabytes, rounds, Path(work)))
+            out.send(costs(carrier, count, megabytes, rounds, Path(work)))
     except RengaError as error:
         out.send({"carrier": carrier, "clients": count, "failed": error.message})
 
 
-def _with(carrier: str, count: int, megabytes: list[int], rounds: int, folder: Path) -> dict[str, Any]:
+def costs(carrier: str, count: int, megabytes: list[int], rounds: int, folder: Path) -> dict[str, Any]:
+    """Of one carrier with so many clients, measured here (inside `acting_as_server`). Raises RengaError."""
     names = [f"client{number:02d}" for number in range(count)]
     memory: dict[str, int] = {}
 

@@ -1,15 +1,18 @@
 """What the benchmark of carriers says, of the two that need no process of Flower's."""
 
 import json
+from pathlib import Path
 
-from renga.simulations.bench_carriers import measure
+from renga.protocol.flower_internals import acting_as_server
+from renga.simulations.bench_carriers import costs
 from renga.simulations.bench_link_sheets import carrier_sheets
 
 
-def test_rounds_memory_and_payloads_of_a_carrier() -> None:
-    result = measure(["link"], [2], [1], 1, lambda line: None)
+def test_rounds_memory_and_payloads_of_a_carrier(tmp_path: Path) -> None:
+    with acting_as_server(1):
+        found = costs("link", 2, [1], 1, tmp_path)
+    result = {"found": [found]}
     json.dumps(result)
-    (found,) = result["found"]
     assert found["round_seconds"] > 0 and found["round_processor_seconds"] > 0
     (payload,) = found["payloads"]
     assert 4_000_000 < payload["bytes"] < 4_100_000  # to and from two clients
