@@ -26,6 +26,9 @@ from renga.protocol.key_files import certificate_pem, write_secret
 from renga.protocol.relay import Window
 
 PROGRAMS = ("flower-supernode", "flower-superexec", "flwr-clientapp", "renga.flower_apps")
+LOCKED_OUT = 8.0  # seconds between two attempts: Flower keeps a SuperNode out for a minute after a crash
+    8.0  # seconds between two attempts of a SuperNode: Flower keeps it out for a minute after a crash
+)
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two looks for a SuperLink that is not there
 
 
@@ -88,7 +91,7 @@ class SuperNode:
                 return
             pause = min(2 * pause, LONGEST_PAUSE)
         try:
-            self.kept = Kept(self._begin, self._tell, explained)
+            self.kept = Kept(self._begin, self._tell, explained, longest=LOCKED_OUT)
         except RengaError as error:
             self._tell(f"the SuperNode can't be started: {error.message}")
 
@@ -132,7 +135,7 @@ def unreachable(fleet: str, authority: Path, patience: float = 5.0) -> str:
 def explained(words: str) -> str:
     """What the last words of a SuperNode mean."""
     if "Failed to activate" in words:
-        return "Flower takes it for present already, and lets it in again soon"
+        return "Flower takes it for present still, for a minute after a crash"
     if "401" in words or "Unauthorized" in words or "not recognize" in words:
         return "the SuperLink does not know its key, or not yet"
     if "ersion" in words and "compatib" in words:

@@ -215,11 +215,13 @@ class Kept:
         tell: Callable[[str], None],
         explain: Callable[[str], str] = lambda words: words.split(" / ")[-1],
         pause: float = FIRST_PAUSE,
+        longest: float = LONGEST_PAUSE,
     ) -> None:
         self._begin = begin
         self._tell = tell
         self._explain = explain
         self._pause = pause
+        self._longest = longest
         self._over = threading.Event()
         self.program = begin()
         self._thread = threading.Thread(target=self._keep, name="kept", daemon=True)
@@ -247,7 +249,7 @@ class Kept:
                     said = why
                 if self._over.wait(pause):
                     return
-                pause = min(2 * pause, LONGEST_PAUSE)
+                pause = min(2 * pause, self._longest)
                 with suppress(RengaError):
                     self.program = self._begin()
                     break

@@ -13,11 +13,9 @@ has come (`on_reply`).
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -32,9 +30,6 @@ PATHS = ("/v1/fleet/",)
 HEALTH = "/health"
 PULL = "/v1/fleet/pull-messages"
 BRING = ("/v1/fleet/push-", "/v1/fleet/activate-", "/v1/fleet/deactivate-")
-ACTIVATE = "/v1/fleet/activate-node"
-KEY = b"flwr-public-key"  # the header with a node's key, PEM in base64
-UNPROVEN = (200, 401, 502, 503, 504)  # there was no refusal, or no proof that the key is the node's own
 HELD = 15.0  # seconds that a node is kept waiting for a message; it would wait for 30
 LOOK = 3.0  # seconds between two looks in that time, should nobody have said that there is news
 LARGEST_BODY = 8 << 20  # an array travels in chunks of 5 MiB
@@ -47,7 +42,6 @@ class FleetFront:
 
     def __init__(self, inner: str, trust: ssl.SSLContext, largest: int = LARGEST_BODY) -> None:
         self.on_reply: Callable[[], None] = _nothing  # part of a reply has come, or a node; or one has gone
-        self.on_refused: Callable[[bytes], None] = _nothing  # a node with this key can't become active
         self.traffic = [0, 0]  # bytes of bodies to and from nodes
         self._over = False
         self._largest = largest
@@ -91,9 +85,6 @@ class FleetFront:
         await _answer(send, reply.status_code, kept, reply.content)
         if path.startswith(BRING):
             self.on_reply()
-        if path == ACTIVATE and reply.status_code not in UNPROVEN:
-            with suppress(KeyError, ValueError):
-                self.on_refused(base64.urlsafe_b64decode(dict(scope["headers"])[KEY]))
 
     def news(self) -> None:
         """There are new messages for nodes. May be called from any thread."""
@@ -157,5 +148,5 @@ async def _answer(
     await send({"type": "http.response.body", "body": body})
 
 
-def _nothing(*_: object) -> None:
+def _nothing() -> None:
     pass

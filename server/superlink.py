@@ -16,19 +16,17 @@ import secrets
 import ssl
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flwr.serverapp import Grid
 
 from renga.errors import RengaError
 from renga.protocol.certificates import SERVER_DAYS, Identity, Role, issue, new_key
-from renga.protocol.failure import one_line
 from renga.protocol.flower_bundle import write_bundle
 from renga.protocol.flower_programs import (
     CONNECTION,
@@ -65,7 +63,6 @@ class SuperLink:
         self._nodes_file = folder / "nodes.json"
         self._lock = threading.Lock()
         self._up = threading.Event()
-        self._met: dict[str, float] = {}  # when who was let in last, since the start
         self._kept: list[Kept] = []
         self._app: FleetFront
         self._front: uvicorn.Server | None = None
@@ -87,9 +84,6 @@ class SuperLink:
         wait_until(lambda: answers(f"https://{inner}/health", trust), superlink.program, "Flower's SuperLink")
         self._kept.append(Kept(lambda: self._superexec(inner), self._tell, pause=1.0))
         self._app = FleetFront(f"https://{inner}", trust)
-        self._app.on_refused = lambda key: threading.Thread(
-            target=self._back, args=(key, time.monotonic()), name="back", daemon=True
-        ).start()
         port = self._open_front(host, port)
         self._up.set()
         return port
@@ -111,18 +105,26 @@ class SuperLink:
         self._home.close()
 
     def admit(self, name: str, key: ec.EllipticCurvePublicKey) -> None:
-        """Let the SuperNode with this key in, as the client `name`.
+        """Let the SuperNode with this key in, as the client `name`. Does nothing for one that is known.
 
-        The first time after a start it is let in anew: what Flower takes for present since the last time, be
-        it gone or still there, makes room. Raises RengaError with Flower's words when it is not taken.
+        Flower takes a key once: a client that was dismissed needs another. Raises RengaError with Flower's
+        words when it is not taken.
         """
         if not self._up.wait(START):
             raise RengaError("the SuperLink does not come up")
         line = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
         with self._lock:
             nodes = self._nodes()
-            if nodes.get(name, {}).get("key") != line or name not in self._met:
-                self._let_in(name, line, nodes)
+            if nodes.get(name, {}).get("key") == line:
+                return
+            if before := nodes.pop(name, None):
+                self._unregister(before["node"])
+            path = self._folder / f"{name}.pub"
+            path.write_text(f"{line} {name}\n", encoding="utf-8")
+            found = flwr(["supernode", "register", str(path), CONNECTION], self._home)
+            nodes[name] = {"key": line, "node": str(found["node-id"])}
+            self._write_nodes(nodes)
+        log.info("%s is registered as SuperNode %s", name, nodes[name]["node"])
 
     def dismiss(self, name: str) -> None:
         """Let a client's SuperNode in no more."""
@@ -154,36 +156,6 @@ class SuperLink:
             relayed(bundle, self._home, self.superlink.program, Path(short) / "grid", {}) as grid,
         ):
             yield SuperLinkGrid(grid, self._names, self._app, lambda: self.superlink.program, attached)
-
-    def _let_in(self, name: str, line: str, nodes: dict[str, dict[str, str]]) -> None:
-        """Register the key `line` for `name`, in place of what was registered before."""
-        if before := nodes.pop(name, None):
-            self._unregister(before["node"])
-        path = self._folder / f"{name}.pub"
-        path.write_text(f"{line} {name}\n", encoding="utf-8")
-        found = flwr(["supernode", "register", str(path), CONNECTION], self._home)
-        nodes[name] = {"key": line, "node": str(found["node-id"])}
-        self._met[name] = time.monotonic()
-        self._write_nodes(nodes)
-        log.info("%s is registered as SuperNode %s", name, nodes[name]["node"])
-
-    def _back(self, key: bytes, refused: float) -> None:
-        """A SuperNode that Flower takes for present wants to come in: it was killed, and is here again.
-
-        Flower would let it wait for a minute. It has shown that it has the key, so it gets its place anew;
-        unless it got one since it was refused, which it then has not tried yet.
-        """
-        try:
-            line = load_pem_public_key(key).public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-            with self._lock:
-                nodes = self._nodes()
-                for name in [name for name, known in nodes.items() if known["key"] == line]:
-                    if self._met.get(name, 0.0) > refused:
-                        continue
-                    log.info("the SuperNode of %s was killed, and is back", name)
-                    self._let_in(name, line, nodes)
-        except (ValueError, RengaError) as error:
-            log.warning("a SuperNode that was killed can't come back yet: %s", one_line(str(error)))
 
     def _names(self, nodes: Sequence[int]) -> Mapping[int, str]:
         known = {int(found["node"]): name for name, found in self._nodes().items()}

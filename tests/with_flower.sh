@@ -6,7 +6,7 @@ set -eu
 venv=${VENV:-.venv}
 release=$1
 shift
-own=$venv/flower-$release
+own=${FLOWER_VENV:-$venv/flower-$release}
 [ -x "$own/bin/python" ] || "$venv/bin/python" -m venv --without-pip "$own"
 where='import sysconfig; print(sysconfig.get_path("purelib"))'
 echo "import site; site.addsitedir('$("$venv/bin/python" -c "$where")')" > "$("$own/bin/python" -c "$where")/shared.pth"

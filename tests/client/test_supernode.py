@@ -84,7 +84,7 @@ def test_nobody_is_there(tmp_path: Path, authority: Authority, fleet: str) -> No
     [
         (
             "ERROR: Exit Code: 305 / Failed to initialize the connection to the SuperLink. / [code: 2004] "
-            "Failed to activate SuperNode. / For more information, visit: <https://…> / INFO:     Shutting down",
+            "Failed to activate SuperNode. / For more information, visit: <https://…> / INFO: Shutting down",
             "takes it for present",
         ),
         ("ERROR: Client error '401 Unauthorized' for url / INFO: Shutting down", "does not know its key"),

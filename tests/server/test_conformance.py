@@ -150,7 +150,7 @@ def superlink_grid(config: Config, folder: Path) -> Iterator[Grid]:
 
 
 def a_killed_supernode_comes_back(grid: Grid, node: SuperNode) -> None:
-    """What is asked of all meanwhile is over with the others; then it is there again, with another number."""
+    """What is asked of all meanwhile is over with the others; it is started until Flower lets it in again."""
 
     def described(*names: str, quorum: int) -> Gathered[Message]:
         requests = [

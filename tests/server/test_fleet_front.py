@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import ssl
 import time
 from collections.abc import Callable
@@ -98,20 +97,6 @@ def test_a_node_that_has_gone_is_given_nothing() -> None:
         return sent
 
     assert asyncio.run(run()) == [] and len(pulls) == 1
-
-
-@pytest.mark.parametrize(("status", "heard"), [(400, [b"a key"]), (401, []), (200, []), (503, [])])
-def test_a_node_that_is_known_but_not_let_in_is_told_of(status: int, heard: list[bytes]) -> None:
-    keys: list[bytes] = []
-
-    async def run() -> None:
-        made = front(lambda request: httpx.Response(status))
-        made.on_refused = keys.append
-        header = {"flwr-public-key": base64.urlsafe_b64encode(b"a key").decode()}
-        await asked(made).post("/v1/fleet/activate-node", headers=header)
-
-    asyncio.run(run())
-    assert keys == heard
 
 
 def test_a_superlink_that_is_away_is_tried_again_by_its_nodes() -> None:
