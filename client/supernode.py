@@ -27,8 +27,6 @@ from renga.protocol.relay import Window
 
 PROGRAMS = ("flower-supernode", "flower-superexec", "flwr-clientapp", "renga.flower_apps")
 LOCKED_OUT = 8.0  # seconds between two attempts: Flower keeps a SuperNode out for a minute after a crash
-    8.0  # seconds between two attempts of a SuperNode: Flower keeps it out for a minute after a crash
-)
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two looks for a SuperLink that is not there
 
 
