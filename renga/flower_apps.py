@@ -32,10 +32,10 @@ client = ClientApp(mods=[scrub_failures()])
 @server.main()
 def play(grid: Grid, context: Context) -> None:
     """Lend the grid to the Renga on this machine that plays the rounds, or play them here."""
-    run = checked(context.run_config, RUN_KEYS, "run")
-    if socket := str(run.get("socket", "")):
+    if socket := str(context.run_config.get("socket", "")):
         lend(grid, Path(socket))
         return
+    run = checked(context.run_config, RUN_KEYS, "run")
     from renga.flower_standalone import play_here
 
     play_here(grid, context, run)
@@ -43,9 +43,9 @@ def play(grid: Grid, context: Context) -> None:
 
 def answer(message: Message, context: Context) -> Message:
     """Pass the message on to the client's daemon, which keeps its model warm, or answer it here."""
-    node = checked(context.node_config, NODE_KEYS, "node")
-    if socket := str(node.get("socket", "")):
+    if socket := str(context.node_config.get("socket", "")):
         return forward(message, Path(socket))
+    node = checked(context.node_config, NODE_KEYS, "node")
     from renga.flower_standalone import answer_here
 
     return answer_here(message, node)
