@@ -7,11 +7,12 @@ text: they are quoted where they go into a query, cut where they go into a promp
 
 from __future__ import annotations
 
+import itertools
 import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,44 +144,25 @@ class SqliteDatabase:
 
     def _read_schema(self) -> Schema:
         tables, keys = [], []
-        with self._bounded():
-            names = self._db.execute(
-                "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') "
-                "AND substr(name, 1, 7) <> 'sqlite_' ORDER BY name LIMIT ?",
-                (MOST_TABLES,),
-            ).fetchall()
+        names = self._all(
+            "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') "
+            f"AND substr(name, 1, 7) <> 'sqlite_' ORDER BY name LIMIT {MOST_TABLES}"
+        )
         for (name,) in names:
             if not _sayable(name):
                 continue
             try:
-                with self._bounded():
-                    rows = self._db.execute("SELECT name, type FROM pragma_table_info(?)", (name,)).fetchall()
-                    found = self._db.execute(
-                        'SELECT "from", "table", "to" FROM pragma_foreign_key_list(?)', (name,)
-                    ).fetchall()
+                rows = self._all("SELECT name, type FROM pragma_table_info(?)", name)
+                found = self._all('SELECT "from", "table", "to" FROM pragma_foreign_key_list(?)', name)
             except QueryFailed:
                 continue  # a view over what no longer exists, or one that never ends
-            columns = [
-                Column(column, numeric, () if numeric else self._values(name, column))
-                for column, kind in rows[:MOST_COLUMNS]
-                if _sayable(column)
-                for numeric in [_numeric(kind or "")]
-            ]
-            if columns:
-                tables.append(Table(name, tuple(columns)))
+            tables.append(Table(name, tuple(_columns(self._all, name, rows))))
             keys += [Key(name, a, other, b) for a, other, b in found if b]
-        known = {(table.name, column.name) for table in tables for column in table.columns}
-        kept = [k for k in keys if (k.table, k.column) in known and (k.other, k.target) in known]
-        return Schema(tuple(tables), tuple(kept))
+        return _schema(tables, keys)
 
-    def _values(self, table: str, column: str) -> tuple[str, ...]:
-        query = f"SELECT DISTINCT {quoted(column)} FROM {quoted(table)} LIMIT {MOST_VALUES}"
-        try:
-            with self._bounded():
-                rows = self._db.execute(query).fetchall()
-        except QueryFailed:
-            return ()
-        return tuple(value for (value,) in rows if isinstance(value, str) and 0 < len(value) <= 60)
+    def _all(self, sql: str, *values: Value) -> list[Any]:
+        with self._bounded():
+            return self._db.execute(sql, values).fetchall()
 
     @contextmanager
     def _bounded(self) -> Iterator[None]:
@@ -255,36 +237,26 @@ class DuckDatabase:
         self._db.close()
 
     def _read_schema(self) -> Schema:
-        with self._bounded():
-            rows = self._db.execute(
-                "SELECT table_name, column_name, data_type FROM information_schema.columns "
-                "WHERE table_schema = 'main' ORDER BY table_name, ordinal_position LIMIT 2000"
-            ).fetchall()
-            keyed = self._db.execute(
-                "SELECT table_name, constraint_column_names, referenced_table, referenced_column_names "
-                "FROM duckdb_constraints() WHERE constraint_type = 'FOREIGN KEY'"
-            ).fetchall()
-        by_table: dict[str, list[Column]] = {}
-        for table, column, kind in rows:
-            if _sayable(table) and _sayable(column) and len(by_table.setdefault(table, [])) < MOST_COLUMNS:
-                numeric = _numeric(kind)
-                by_table[table].append(
-                    Column(column, numeric, () if numeric else self._values(table, column))
-                )
-        tables = [Table(name, tuple(columns)) for name, columns in by_table.items() if columns][:MOST_TABLES]
-        known = {(table.name, column.name) for table in tables for column in table.columns}
-        keys = [Key(t, a[0], o, b[0]) for t, a, o, b in keyed if len(a) == 1 and len(b) == 1]
-        kept = [k for k in keys if (k.table, k.column) in known and (k.other, k.target) in known]
-        return Schema(tuple(tables), tuple(kept))
+        rows = self._all(
+            "SELECT table_name, column_name, data_type FROM information_schema.columns "
+            "WHERE table_schema = 'main' ORDER BY table_name, ordinal_position LIMIT 2000"
+        )
+        keyed = self._all(
+            "SELECT table_name, constraint_column_names, referenced_table, referenced_column_names "
+            "FROM duckdb_constraints() WHERE constraint_type = 'FOREIGN KEY'"
+        )
+        by_table = itertools.groupby(rows, key=lambda row: row[0])
+        tables = [
+            Table(name, tuple(_columns(self._all, name, [row[1:] for row in found])))
+            for name, found in by_table
+            if _sayable(name)
+        ]
+        return _schema(tables, [Key(t, a[0], o, b[0]) for t, a, o, b in keyed if len(a) == 1 and len(b) == 1])
 
-    def _values(self, table: str, column: str) -> tuple[str, ...]:
-        query = f"SELECT DISTINCT {quoted(column)} FROM {quoted(table)} LIMIT {MOST_VALUES}"
-        try:
-            with self._bounded():
-                rows = self._db.execute(query).fetchall()
-        except QueryFailed:
-            return ()
-        return tuple(sorted(value for (value,) in rows if isinstance(value, str) and 0 < len(value) <= 60))
+    def _all(self, sql: str) -> list[Any]:
+        with self._bounded():
+            found: list[Any] = self._db.execute(sql).fetchall()
+            return found
 
     @contextmanager
     def _bounded(self) -> Iterator[None]:
@@ -320,6 +292,32 @@ def open_database(path: Path, limits: Limits = Limits()) -> SqliteDatabase | Duc
     if head[8:12] == b"DUCK":
         return DuckDatabase(path, limits)
     raise UsageError(f"{path}: neither a SQLite nor a DuckDB database")
+
+
+def _columns(
+    select: Callable[[str], list[Any]], table: str, described: Sequence[tuple[str, str | None]]
+) -> Iterator[Column]:
+    """The columns of a table that can be spoken of, as (name, type) are `described`, with some of their
+    texts."""
+    for name, kind in described[:MOST_COLUMNS]:
+        if not _sayable(name):
+            continue
+        numeric = _numeric(kind or "")
+        try:
+            query = f"SELECT DISTINCT {quoted(name)} FROM {quoted(table)} LIMIT {MOST_VALUES}"
+            values = [] if numeric else [value for (value,) in select(query)]
+        except QueryFailed:
+            values = []
+        short = sorted(value for value in values if isinstance(value, str) and 0 < len(value) <= 60)
+        yield Column(name, numeric, tuple(short))
+
+
+def _schema(tables: Sequence[Table], keys: Sequence[Key]) -> Schema:
+    """Of the tables that have columns, and the keys between columns that are known."""
+    told = [table for table in tables if table.columns][:MOST_TABLES]
+    known = {(table.name, column.name) for table in told for column in table.columns}
+    kept = [k for k in keys if (k.table, k.column) in known and (k.other, k.target) in known]
+    return Schema(tuple(told), tuple(kept))
 
 
 def quoted(name: str) -> str:

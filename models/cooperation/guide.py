@@ -20,13 +20,13 @@ from renga.models.composed import (
     ALL_WANTS,
     Composed,
     Places,
+    Reader,
     RowsSession,
-    Voice,
     common_length,
     same_vocabulary,
     total,
 )
-from renga.models.contract import Full, LanguageModel, Prompt
+from renga.models.contract import LanguageModel, Prompt
 from renga.models.cooperation.attributes import Attribute
 from renga.models.meter import Meter
 from renga.models.vocabulary import Vocabulary
@@ -122,15 +122,14 @@ class GediSession(RowsSession):
     def __init__(self, model: Gedi, prompt: Prompt) -> None:
         super().__init__(prompt, model.vocabulary)
         self._model = model
-        self._voices = [Voice(member, prompt, Full()) for member in model.members]
+        self._readers = [Reader(member, prompt) for member in model.members]
         self._judged: list[int] = []
         self._leads = [0.0]  # log p(judged[:i] | with) − log p(… | without), for each i
 
     def _rows(self, read: list[int], fed: list[int]) -> torch.Tensor:
         if common_length(self._judged, read) < len(read):
             self._rows([], read)
-        answers = [voice.ask(read, fed, here=True) for voice in self._voices]
-        base, having, lacking = (answer.result() for answer in answers if answer is not None)
+        base, having, lacking = (reader.rows(read, fed) for reader in self._readers)
         lead = having.clamp(min=-100.0) - lacking.clamp(min=-100.0)
         self._judged, self._leads = read + fed, self._leads[: len(read) + 1]
         for place, id in enumerate(fed):
@@ -145,8 +144,9 @@ class GediSession(RowsSession):
         return torch.log_softmax(kept.scatter(1, best, guided.gather(1, best)), dim=-1)
 
     def close(self) -> None:
-        for voice in self._voices:
-            voice.close()
+        super().close()
+        for reader in self._readers:
+            reader.close()
 
 
 def gedi(
