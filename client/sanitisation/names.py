@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from renga.client.sanitisation.entities import Deadline, Entity, Kind, Known
+from renga.client.sanitisation.names_beside import speakers, together
 from renga.client.sanitisation.names_ja import japanese_names
-from renga.client.sanitisation.names_latin import latin_names, speakers, together
+from renga.client.sanitisation.names_latin import latin_names
 from renga.client.sanitisation.normal import normal
 from renga.client.sanitisation.shadow import decoded, shadow
 

@@ -14,18 +14,19 @@ from functools import lru_cache
 from typing import NamedTuple
 from unicodedata import combining, normalize
 
+from renga.client.sanitisation import name_cues as cues
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.lexicon import Latin, latin, listed, public_figures, words
 from renga.client.sanitisation.scanning import matches
 
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"[A-Za-zÀ-ɏḀ-ỿ](?:[A-Za-zÀ-ɏḀ-ỿ]|['’\-](?=[A-Za-zÀ-ɏḀ-ỿ])(?!(?:s|san|sama|kun|chan|sensei)(?![A-Za-z])))*"
 )
 _PARTICLES = listed("particles")
 _SUFFIXES = listed("suffixes")
-_NEVER = listed("never a name")
-_PLACES = listed("places")
+NEVER = listed("never a name")
+PLACES = listed("places")
 _NEVER_ALONE = frozenset(
     {
         "park",
@@ -49,119 +50,12 @@ _TEXTBOOK = {"alice", "bob"}
 _MONTH_NAMES = frozenset({"april", "may", "june", "august"})
 _NAMES_FIRST = listed("names that are words")
 _FOREIGN = listed("words of other languages")
-_AFTER_NAME = re.compile(
-    r"[ \t]{0,2}(?:'s\b|’s\b)?[ \t]{0,2}(?:\([^()\n@]{2,40}\)[ ])?(?:<|\(|\[)?[ \t]{0,2}(?:mailto:)?[\w.+\-]{1,64}@[\w\-]+\."
-)
-
-# What stands before a name and says that one comes: the name may then be lower case or of no lexicon.
-_STRONG = re.compile(
-    r"(?<![A-Za-z])(?:my (?:full |legal |real |first |last |middle |maiden |user)?name(?:'s| is| was|:)|(?:the )?name(?: on (?:the |my )?(?:card|account|file|passport|ticket|reservation))?(?:'s| is|d| was|:)|i(?:'|’)?m called|call me|they call me|i go by|known as|named(?: after)?|signed by|(?:prepared|submitted|approved|reviewed|requested|reported|filed|sent|issued) by"
-    r"|mr\.?|mrs\.?|ms\.?|mx\.?|miss|dr\.?|prof\.?|professor|doctor|nurse|officer|detective|judge|attorney|herr|frau|monsieur|madame|mme\.?|mlle\.?|señora?|sr\.|sra\.|signora?|don|doña|sir|dame|rev\.|pastor|father|sister|sgt\.?|capt\.?|lt\.?|col\.?|dott\.?|ing\."
-    r"|ich (?:heiße|heisse|bin)|mein name ist|je m'appelle|je suis|mon nom est|me llamo|mi nombre es|soy|mi chiamo|mijn naam is|sehr geehrter? (?:herr|frau)|lieber?|cher|chère|querid[oa]|estimad[oa]"
-    r"|spoke (?:with|to)|talked (?:with|to)|met with|meeting with|interview(?:ed)? with|appointment with|behalf of|c/o|attn:?|attention:?|addressed to|payable to|beneficiary(?: is|:)?|care of|in care of"
-    r"|(?:spoke|talked|met|call|chat) w/|belongs to|gehört|gehoert|pertenece a|appartient à|(?:titular|propietari[oa]|dueñ[oa]|inhaber(?:in)?|account holder|cardholder|titulaire)[^.\n?!:]{0,50}? (?:es|ist|est|is)"
-    r"|(?:m(?:a|on)|notre|votre|s(?:a|on)|t(?:a|on)) (?:\w+ )?(?:s(?:oe|œ)ur|frère|mère|père|maman|papa|femme|mari|épou(?:x|se)|fille|fils|amie?|collègue|patronn?e?|cheffe?|voisine?|copain|copine|cousine?|oncle|tante|médecin|dentiste|avocate?|propriétaire|locataire|associée?|compagne|compagnon)"
-    r"|(?:mis?|nuestr[oa]|su|tu) (?:\w+ )?(?:herman[oa]|madre|padre|mujer|marido|espos[oa]|hij[oa]|amig[oa]|jef[ea]|vecin[oa]|compañer[oa]|novi[oa]|prim[oa]|t[íi][oa]|abuel[oa]|médic[oa]|dentista|abogad[oa]|caser[oa]|clienta?|soci[oa])"
-    r"|(?:mein|unser|sein|ihr|dein)(?:e[mnrs]?)? (?:\w+ )?(?:schwester|bruder|mutter|vater|frau|mann|tochter|sohn|freund(?:in)?|kolleg(?:en?|in)|chef(?:in)?|nachbar[ns]?(?:in)?|cousine?|onkel|tante|oma|opa|arzt|ärztin|anwalt|anwältin|vermieter(?:in)?|mieter(?:in)?|partner(?:in)?|mitbewohner(?:in)?|kunde|kundin)"
-    r"|(?:mi[ao]|il mio|la mia|mijn|meu|minha) (?:sorella|fratello|madre|padre|moglie|marito|figli[oa]|amic[oa]|collega|capo|vicin[oa]|zus|broer|moeder|vader|vrouw|man|dochter|zoon|vriend(?:in)?|baas|irm[ãa]o?|mãe|pai|marido|esposa|filh[oa]|amig[oa]|chefe)"
-    r"|(?:my|our|his|her|their|your|ex)[ -](?:\w+ )?(?:wife|husband|son|daughter|brother|sister|mother|father|mom|mum|dad|boss|manager|colleague|co-?worker|friend|neighbou?r|roommate|flatmate|landlord|landlady|tenant|doctor|dentist|therapist|lawyer|boyfriend|girlfriend|gf|bf|bff|bestie|hubby|wifey|fiance|fiancee|ex|mate|buddy|partner|fiancée?|cousin|uncle|aunt|nephew|niece|grandmother|grandfather|grandma|grandpa|teacher|client|customer|patient|employee|assistant|supervisor|coach|nanny|accountant|advisor|tutor|classmate|stepson|stepdaughter|mother-in-law|father-in-law|brother-in-law|sister-in-law|intern|applicant|candidate|recruiter|witness|defendant|plaintiff|agent|ceo|cto|cfo|vp|director|lead|hr manager|kid|baby|toddler|twin)s?(?:,| is| was| named| called|'s name is)?)"
-    r"[ \t,:]{1,3}[\"'*_]{0,2}",
-    re.I,
-)  # fmt: skip
-_INTRODUCED = re.compile(
-    r"(?:name(?:'s| is| was)|named|called|je m'appelle|me llamo|mi nombre es|ich hei(?:ß|ss)e|mi chiamo|mein name ist|ich bin)[ \t:,]{1,3}$",
-    re.I,
-)
-_ROLE = re.compile(
-    r"(?<![A-Za-z])(?:(?:book|booked|reserved?|reservation|booking|table|appointment)(?: \w+)? (?:under|for)(?: the name(?: of)?)?|witness|defendant|plaintiff|attendees?|participants?|applicants?|patients?|tenant|landlord|employees?|students?|victim|suspect|colleagues?|coworkers?|manager|supervisor|pt\.?|patientin|kunde|kundin|mandant|mandantin|versicherter?|cleaner|babysitter|nanny|gardener|plumber|candidates?|caller|resident|borrower|insured|claimant|buyer|seller|driver|owner|guests?|bride|groom|author(?:ed by)?|authori[sz]e|appoint|nominate|on behalf of|engineer|nurse|teacher|professor|lawyer|attorney|therapist|accountant|neighbou?r|roommate|friends?|cousin|uncle|aunt|grandma|grandpa)[,:]?[ ]{1,2}[\"'*_]{0,2}",
-    re.I,
-)
-_GREETING = re.compile(
-    r"(?<![A-Za-z])(?:i(?:'|’)?m|i am|this is|it(?:'|’)?s|it was|here is|hi|hiya|hello|hey|dear|morning|good (?:morning|afternoon|evening)|thanks|thank you|cheers|regards|best|best wishes|yours|yours truly|love|xoxo|kind regards|best regards|warm regards|warmly|respectfully|sincerely|take care|congrats|congratulations|sorry|happy birthday|liebe|lieber|hallo|salut|hola|querid[oa]|ciao|gruß|grüße|grüßen|gruss|grüsse|cordialement|saludos?|abrazos?|besos|atentamente|atte|bien à vous|amicalement|bises|bisous|mfg|vg|lg|saluti|groeten|groetjes|pozdrawiam|abraços?|yours faithfully|rgds|br|thx|ty"
-    r"|(?:letter|e-?mail|message|text|note|card|gift|package|parcel|reference|eulogy|toast|poem|reply|response|voicemail|complaint|invitation|apology|postcard) (?:to|for|from)|(?:brief|mail|nachricht|sms|whatsapp|paket|einladung|rechnung|überweisung|karte|antwort|absage|kündigung|geschenk) (?:an|für|von)"
-    r"|(?:lettre|mail|message|courriel|sms|colis|facture|virement|réponse|carte) (?:à|pour|de)|(?:carta|correo|mensaje|paquete|factura|transferencia|respuesta|regalo) (?:a|para|de))"
-    r"[ \t,!.\-–—]{1,3}(?:\r?\n[ \t>\-–—]{0,4}){0,2}[\"'*_]{0,2}",
-    re.I,
-)
-_NO_PERSON_TAIL = re.compile(
-    r"[ ](?:Inc|Ltd|LLC|Corp|GmbH|Co\.|Company|University|College|Street|St\.|Avenue|Ave|Road|Hospital|School|Bank|Airport|Park|Prize|Award|Stadium|Foundation|Institute|theorem|algorithm|equation|distribution|Island|Bay|County|Hotel|Museum|Series|Group|Center|Centre|Code|Framework|Library|API|Cloud|Studio|Language|series|transform|distribution|method|the [A-Z][a-z]+)\b"
-)
-_PUBLIC_TALK = re.compile(
-    r"(?<![a-z])(?:who (?:is|was|were|won|wrote|invented|discovered)|(?:novels?|books?|poems?|plays?|films?|movies?|songs?|albums?|quotes?|paintings?) (?:by|of|from)|written by|starring|directed by|lyrics|singers?|bands?|actors?|actress|characters?|protagonist|presidents?|prime minister|emperor|pope|philosoph\w+|economists?|scientists?|physicists?|mathematicians?|inventors?|painters?|artists?|composers?|footballers?|players?|athletes?|biography|theory|theories|theorem|historical|century|polic(?:y|ies) of|in the style of|difference between|compare|comparison|versus|vs\.?|world cup|nobel|famous|celebrit\w+|wars?|revolution|empire|dynasty|plot|authors|literature|essay on|politicians?|senators?|ideas of)(?![a-z])",
-    re.I,
-)
-_WORK = re.compile(
-    r"[ ]?(?:'s|’s)?[ ](?:novels?|books?|films?|movies?|songs?|albums?|theory|theories|theorem|poems?|plays?|paintings?|symphony|speech|presidency)\b"
-)
-_CONTACT = re.compile(
-    r"[ ]{0,2}(?:[,(|\-–—:\[]|at|on|tel\.?|phone|cell|mobile)?[ ]{0,2}(?:at|on|tel\.?|phone|cell|mobile|ph\.?|m)?[:.]?[ ]{0,2}\+?\(?[0-9][0-9\-. ()/]{7,20}[0-9](?![0-9])",
-    re.I,
-)
-_HANDS = re.compile(
-    r"(?<![a-z])(?:send|sent|sending|email|emailed|text|texted|owes?|lend|lent|pay|paid|remind|tell|told|ask|asked|bring|brought|gave)[ ]$",
-    re.I,
-)
-_THING = re.compile(r"[ ](?:the|an?|my|our|his|her|some|this|that|these|those|about|to)[ ]")
-_CLOSED = re.compile(r"[ ]?(?:[,!\n\-–\"”»]|$)")
-_KING = re.compile(r"[IVX]{2,5}")
-_AGAIN = re.compile(r"[ ](?:from|here|again|calling)(?![A-Za-z])", re.I)
-_HERE = re.compile(r"[ ](?:from|here|again|calling|at|with)\b", re.I)
-_CODE_TAIL = re.compile(r"[(\[_/\\=]|\.[A-Za-z(]|::")
-_PLACE_BEFORE = re.compile(
-    r"\b(?:Mount|Mt\.?|Lake|San|Santa|Saint|St\.?|Los|Las|El|La|New|Fort|Port|North|South|East|West|Cape|River|Camp|Visual|Apache|Amazon|Google|Microsoft|Apple|Adobe|Oracle|Team|Project|Operation|Hurricane|Storm)[ ]$"
-)
-_MARKS = re.compile(r"(?:[,;:\-–—(\[\"'|>/•·*]|[0-9][.)])[ \t]{0,3}(?:\r?\n[ \t>]{0,4}){0,2}[\"'*_(]{0,2}")
-_WEAK = re.compile(
-    r"(?<![A-Za-z])(?:i(?:'|’)?m|i am|this is|it(?:'|’)?s|here is|hi|hello|hey|dear|thanks,?|thank you,?|cheers,?|regards,?|best,?|sincerely,?|yours,?|love,?|xoxo,?|with|from|to|by|for|and|contact|email|e-mail|call|called|text|texted|ask|asked|tell|told|remind|invite|cc|ping|message|messaged|meet|met|met with|visit|visiting|hired|fired|promote|thank|owner|author|reviewer|assignee|reporter|signed|sincerely yours|kind regards,?|best regards,?|warm regards,?|respectfully,?|said|between|works? with|dating|married|marry|forward(?:ed)? to|cc'?d|loop in|assign(?:ed)? to|gruß|grüße|cordialement|saludos|atentamente|mfg|vg|lg)"
-    r"[ \t]{1,3}(?:\r?\n[ \t>]{0,4}){0,2}[\"'*_(]{0,2}",
-    re.I,
-)  # fmt: skip
-_LABEL = re.compile(
-    r"(?<![A-Za-z])(?:(?:full|first|last|given|family|middle|sur|fore|nick|maiden|legal|display|contact|customer|client|patient|employee|student|user|account|card|holder|account ?holder|cardholder|recipient|sender|billing|shipping|guest|passenger|beneficiary|insured|tenant|applicant|candidate|author|owner|manager|emergency|member|subscriber|spouse|parent|guardian|doctor|physician|provider|attendee|participant|payee|payer|buyer|seller|witness|signatory|policyholder|host|driver|teacher|contact)?[ _\-]?name(?:_?(?:first|last|full|kana|kanji|en|ja))?|(?:account|card|policy)[ _\-]?holder|patient|customer|client|employee|recipient|sender|applicant|candidate|contact(?: person)?|emergency contact|beneficiary|cardholder|attendees?|participants?|guest|passenger|tenant|landlord|author|assignee|assigned to|reporter|owner|reviewer|supervisor|manager|physician|doctor|signed|signature|from|to|cc|bcc|attn|ship to|bill to|sold to|deliver to|next of kin|spouse|caller|witness|lead|poc|requester|submitted by|prepared by|nom|prénom|prenom|vorname|nachname|kunde|kundin|patientin|ansprechpartner|empfänger|absender|nombre|apellidos?|cliente|paciente|titular|nome|cognome|naam|kontoinhaber|inhaber|destinataire|titulaire|speaker|instructor|agent|rep|interviewer|interviewee|committer|co-authored-by|signed-off-by|hr|host|organizer|[\"'](?:given|family|first|last)|surname|forename|student|teacher|mother|father|parent|guardian|son|daughter|child|wife|husband)[\"'`*]{0,3}[ \t]{0,2}(?:=>|[:=|：]|->)[ \t]{0,3}[\"'`*\[]{0,3}",
-    re.I,
-)  # fmt: skip
-_NAME_FIELD = re.compile(
-    r"(?:(?:full|first|last|given|family|middle|sur|legal|maiden|patient|customer|client|employee|student|cardholder|card[ _\-]?holder|account[ _\-]?holder|recipient|sender|contact)[ _\-]?name|[\"'](?:given|family|first|last|surname|forename)|surname|forename|vorname|nachname|prénom|apellidos?|cognome)[\"'`*]{0,3}\s{0,2}[:=][ \t]{0,3}[\"'`]{0,2}$",
-    re.I,
-)
-_TITLED = re.compile(
-    r"(?<![A-Za-z])(?:mr|mrs|ms|mx|miss|dr|prof|professor|herr|frau|monsieur|madame|mme|mlle|señora?|sra?|signora?|sir|dame)\.?[ \t]{1,2}",
-    re.I,
-)
-_JAPANESE_TITLE = re.compile(
-    r"-?(?:san|sama|kun|chan|sensei|senpai|shi)(?![A-Za-z])|[ ]?(?:さん|様|さま|氏|くん|君|ちゃん|先生|殿)"
-)
-_TO_SOMEBODY = re.compile(
-    r"(?<![a-z])(?:ask|asked|tell|told|call|called|text|texted|email|emailed|message|ping|invite|remind|thank|meet|met|with|from|and|to|for|by|hi|hey|hello|thanks|dear|me and|love|cc|contact)[ ,]{1,2}$",
-    re.I,
-)
-_WHO = re.compile(r"(?:'s|’s)?,?[ ]who(?:'s|[ ])", re.I)
-_NO_NAME_BEFORE = re.compile(
-    r"\b(?:in|at|near|visit|of|the|a|an|on|via|using|use|than|like|vs\.?|into|near|run|install|called)[ ]$",
-    re.I,
-)
-_PERSONAL = re.compile(
-    r"(?<![a-z])(?:my|our|i|i'm|i’m|me|us|he|she|his|her|him|hers|dear|regards|sincerely|employee|customers?|client|patient|tenant|phone|e-?mail|tel|meeting|attendees|contact|colleague|signed|address|mr|mrs|ms|dr|mein|meine|ich|mon|ma|je|mi|soy)(?![a-z])|@|[0-9]{7}",
-    re.I,
-)
-_TELL = re.compile(
-    r"(?<![a-z])(?:ask|asked|tell|told|called|texted|text|email|emailed|hi|hey|hello|dear|thanks|met|remind|invite|me and)[ ,]{1,2}$",
-    re.I,
-)
-_PERSON_VERB = re.compile(
-    r"(?:'s|’s)?,?[ ](?:who(?:'s| is| was| has| turns| works| lives| lived| just| will)|said|says|told|asked|asks|called|emailed|texted|wrote|works?|worked|lives?|lived|moved|wants?|needs?|thinks?|is (?:my|a|an|our|the|in|at|on|from|not|going|coming|out|sick|late|leaving|\d+)|was (?:born|my|hired|fired|admitted|diagnosed|prescribed|late|here)|has (?:a|been|an|not)|born|will|can|could|would|has|had|joined|left|quit|died|married|and (?:i|my|her|his)|just|recently|complained|reported|reached|responded|replied|mentioned|submitted|approved|signed|agreed|paid|owes|visited|attended|graduated|lost|forgot|keeps?|never|always|doesn't|didn't|isn't|wasn't|won't|can't|at \d|phone|email|cell|mobile|address|salary|password|account|dob|ssn|birthday)(?![a-z])",
-    re.I,
-)
-_POSSESSION = re.compile(
-    r"(?:'s|’s)[ ](?:\w+ )?(?:phone|email|e-mail|number|address|birthday|house|account|salary|password|passport|ssn|wife|husband|son|daughter|mother|father|laptop|car|contract|resume|cv|file|record|results?|diagnosis|calendar|team|manager|desk|office|review|order|case|data|info\w*|details|name|dob|home|apartment|job|schedule|medical|insurance|bank|card|credit)",
-    re.I,
-)
 
 
 def latin_names(text: str) -> Iterator[Found]:
     """Persons in a reading of the text."""
     lexicon, common = latin(), words()
-    tokens = list(matches(_TOKEN, text))
+    tokens = list(matches(TOKEN, text))
     heard = _Heard.in_text(text) if tokens else None
     at = 0
     textbook = heard is not None and not heard.personal and {t[0].lower() for t in tokens} >= _TEXTBOOK
@@ -191,104 +85,9 @@ def latin_names(text: str) -> Iterator[Found]:
         at += size
 
 
-_CAPITALS = r"([A-ZÀ-Þ][a-zß-ɏ'’\-]+(?:[ ](?:(?:van|von|de|del|der|da|di|la|el|al|bin)[ ]){0,2}[A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]+){1,2})"
-_NEXT = re.compile(rf"[ ]?(?:[,;&/+]|[ ](?:and|und|et|y|e)[ ])[ ]{{0,2}}(?:and[ ])?{_CAPITALS}(?![A-Za-z])")
-_PREVIOUS = re.compile(
-    rf"(?<![A-Za-z.\-]){_CAPITALS}[ ]?(?:[,;&/+]|[ ](?:and|und|et|y|e))[ ]{{1,2}}(?:and[ ])?$"
-)
-_GIVEN_AFTER = re.compile(r",[ ]([A-ZÀ-Þ][a-zß-ɏ'’\-]{1,20}(?:[ ][A-Z]\.?(?![a-z]))?)(?=[\"'(<;:\n]|$)")
-"""`Byron, Ada`, as indexes and letters write it."""
-_AND = re.compile(r"[\"']?[ ]?(?:,|&|and|und|et|y|/|\+)[ ]{0,2}(?:and )?[\"']?$|,[ ]$")
-
-
-_SPEAKER = re.compile(
-    r"^[ \t>]{0,4}(?:\[?(?:[0-9]{1,4}[/.\-][0-9]{1,2}[/.\-][0-9]{1,4},?[ ])?[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?:[ ]?[AaPp][Mm])?\]?)[ \-–]{1,3}"
-    r"([A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]{1,20}(?:[ ][A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]{1,20}){0,2})(?=:[ ])",
-    re.M,
-)
-
-
-def speakers(text: str) -> Iterator[Found]:
-    """Who speaks in the log of a chat: `[09:13] Hamza: …`."""
-    for match in _SPEAKER.finditer(text):
-        parts = [p.lower() for p in _TOKEN.findall(match[1])]
-        named = len(parts) > 1 or not _is_word(parts[0]) or _is(parts[0], latin().given)
-        if named and not match[1].isupper() and not any(p in _NEVER for p in parts):
-            yield Found(*match.span(1), Kind.PERSON, 0.7)
-
-
-def together(text: str, found: Sequence[Found]) -> Iterator[Found]:
-    """Given names that stand beside a found person (`Mark and Priya`): what is ambiguous alone is not there."""
-    lexicon = latin()
-    spans = {f.start: f for f in found} | {f.end: f for f in found}
-    for token in matches(_TOKEN, text):
-        low = token[0].lower()
-        if (
-            not token[0][0].isupper()
-            or low in _NEVER
-            or not (low in lexicon.given or text[token.start() - 1 : token.start()] in tuple("'\""))
-        ):
-            continue
-        if re.match(r"[ ][A-Z]", text[token.end() : token.end() + 2]):
-            continue
-        after = re.match(
-            r"[ ]?(?:,|&|and|und|et|y|/|\+)[ ]{0,2}(?:and )?[\"']?", text[token.end() : token.end() + 8]
-        )
-        before = _AND.search(text[max(0, token.start() - 8) : token.start()])
-        if (
-            after
-            and token.end() + after.end() in spans
-            and spans[token.end() + after.end()].start == token.end() + after.end()
-        ) or (
-            before
-            and token.start() - len(before[0]) in spans
-            and spans[token.start() - len(before[0])].end == token.start() - len(before[0])
-        ):
-            yield Found(*token.span(), Kind.PERSON, 0.58)
-    yield from _listed_beside(text, found)
-    for one in found:
-        if " " not in text[one.start : one.end] and (given := _GIVEN_AFTER.match(text, one.end)) is not None:
-            if _is(given[1].lower(), lexicon.given) or text[one.start - 1 : one.start] in ('"', "'"):
-                yield Found(one.start, given.end(1), Kind.PERSON, one.certainty)
-
-
-def _listed_beside(text: str, found: Sequence[Found]) -> Iterator[Found]:
-    """Whole names in one list with a whole name that was found: `Ada Byron, Renske Young and Mei Stone`."""
-    waiting = [f for f in found if " " in text[f.start : f.end]]
-    met = {f.start for f in found} | {f.end for f in found}
-    while waiting:
-        one = waiting.pop()
-        around = [
-            m
-            for m in (_NEXT.match(text, one.end), _PREVIOUS.search(text, max(0, one.start - 64), one.start))
-            if m
-        ]
-        for match in around:
-            start, end = match.span(1)
-            if start in met or end in met or not _could_be_listed(match[1], text, end):
-                continue
-            met |= {start, end}
-            beside = Found(start, end, Kind.PERSON, 0.56)
-            waiting.append(beside)
-            yield beside
-
-
-def _could_be_listed(name: str, text: str, end: int) -> bool:
-    parts = [p.lower() for p in _TOKEN.findall(name)]
-    capitals = _TOKEN.findall(name)
-    if (
-        any(p in _NEVER and not (i == 0 and _full(capitals)) for i, p in enumerate(parts))
-        or " ".join(parts) in public_figures()[0]
-    ):
-        return False
-    if _NO_PERSON_TAIL.match(text[end : end + 48]) or all(_is_word(p) for p in parts):
-        return False
-    return _is(parts[0], latin().given) or (_rank(parts[-1], latin()) is not None and parts[0] not in _PLACES)
-
-
 def _may_start(token: str, lexicon: Latin, common: frozenset[str]) -> bool:
     low = token.lower().replace("’", "'")
-    if (low in _NEVER and not (low in _MONTH_NAMES and token[0].isupper())) or low.endswith(
+    if (low in NEVER and not (low in _MONTH_NAMES and token[0].isupper())) or low.endswith(
         ("n't", "'ll", "'ve", "'re", "'d", "'m")
     ):
         return False
@@ -345,7 +144,9 @@ def _best(
             continue
         surname = said.titled and size == 1 and parts[0][0].isupper() and lows[0] in latin().rank
         if not surname and any(
-            low in _NEVER and not _also_a_surname(lows, i) and not (i == 0 and said.strong and _full(parts))
+            low in NEVER
+            and not _also_a_surname(lows, i)
+            and not (i == 0 and said.strong and full_name(parts))
             for i, low in enumerate(lows)
         ):
             continue
@@ -355,14 +156,14 @@ def _best(
     return None
 
 
-def _full(parts: Sequence[str]) -> bool:
+def full_name(parts: Sequence[str]) -> bool:
     """Are these a given name that is a verb and a surname that is no word (`Will Okafor`)?"""
     return (
         len(parts) == 2
         and parts[0].lower() in ("will", "may", "can", "art", "sue", "pat")
         and all(part[0].isupper() for part in parts)
-        and not _is_word(parts[1].lower())
-        and parts[1].lower() not in _NEVER
+        and not is_word(parts[1].lower())
+        and parts[1].lower() not in NEVER
     )
 
 
@@ -371,8 +172,8 @@ def _also_a_surname(lows: Sequence[str], at: int) -> bool:
     if lows[at] in ("st", "san", "santa"):
         return len(lows) > 1
     if at == 0 and len(lows) == 2 and lows[0] in _MONTH_NAMES:
-        return latin().rank.get(lows[1], 9999) < 5000 and not _is_word(lows[1])
-    return at > 0 and at == len(lows) - 1 and lows[at] in _NEVER_ALONE and _is(lows[0], latin().given)
+        return latin().rank.get(lows[1], 9999) < 5000 and not is_word(lows[1])
+    return at > 0 and at == len(lows) - 1 and lows[at] in _NEVER_ALONE and is_name(lows[0], latin().given)
 
 
 def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end: int, said: _Said) -> float:
@@ -383,12 +184,12 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
         if low not in _PARTICLES and low not in _SUFFIXES and len(low) > 1
     ]
     tail = text[end : end + 48]
-    mailed = _AFTER_NAME.match(tail) is not None
-    reachable = mailed or (_capital_or_known(parts, lows) and _CONTACT.match(tail) is not None)
-    honoured = _JAPANESE_TITLE.match(tail) is not None
-    if not core or _NO_PERSON_TAIL.match(tail):
+    mailed = cues.AFTER_NAME.match(tail) is not None
+    reachable = mailed or (_capital_or_known(parts, lows) and cues.CONTACT.match(tail) is not None)
+    honoured = cues.JAPANESE_TITLE.match(tail) is not None
+    if not core or cues.NO_PERSON_TAIL.match(tail):
         return 0.0
-    if len(parts) == 2 and _KING.fullmatch(parts[1]):
+    if len(parts) == 2 and cues.KING.fullmatch(parts[1]):
         return 0.0  # a king
     if (
         tail[:1].isdigit()
@@ -396,18 +197,18 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
         or (start and text[start - 1].isdigit())
     ):
         return 0.0
-    if not mailed and (_CODE_TAIL.match(tail) or (start and text[start - 1] in "._/\\#$@&%-")):
+    if not mailed and (cues.CODE_TAIL.match(tail) or (start and text[start - 1] in "._/\\#$@&%-")):
         return 0.0
     lexicon = latin()
     capital = all(_is_capital(p) for p, _ in core)
-    closed = _CLOSED.match(tail) is not None
+    closed = cues.CLOSED.match(tail) is not None
     inside = [
         _Part(
             p,
             low,
-            _is(low, lexicon.given),
-            _rank(low, lexicon),
-            _is_word(low) and not (p[0].isupper() and low in _NAMES_FIRST),
+            is_name(low, lexicon.given),
+            rank_of(low, lexicon),
+            is_word(low) and not (p[0].isupper() and low in _NAMES_FIRST),
         )
         for p, low in core
     ]
@@ -429,8 +230,8 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
             "\n",
             ":",
         )
-        introduced = said.label or _INTRODUCED.search(text, max(0, start - 24), start) is not None
-        unplaced = said.personal and _NO_NAME_BEFORE.search(text, max(0, start - 12), start) is None
+        introduced = said.label or cues.INTRODUCED.search(text, max(0, start - 24), start) is not None
+        unplaced = said.personal and cues.NO_NAME_BEFORE.search(text, max(0, start - 12), start) is None
         score = (
             _capitals(inside, opens, unplaced)
             if capital
@@ -440,7 +241,7 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
         if not said.strong and text[max(0, start - 4) : start].lower() == "the ":
             score -= 0.5
         if (
-            any(part.low in _PLACES for part in inside)
+            any(part.low in PLACES for part in inside)
             and not said.strong
             and not (inside[-1].rank or 9999) < 4000
         ):
@@ -456,16 +257,16 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
     if reachable:
         score += 0.5 if len(core) > 1 else 0.3 if mailed or inside[0].given else 0.0
     if capital and len(core) == 1 and not inside[0].word and said.personal:
-        if _THING.match(tail) and _HANDS.search(text, max(0, start - 12), start):
+        if cues.THING.match(tail) and cues.HANDS.search(text, max(0, start - 12), start):
             score += 0.5 - 0.25 * (inside[0].low in public_figures()[1])
     if (
         len(core) == 1
         and (capital or inside[0].given)
-        and _WHO.match(tail)
+        and cues.WHO.match(tail)
         and not (inside[0].word or inside[0].low in public_figures()[1])
     ):
         score += 0.5
-    elif capital and (_PERSON_VERB.match(tail) or _POSSESSION.match(tail)):
+    elif capital and (cues.PERSON_VERB.match(tail) or cues.POSSESSION.match(tail)):
         known = any(p.given for p in inside)
         score += (
             (0.2 if len(core) > 1 else 0.3) if known else 0.15 if not any(p.word for p in inside) else 0.0
@@ -483,8 +284,8 @@ def _capital_or_known(parts: Sequence[str], lows: Sequence[str]) -> bool:
 def _public_talk(text: str, start: int, end: int) -> bool:
     """Is the sentence about books, history, politics, fame?"""
     left = max(text.rfind(mark, max(0, start - 90), start) for mark in ".!?\n")
-    return _PUBLIC_TALK.search(text, max(left, start - 90, 0), start) is not None or (
-        _WORK.match(text[end : end + 24]) is not None
+    return cues.PUBLIC_TALK.search(text, max(left, start - 90, 0), start) is not None or (
+        cues.WORK.match(text[end : end + 24]) is not None
     )
 
 
@@ -517,12 +318,12 @@ class _Heard:
             return frozenset(m.end() for pattern in patterns for m in matches(pattern, text))
 
         return cls(
-            ends(_LABEL),
-            ends(_TITLED),
-            ends(_STRONG, _ROLE),
-            ends(_GREETING),
-            ends(_WEAK, _MARKS),
-            _PERSONAL.search(text) is not None,
+            ends(cues.LABEL),
+            ends(cues.TITLED),
+            ends(cues.STRONG, cues.ROLE),
+            ends(cues.GREETING),
+            ends(cues.WEAK, cues.MARKS),
+            cues.PERSONAL.search(text) is not None,
         )
 
     def before(self, text: str, start: int) -> _Said:
@@ -598,11 +399,11 @@ def _alone(part: _Part, text: str, start: int, end: int, said: _Said, closed: bo
     before = text[max(0, start - 40) : start]
     if part.text.isupper() and len(part.text) > 1 and not (said.label or said.titled or before.isupper()):
         return 0.0
-    if capital and not said.strong and _PLACE_BEFORE.search(before):
+    if capital and not said.strong and cues.PLACE_BEFORE.search(before):
         return 0.0
-    if part.given and said.greeting and _AGAIN.match(text, end):
+    if part.given and said.greeting and cues.AGAIN.match(text, end):
         return 0.6
-    famous = part.low in public_figures()[1] or part.low in _PLACES
+    famous = part.low in public_figures()[1] or part.low in PLACES
     score = 0.0
     if capital and part.given:
         score = 0.05 if famous else 0.3 if part.word else 0.5
@@ -622,7 +423,7 @@ def _alone(part: _Part, text: str, start: int, end: int, said: _Said, closed: bo
     if said.titled and (capital or not part.word):
         score += 0.6
     elif said.label:
-        field = _NAME_FIELD.search(before) is not None
+        field = cues.NAME_FIELD.search(before) is not None
         score += (
             0.65 if field else 0.5 if (capital or part.given) and not (part.word and not part.given) else 0.2
         )
@@ -632,28 +433,28 @@ def _alone(part: _Part, text: str, start: int, end: int, said: _Said, closed: bo
         score += 0.45
     elif (
         said.greeting
-        and (closed or _HERE.match(text, end))
+        and (closed or cues.HERE.match(text, end))
         and not part.word
-        and (not famous or (part.given and _HERE.match(text, end) is not None))
+        and (not famous or (part.given and cues.HERE.match(text, end) is not None))
         and part.low not in _FOREIGN
         and len(part.low) > 3
     ):
         score += 0.5 if capital else 0.45
     elif said.weak and capital and (part.given or part.rank is not None):
         score += 0.15 if part.given else 0.05
-    elif part.given and not famous and len(part.low) > 2 and _TO_SOMEBODY.search(before):
+    elif part.given and not famous and len(part.low) > 2 and cues.TO_SOMEBODY.search(before):
         score += (
             0.4
             if not part.word and len(part.low) > 3
             else 1.0
-            if part.low in _NAMES_FIRST and _TELL.search(before)
+            if part.low in _NAMES_FIRST and cues.TELL.search(before)
             else 0.0
         )
     return score
 
 
 @lru_cache(maxsize=65536)
-def _is_word(low: str) -> bool:
+def is_word(low: str) -> bool:
     """Is this a word of a language rather than only a name, inflected or not?"""
     common = words()
     if low in common or low in _FOREIGN or ("our" in low and low.replace("our", "or") in common):
@@ -682,7 +483,7 @@ def _unaccented(low: str) -> str:
     return low if low.isascii() else "".join(c for c in normalize("NFD", low) if not combining(c))
 
 
-def _is(low: str, names: frozenset[str]) -> bool:
+def is_name(low: str, names: frozenset[str]) -> bool:
     return (
         low in names
         or _unaccented(low) in names
@@ -691,7 +492,7 @@ def _is(low: str, names: frozenset[str]) -> bool:
     )
 
 
-def _rank(low: str, lexicon: Latin) -> int | None:
+def rank_of(low: str, lexicon: Latin) -> int | None:
     plain = _unaccented(low.replace("'", "").replace("’", ""))
     if plain in lexicon.rank:
         return lexicon.rank[plain]

@@ -1,0 +1,117 @@
+"""Persons who stand beside others: in lists, as speakers of a chat, surname first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from renga.client.sanitisation import name_cues as cues
+from renga.client.sanitisation.entities import Kind
+from renga.client.sanitisation.found import Found
+from renga.client.sanitisation.lexicon import latin, public_figures
+from renga.client.sanitisation.names_latin import NEVER, PLACES, TOKEN, full_name, is_name, is_word, rank_of
+from renga.client.sanitisation.scanning import matches
+
+_CAPITALS = r"([A-ZÀ-Þ][a-zß-ɏ'’\-]+(?:[ ](?:(?:van|von|de|del|der|da|di|la|el|al|bin)[ ]){0,2}[A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]+){1,2})"
+
+
+_NEXT = re.compile(rf"[ ]?(?:[,;&/+]|[ ](?:and|und|et|y|e)[ ])[ ]{{0,2}}(?:and[ ])?{_CAPITALS}(?![A-Za-z])")
+
+
+_PREVIOUS = re.compile(
+    rf"(?<![A-Za-z.\-]){_CAPITALS}[ ]?(?:[,;&/+]|[ ](?:and|und|et|y|e))[ ]{{1,2}}(?:and[ ])?$"
+)
+
+
+_GIVEN_AFTER = re.compile(r",[ ]([A-ZÀ-Þ][a-zß-ɏ'’\-]{1,20}(?:[ ][A-Z]\.?(?![a-z]))?)(?=[\"'(<;:\n]|$)")
+"""`Byron, Ada`, as indexes and letters write it."""
+
+
+_AND = re.compile(r"[\"']?[ ]?(?:,|&|and|und|et|y|/|\+)[ ]{0,2}(?:and )?[\"']?$|,[ ]$")
+
+
+_SPEAKER = re.compile(
+    r"^[ \t>]{0,4}(?:\[?(?:[0-9]{1,4}[/.\-][0-9]{1,2}[/.\-][0-9]{1,4},?[ ])?[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?:[ ]?[AaPp][Mm])?\]?)[ \-–]{1,3}"
+    r"([A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]{1,20}(?:[ ][A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]{1,20}){0,2})(?=:[ ])",
+    re.M,
+)
+
+
+def speakers(text: str) -> Iterator[Found]:
+    """Who speaks in the log of a chat: `[09:13] Hamza: …`."""
+    for match in _SPEAKER.finditer(text):
+        parts = [p.lower() for p in TOKEN.findall(match[1])]
+        named = len(parts) > 1 or not is_word(parts[0]) or is_name(parts[0], latin().given)
+        if named and not match[1].isupper() and not any(p in NEVER for p in parts):
+            yield Found(*match.span(1), Kind.PERSON, 0.7)
+
+
+def together(text: str, found: Sequence[Found]) -> Iterator[Found]:
+    """Given names that stand beside a found person (`Mark and Priya`): what is ambiguous alone is not there."""
+    lexicon = latin()
+    spans = {f.start: f for f in found} | {f.end: f for f in found}
+    for token in matches(TOKEN, text):
+        low = token[0].lower()
+        if (
+            not token[0][0].isupper()
+            or low in NEVER
+            or not (low in lexicon.given or text[token.start() - 1 : token.start()] in tuple("'\""))
+        ):
+            continue
+        if re.match(r"[ ][A-Z]", text[token.end() : token.end() + 2]):
+            continue
+        after = re.match(
+            r"[ ]?(?:,|&|and|und|et|y|/|\+)[ ]{0,2}(?:and )?[\"']?", text[token.end() : token.end() + 8]
+        )
+        before = _AND.search(text[max(0, token.start() - 8) : token.start()])
+        if (
+            after
+            and token.end() + after.end() in spans
+            and spans[token.end() + after.end()].start == token.end() + after.end()
+        ) or (
+            before
+            and token.start() - len(before[0]) in spans
+            and spans[token.start() - len(before[0])].end == token.start() - len(before[0])
+        ):
+            yield Found(*token.span(), Kind.PERSON, 0.58)
+    yield from _listed_beside(text, found)
+    for one in found:
+        if " " not in text[one.start : one.end] and (given := _GIVEN_AFTER.match(text, one.end)) is not None:
+            if is_name(given[1].lower(), lexicon.given) or text[one.start - 1 : one.start] in ('"', "'"):
+                yield Found(one.start, given.end(1), Kind.PERSON, one.certainty)
+
+
+def _listed_beside(text: str, found: Sequence[Found]) -> Iterator[Found]:
+    """Whole names in one list with a whole name that was found: `Ada Byron, Renske Young and Mei Stone`."""
+    waiting = [f for f in found if " " in text[f.start : f.end]]
+    met = {f.start for f in found} | {f.end for f in found}
+    while waiting:
+        one = waiting.pop()
+        around = [
+            m
+            for m in (_NEXT.match(text, one.end), _PREVIOUS.search(text, max(0, one.start - 64), one.start))
+            if m
+        ]
+        for match in around:
+            start, end = match.span(1)
+            if start in met or end in met or not _could_be_listed(match[1], text, end):
+                continue
+            met |= {start, end}
+            beside = Found(start, end, Kind.PERSON, 0.56)
+            waiting.append(beside)
+            yield beside
+
+
+def _could_be_listed(name: str, text: str, end: int) -> bool:
+    parts = [p.lower() for p in TOKEN.findall(name)]
+    capitals = TOKEN.findall(name)
+    if (
+        any(p in NEVER and not (i == 0 and full_name(capitals)) for i, p in enumerate(parts))
+        or " ".join(parts) in public_figures()[0]
+    ):
+        return False
+    if cues.NO_PERSON_TAIL.match(text[end : end + 48]) or all(is_word(p) for p in parts):
+        return False
+    return is_name(parts[0], latin().given) or (
+        rank_of(parts[-1], latin()) is not None and parts[0] not in PLACES
+    )
