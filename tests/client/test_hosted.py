@@ -22,6 +22,7 @@ from renga.client.policy import Policy
 from renga.errors import RengaError, UsageError
 from renga.models.batching import BatchedModel
 from renga.models.contract import Clearance, Prompt, Sampling, TopK
+from renga.models.cooperation.soft import SoftModel, train_soft
 from renga.models.ensemble import measuring
 from renga.models.local import LocalModel
 from renga.models.responders import answer_by
@@ -155,6 +156,19 @@ def test_plans_are_run_where_their_models_are(there: There, renga: Renga) -> Non
     assert status == 0 and "twice  responder, at the server (a plan that it has)" in out
     status, out, err = renga("ask", PUBLIC.text, "--public", "--plan", "select(edge, twice)", *here)
     assert status == 0, err
+
+
+def test_slots_are_released_and_read_there(there: There, renga: Renga, tmp_path: Path) -> None:
+    edge = LocalModel(there.weights)
+    made = train_soft(edge, edge, [("a", "b?", "c")], slots=2, epochs=1)
+    made.save(tmp_path / "s.safetensors")
+    text = "The ferry leaves at nine.\n\nWhen?"
+    own = answer_by(SoftModel(edge, edge, made), Prompt(text), SAID)
+    plan = ("--plan", "soft(host, edge, 's.safetensors')", "--max-tokens", 6, "--state", there.state)
+    status, out, err = renga("ask", text, "--public", *plan, "--model", there.reference)
+    assert status == 0 and out == own + "\n", err
+    noted = json.loads((there.state / "ledger.jsonl").read_text().splitlines()[-1])
+    assert noted["bytes"] == len("When?") + 2 * made.bytes_per_slot
 
 
 def test_evaluating_by_a_plan(there: There, renga: Renga, tmp_path: Path) -> None:
