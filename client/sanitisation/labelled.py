@@ -151,6 +151,12 @@ _POSTAL_BANK = re.compile(
 _PREFIXED_ID = re.compile(
     r"(?<![A-Za-z0-9\-])(?:CUST|CUS|EMP|ACC|ACCT|POL|MEM|MBR|USR|CLI|STU|KD)[\-_#][0-9]{4,12}(?![A-Za-z0-9])"
 )
+_BESIDE_NAME = re.compile(r"\((?:ID|Id|No\.?|Nr\.?|#)[ :]{0,2}([A-Z]{0,4}-?[0-9]{4,10})\)")
+_MRZ = re.compile(
+    r"(?<![A-Z0-9<])(?:P[A-Z<][A-Z<]{1,3}[A-Z]{2,20}<<[A-Z<]{2,40}|[A-Z0-9<]{9}[0-9][A-Z<]{3}[0-9]{7}[MF<][0-9]{7}[A-Z0-9<]{14,16})(?![A-Z0-9<])"
+)
+"""The lines at the foot of a passport."""
+_USER_AND_DIGITS = re.compile(r"(?<![A-Za-z_.])[Uu]ser[ ]([a-z][a-z._\-]{1,20}[0-9]{1,6})(?![A-Za-z0-9_(])")
 _PREFIXED_HEALTH = re.compile(r"(?<![A-Za-z0-9\-])(?:MRN|PAT|PID|NHS)[\-_#][0-9]{4,12}(?![A-Za-z0-9])")
 _ORDINARY = re.compile(
     r"[（(]?(?:普通|当座|貯蓄|普(?=[)）])|当(?=[)）]))[)）]?(?:預金|口座)?(?:口座)?(?:番号)?[ \t:：]{0,3}(?:\r?\n)?[0-9]{6,8}(?![0-9])"
@@ -190,6 +196,10 @@ def labelled(text: str) -> Iterator[Found]:
     for pattern, kind in ((_PREFIXED_ID, Kind.ACCOUNT_ID), (_PREFIXED_HEALTH, Kind.HEALTH_ID)):
         for match in matches(pattern, text):
             yield Found(*match.span(), kind, 0.9)
+    for match in matches(_BESIDE_NAME, text):
+        yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.6)
+    for match in _MRZ.finditer(text):
+        yield Found(*match.span(), Kind.PASSPORT, 0.96)
     for match in matches(_JSON_ID, text):
         if _can_be(match[1], Kind.ACCOUNT_ID):
             yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.9)
@@ -206,6 +216,8 @@ def usernames(text: str) -> Iterator[Found]:
         value = match[1]
         label = text[match.start() : match.start(1)]
         strong = re.search(r"[:=：は\"'「]|(?<![A-Za-z])is(?![A-Za-z])|as\s*$|#$", label[2:]) is not None
+        if not strong and re.match(r"user[ _-]?name|benutzername|login|usuario|identifiant", label, re.I):
+            strong = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
         plain = (
             value.isalpha()
             and value.islower()
@@ -222,6 +234,9 @@ def usernames(text: str) -> Iterator[Found]:
     for match in matches(_AT_HANDLE, text):
         if is_handle(match[1]) and not _is_code_mark(text, match):
             yield Found(match.start(), match.end(1), Kind.USERNAME, 0.84)
+    for match in matches(_USER_AND_DIGITS, text):
+        if is_handle(match[1]):
+            yield Found(*match.span(1), Kind.USERNAME, 0.6)
     for match in matches(_KEY_OF, text):
         word = match[1] in words() or match[1].istitle()
         if is_handle(match[1]) and not word:

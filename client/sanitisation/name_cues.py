@@ -61,7 +61,7 @@ HANDS = re.compile(
 THING = re.compile(r"[ ](?:the|an?|my|our|his|her|some|this|that|these|those|about|to)[ ]")
 CLOSED = re.compile(r"[ ]?(?:[,!\n\-–\"”»]|$)")
 KING = re.compile(r"[IVX]{2,5}")
-AGAIN = re.compile(r"[ ](?:from|here|again|calling)(?![A-Za-z])", re.I)
+AGAIN = re.compile(r"[ ](?:from|here|again|calling|and[ ](?:my|i|we|our))(?![A-Za-z])", re.I)
 HERE = re.compile(r"[ ](?:from|here|again|calling|at|with)\b", re.I)
 CODE_TAIL = re.compile(r"[(\[_/\\=]|\.[A-Za-z(]|::")
 PLACE_BEFORE = re.compile(

@@ -180,8 +180,10 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
     """Evidence that exactly these parts name a person; half and more says so."""
     core = [
         (p, low)
-        for p, low in zip(parts, lows)
-        if low not in _PARTICLES and low not in _SUFFIXES and len(low) > 1
+        for place, (p, low) in enumerate(zip(parts, lows))
+        if (low not in _PARTICLES or (place == len(parts) - 1 > 0 and p[0].isupper()))
+        and low not in _SUFFIXES
+        and len(low) > 1
     ]
     tail = text[end : end + 48]
     mailed = cues.AFTER_NAME.match(tail) is not None
@@ -429,6 +431,9 @@ def _alone(part: _Part, text: str, start: int, end: int, said: _Said, closed: bo
         )
     elif said.strong:
         score += 0.5 if (capital and not part.word) or part.given else 0.2 if not part.word else 0.0
+        unknown = not (capital or part.word or part.given or part.low in _FOREIGN) and len(part.low) > 3
+        if unknown and cues.PERSON_VERB.match(text, end):
+            score += 0.45  # `my gf steph wants …`
     elif said.greeting and (capital or closed) and part.given:
         score += 0.45
     elif (

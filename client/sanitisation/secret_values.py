@@ -74,7 +74,7 @@ _CHPASSWD = re.compile(
     r"[\"']?(?<![A-Za-z0-9])([\w.\-]{1,32}:[^\"'\s:]{4,80})[\"']?\s{0,2}\|\s{0,2}(?:sudo )?chpasswd"
 )
 _FLAG = re.compile(
-    r"(?:--(?:[a-z\-]{0,24}(?:password|passwd|secret|token|api-key|apikey|passphrase|pass))(?:=|\s)|(?:mysql\w*|mariadb\w*)[^\n|;]{0,80}?\s-p(?=\S)|sshpass\s-p\s?|-p:)[\"']?([^\s\"']{3,200})",
+    r"(?:--(?:[a-z\-]{0,24}(?:password|passwd|secret|token|api-key|apikey|passphrase|pass))(?:=|\s)|(?:mysql\w*|mariadb\w*)[^\n|;]{0,80}?\s-p(?=\S)|identified by\s{1,2}(?=[\"'])|sshpass\s-p\s?|-p:)[\"']?([^\s\"']{3,200})",
     re.I,
 )  # fmt: skip
 
