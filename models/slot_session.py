@@ -19,7 +19,9 @@ from renga.models.weights import SharedWeights
 
 def open_with(model: LanguageModel, prompt: Prompt, slots: Slots) -> Session:
     """A session of `model` that has read `slots` before `prompt`. Raises RengaError for a model that reads
-    none, or other ones."""
+    none, or other ones, and for a prompt with turns before it."""
+    if prompt.before:
+        raise RengaError("slots stand at the beginning: a conversation has none")
     if isinstance(model, LocalModel):
         if model.weights.fingerprint != slots.host:
             raise RengaError(f"the slots were made for another model than {name_of(model)}")

@@ -111,13 +111,14 @@ class SoftModel:
         return self.members[0].vocabulary
 
     def open(self, prompt: Prompt) -> Session:
-        """A session that has read the prompt, its context as slots."""
+        """A session that has read the prompt, its context as slots; one with turns before it as it is, for
+        slots were trained to stand at the beginning."""
         host, edge = self.members
-        context, found, question = prompt.text.rpartition("\n\n")
-        if not found or not context.strip():
-            return host.open(Prompt(question, prompt.clearance))
+        context, _, question = prompt.text.rpartition("\n\n")
+        if not context.strip() or prompt.before:
+            return host.open(prompt)
         slots = Slots.of(self.compressor.read(edge, context), self.compressor.host)
-        return open_with(host, Prompt(question, prompt.clearance), slots)
+        return open_with(host, prompt.asking(question), slots)
 
 
 def train_soft(

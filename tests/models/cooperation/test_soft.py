@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from renga.errors import RengaError, UsageError
-from renga.models.contract import Prompt, Sampling, Verify
+from renga.models.contract import Prompt, Said, Sampling, Verify
 from renga.models.cooperation.soft import (
     SoftCompressor,
     SoftModel,
@@ -14,7 +14,7 @@ from renga.models.cooperation.soft import (
 )
 from renga.models.generate import generate
 from renga.models.local import LocalModel
-from renga.models.slot_session import SlotSession
+from renga.models.slot_session import SlotSession, open_with
 from renga.models.slots import Slots
 from tests.models.tiny_weights import some_ids, tiny
 
@@ -80,6 +80,10 @@ def test_a_host_with_slots_is_a_model(pair, trained):
     assert said is not None and said.tolist()[: len(alone)] == alone
     bare = SoftModel(host, edge, trained).open(Prompt("When?"))
     assert rows(bare, []).shape == (1, host.vocabulary.size)
+    talk = Prompt(prompt.text, before=(Said("user", "Hello."), Said("assistant", "Hello!")))
+    assert torch.equal(rows(model.open(talk), []), rows(host.open(talk), []))
+    with pytest.raises(RengaError, match="at the beginning"):
+        open_with(host, talk, Slots.of(trained.read(edge, "x"), trained.host))
 
 
 def test_files_and_bits(pair, trained, tmp_path):
