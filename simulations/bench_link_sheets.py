@@ -132,34 +132,33 @@ def edge_sheets(result: Mapping[str, Any]) -> list[Sheet]:
 
 def carrier_sheets(result: Mapping[str, Any]) -> list[Sheet]:
     """The tables of `bench_carriers.measure`."""
-    sizes = sorted({each["megabytes"] for one in result["found"] for each in one.get("payloads", ())})
-    rows = []
+    rounds, payloads = [], []
     for one in result["found"]:
         head = (one["carrier"], str(one["clients"]))
         if "failed" in one:
-            rows.append((*head, one["failed"], *[MISSING] * (2 + 2 * len(sizes))))
+            rounds.append((*head, one["failed"], MISSING, MISSING))
             continue
-        cells = []
+        idle = size(max(0, one["idle_bytes_per_client"]))
+        took, used = one["round_seconds"], one["round_processor_seconds"]
+        rounds.append((*head, f"{took:.2f} s", f"{used:.2f} s", idle))
         for each in one["payloads"]:
             moved = 2 * one["clients"] * each["megabytes"]
-            cells.append(f"{each['seconds']:.1f} s, {moved / each['seconds']:.0f} MB/s")
-            carried = each["bytes"]
-            cells.append(MISSING if carried is None else f"{carried / 1e6 / moved:.2f}")
-        rows.append(
-            (
-                *head,
-                f"{one['round_seconds']:.2f} s",
-                f"{one['round_processor_seconds']:.2f} s",
-                size(max(0, one["idle_bytes_per_client"])),
-                *cells,
+            ratio = MISSING if each["bytes"] is None else f"{each['bytes'] / 1e6 / moved:.2f}"
+            seconds = each["seconds"]
+            payloads.append(
+                (*head, f"{each['megabytes']} MB", f"{seconds:.1f} s", f"{moved / seconds:.0f} MB/s", ratio)
             )
-        )
-    heads = ["carrier", "clients", "a round without work", "its processor time", "idle memory per client"]
-    for megabytes in sizes:
-        heads += [f"{megabytes} MB there and back", f"bytes sent, {megabytes} MB"]
-    note = (
-        "Four exchanges in a round. Idle memory is what a client adds to Python and the model; here all "
-        "clients of local and link share one process. ray holds clients in as many actors as there are "
-        "cores. Bytes: over those of the payloads."
-    )
-    return [Sheet("Carriers", tuple(heads), texts(rows), note)]
+    return [
+        Sheet(
+            "A round without work, and an idle client",
+            ("carrier", "clients", "a round", "its processor time", "memory per client"),
+            texts(rounds),
+            "Four exchanges in a round. Memory is what an idle client adds to Python and the model, all its "
+            "processes together; here all clients of local and link share one process.",
+        ),
+        Sheet(
+            "Payloads to every client and back",
+            ("carrier", "clients", "payload", "seconds", "throughput", "bytes over payload"),
+            texts(payloads),
+        ),
+    ]
