@@ -11,6 +11,7 @@ four words, eight numbers of 32 bits. About 3 ns an element.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,30 @@ class Draws:
         digest = hashlib.blake2b(facts, digest_size=16, person=b"renga merge draw").digest()
         first, skipped = divmod(start, _PER_COUNTER)
         counters = -(-(skipped + count) // _PER_COUNTER)
-        generator = np.random.Philox(key=int.from_bytes(digest, "little"), counter=first)
-        words: NDArray[np.uint64] = generator.random_raw(4 * counters)
+        words: NDArray[np.uint64] = _generator(digest, first).random_raw(4 * counters)
         return words.astype("<u8", copy=False).view("<u4")[skipped : skipped + count]
+
+
+class _Own(threading.local):
+    """A generator for each thread, set anew for every draw: making one asks the system for entropy, which
+    takes as long as a small module's numbers."""
+
+    def __init__(self) -> None:
+        self.generator = np.random.Philox(0)
+
+
+_own = _Own()
+
+
+def _generator(key: bytes, counter: int) -> np.random.Philox:
+    """Philox with this key (16 bytes), about to give the words of this counter."""
+    generator = _own.generator
+    generator.state = {
+        "bit_generator": "Philox",
+        "state": {"counter": np.array([counter, 0, 0, 0], np.uint64), "key": np.frombuffer(key, "<u8")},
+        "buffer": np.zeros(4, np.uint64),
+        "buffer_pos": 4,
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    return generator

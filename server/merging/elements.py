@@ -81,7 +81,7 @@ def _merged(
 ) -> NDArray[np.float64]:
     draws = Draws(parts.seed, name + side, parts.identities)
     merged = methods.merged(
-        method, stack, parts.weights[name], random=draws, normalise=parts.normalise, **options
+        method, stack, parts.weights[name], random=draws, spent=True, normalise=parts.normalise, **options
     )
     return merged.astype(np.float64)
 

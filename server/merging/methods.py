@@ -205,12 +205,19 @@ def _checked(option: str, value: Any, default: Any, inputs: int) -> Any:
 
 
 def merged(
-    name: str, stack: Floats, weights: Sequence[float], *, random: Draws | None = None, **options: Any
+    name: str,
+    stack: Floats,
+    weights: Sequence[float],
+    *,
+    random: Draws | None = None,
+    spent: bool = False,
+    **options: Any,
 ) -> Floats:
     """The merged update [...] of a stack of updates [inputs, ...], in the stack's precision.
 
-    Methods that draw need `random`, whose identities are those of the inputs, in their order. Inputs of
-    weight zero are left out. UsageError as `kernel` and `shares` say.
+    With `spent` the stack may be overwritten, which saves a copy. Methods that draw need `random`, whose
+    identities are those of the inputs, in their order. Inputs of weight zero are left out. UsageError as
+    `kernel` and `shares` say.
     """
     kept = [number for number, weight in enumerate(weights) if weight != 0]
     share = shares(weights, len(stack), normalise=options.get("normalise", True) is not False)
@@ -228,10 +235,10 @@ def merged(
     if not blocks.size:
         return result.reshape(stack.shape[1:])
     facts = chosen.measure(blocks, share, random)
+    flat = stack.reshape(len(stack), -1) if spent else None
     for start, stop in spans(blocks.size, blocks.columns if chosen.by_rows else 1):
-        result[start:stop] = chosen.merge(
-            blocks.read(start, stop), share, facts, start, blocks.columns, random
-        )
+        block = blocks.read(start, stop) if flat is None else flat[:, start:stop]
+        result[start:stop] = chosen.merge(block, share, facts, start, blocks.columns, random)
     return result.reshape(stack.shape[1:])
 
 
