@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from renga.errors import UsageError
+from renga.errors import RengaError, UsageError
 from renga.models.composed import Composed, Places, name_of, same_vocabulary, want_of
 from renga.models.contract import Full, LanguageModel, Want
 from renga.models.ensemble.bytewise import Bytewise
@@ -153,10 +153,13 @@ def _best(row: torch.Tensor, member: LanguageModel) -> list[bytes]:
 def meet(text: bytes, tokens: Sequence[bytes], vocabularies: Sequence[Vocabulary]) -> bool:
     """Whether the end of `text` is a place where each vocabulary cuts, whichever of `tokens` comes next: else
     a member that spells the text so far is asked in the middle of a token of its own."""
-    for vocabulary in vocabularies:
-        read = vocabulary.encode_bytes(text)
-        if any(token and vocabulary.encode_bytes(text + token)[: len(read)] != read for token in tokens):
-            return False
+    try:
+        for vocabulary in vocabularies:
+            read = vocabulary.encode_bytes(text)
+            if any(token and vocabulary.encode_bytes(text + token)[: len(read)] != read for token in tokens):
+                return False
+    except RengaError:  # a vocabulary that can't spell what comes next
+        return False
     return True
 
 

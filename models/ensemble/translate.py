@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from renga.errors import RengaError
 from renga.models.composed import ALL_WANTS, RowsSession, close_session, same_vocabulary, want_of
 from renga.models.contract import Full, LanguageModel, Prompt, Want
 from renga.models.ensemble.following import Following
@@ -72,9 +73,12 @@ class TranslatedSession(RowsSession):
 
 def carried(rows: torch.Tensor, mapped: torch.Tensor, size: int) -> torch.Tensor:
     """Log-probabilities [places, own size] with each token's mass moved to `mapped`: [places, size]."""
-    mass = rows.new_zeros((len(rows), size)).index_add_(1, mapped, rows.exp())
+    whole = rows.new_zeros((len(rows), size + 1)).index_add_(1, mapped, rows.exp())
+    mass = whole[:, :size]
+    if bool((mapped == size).any()):  # what can't be spelled can't be said
+        mass = mass / (1 - whole[:, size:]).clamp(min=FLOOR)
     # As few as none have no counterpart: where the vocabularies are one, nothing is changed.
-    lacking = torch.ones(size, dtype=torch.bool).index_fill_(0, mapped, False)
+    lacking = torch.ones(size + 1, dtype=torch.bool).index_fill_(0, mapped, False)[:size]
     missing = int(lacking.sum())
     if missing:
         mass = mass * (1 - FLOOR)
@@ -83,7 +87,8 @@ def carried(rows: torch.Tensor, mapped: torch.Tensor, size: int) -> torch.Tensor
 
 
 def string_map(own: Vocabulary, like: Vocabulary) -> torch.Tensor:
-    """For each id of `own` the id of `like` that its mass goes to: int64 [own size]."""
+    """For each id of `own` the id of `like` that its mass goes to; the size of `like` for what it can't
+    spell: int64 [own size]."""
     known = _maps.setdefault(own, WeakKeyDictionary())
     if like not in known:
         mapped = torch.full((own.size,), like.end)
@@ -94,9 +99,16 @@ def string_map(own: Vocabulary, like: Vocabulary) -> torch.Tensor:
         for id, token in enumerate(tokens):
             if token:
                 same = like.id_of(token)
-                mapped[id] = same if same is not None else (spelled.get(id) or like.encode_bytes(token))[0]
+                mapped[id] = same if same is not None else _first(like, spelled.get(id), token)
         known[like] = mapped
     return known[like]
+
+
+def _first(like: Vocabulary, spelled: list[int] | None, token: bytes) -> int:
+    try:
+        return (spelled or like.encode_bytes(token))[0]
+    except RengaError:
+        return like.size
 
 
 def _text(token: bytes) -> str | None:

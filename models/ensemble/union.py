@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from renga.errors import RengaError
 from renga.models.composed import Places
 from renga.models.vocabulary import Vocabulary
 
@@ -62,8 +63,9 @@ class Union:
         listed: dict[bytes, None] = {}
         for member, view in zip(rows, views, strict=True):
             listed.update(dict.fromkeys(map(view.token, best(member, self._k))))
-        strings = list(listed)
-        begun = np.array([view.units(strings) for view in (*views, self._views[0])])
+        lead = self._views[0]
+        strings = [string for string in listed if lead.unit(string) >= 0]  # what it can't spell it can't say
+        begun = np.array([view.units(strings) for view in (*views, lead)])
         alike = (begun[:, :, None] == begun[:, None, :]).astype(np.float64)  # which begin with one token
         own = np.array(
             [
@@ -123,12 +125,15 @@ class _View:
         return found
 
     def unit(self, string: bytes) -> int:
-        """The token for a string, or the first of those that spell it."""
+        """The token for a string, or the first of those that spell it; -1 if none can."""
         found = self._units.get(string)
         if found is None:
             found = self._vocabulary.id_of(string)
             if found is None:
-                found = self._vocabulary.encode_bytes(string)[0]
+                try:
+                    found = self._vocabulary.encode_bytes(string)[0]
+                except RengaError:
+                    found = -1
             self._units[string] = found
         return found
 
@@ -137,7 +142,7 @@ class _View:
 
     def probabilities(self, row: Floats, units: NDArray[np.intp], strings: list[bytes]) -> Floats:
         """Of each string's unit; the end is all specials together."""
-        values = np.exp(row[units], dtype=np.float64)
+        values = np.exp(row[units], dtype=np.float64) * (units >= 0)
         if END in strings:
             values[strings.index(END)] = np.exp(row[self._specials], dtype=np.float64).sum()
         return values

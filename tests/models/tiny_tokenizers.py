@@ -97,10 +97,11 @@ def unigram(size: int) -> PreTrainedTokenizerFast:
 
 
 @cache
-def of_words(*words: str) -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer that joins bytes to exactly these words (and their beginnings)."""
+def of_words(*words: str, without: str = "") -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer that joins bytes to exactly these words (and their beginnings). without: bytes
+    that it lacks, by their letters."""
     letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    vocab = {name: id for id, name in enumerate([*SPECIALS, *sorted(letters.alphabet())])}
+    vocab = {name: id for id, name in enumerate([*SPECIALS, *sorted({*letters.alphabet()} - {*without})])}
     merges: list[tuple[str, str]] = []
     for word in words:
         spelled = letters.pre_tokenize_str(word)[0][0]
@@ -116,8 +117,8 @@ def of_words(*words: str) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", bos_token="<s>")
 
 
-def worded(*words: str) -> Vocabulary:
-    return Vocabulary(of_words(*words), SPECIALS.index("<end>"))
+def worded(*words: str, without: str = "") -> Vocabulary:
+    return Vocabulary(of_words(*words, without=without), SPECIALS.index("<end>"))
 
 
 @cache

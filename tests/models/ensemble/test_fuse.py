@@ -12,9 +12,10 @@ from renga.models.ensemble.bytewise import Bytewise, byte_vocabulary, bytewise
 from renga.models.ensemble.following import Following
 from renga.models.ensemble.fuse import fuse, meet
 from renga.models.ensemble.relative import relations, shared_tokens
-from renga.models.ensemble.translate import translate
+from renga.models.ensemble.translate import string_map, translate
 from renga.models.ensemble.union import Union, best
 from renga.models.local import LocalModel
+from renga.models.vocabulary import byte_letter
 from tests.models.contract_checks import PROMPT, check_contract, fresh, usable
 from tests.models.tiny_tokenizers import worded
 from tests.models.tiny_weights import tiny
@@ -163,6 +164,25 @@ def test_a_translated_model_reads_the_text_in_its_own_tokens():
     translated = fresh(translate(b, a), ids).exp()
     on = FIRST.id_of(b" on")
     assert float(translated[0, on]) >= float(rows[0, OTHER.id_of(b" one")].exp()) - 2e-6
+
+
+@pytest.mark.parametrize("align", ["string", "union"])
+def test_what_one_vocabulary_can_not_spell_is_not_said_in_it(align):
+    """SmolLM2 lacks some control characters that Gemma has."""
+    poor = worded("the", "she", without=byte_letter(4))
+    assert poor.id_of(b"\x04") is None
+    one, other = Toy(poor, seed=1, sharp=3.0), Toy(OTHER, seed=2, sharp=3.0)
+    for first, second in ((one, other), (other, one)):
+        model = fuse(first, second, align=align)
+        check_contract(model, ids=text_ids(first, "she on the"))
+        rows = fresh(model, text_ids(first, "she"))
+        assert torch.allclose(rows.logsumexp(-1), torch.zeros(len(rows), dtype=rows.dtype), atol=1e-9)
+    mapped = string_map(OTHER, poor)
+    assert int((mapped == poor.size).sum()) == 1 and int(mapped[OTHER.id_of(b"\x04")]) == poor.size
+    said = fresh(translate(other, one), text_ids(one, "she"))[0].exp()
+    kept = 1 - float(other.row(PROMPT, [])[mapped == poor.size].exp().sum())
+    she = float(other.row(PROMPT, [])[mapped == poor.id_of(b"she")].exp().sum())
+    assert float(said[poor.id_of(b"she")]) == pytest.approx(she / kept, rel=1e-5)
 
 
 def test_fusing_only_where_they_differ_is_counted():
