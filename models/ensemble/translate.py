@@ -106,9 +106,10 @@ def string_map(own: Vocabulary, like: Vocabulary) -> torch.Tensor:
 
 def _first(like: Vocabulary, spelled: list[int] | None, token: bytes) -> int:
     try:
-        return (spelled or like.encode_bytes(token))[0]
+        ids = spelled or like.encode_bytes(token)
     except RengaError:
-        return like.size
+        return int(like.size)
+    return ids[0]
 
 
 def _text(token: bytes) -> str | None:
