@@ -21,7 +21,7 @@ from renga.client.federation import Federation
 from renga.client.ledger import Ledger
 from renga.client.lending import Lender
 from renga.client.link import Link
-from renga.client.member import Member, MemberSettings, state_of
+from renga.client.member import Member, state_of
 from renga.client.outbox import Outbox
 from renga.client.policy import read_policy
 from renga.client.state import ClientState
@@ -50,6 +50,7 @@ from renga.protocol.invitations import OPERATOR, Ticket, read_ticket
 from renga.protocol.link_pb2_grpc import LinkStub, OperatorStub
 from renga.protocol.signing import public_key
 from renga.protocol.versions import speaks
+from renga.sections import member_settings
 
 log = logging.getLogger("renga.client")
 
@@ -242,24 +243,9 @@ def member_of(
             f"{config.data}: {len(examples)} texts are too few",
             hint="a tenth is set apart to judge what the client is offered; give at least 5 prompts",
         )
-    edge = config.edge
     lines = [(e.prompt, e.response, list(e.choices), e.domain) for e in transfer]
     return Member(
-        settings=MemberSettings(
-            name=name,
-            rank=edge.rank,
-            alpha=edge.alpha,
-            modules=edge.modules,
-            rate=edge.learning_rate,
-            tokens=edge.tokens,
-            transfer_tokens=edge.transfer_tokens,
-            transfer_rate=edge.transfer_rate,
-            batch=edge.batch,
-            replay=edge.replay,
-            transfer_tolerance=edge.transfer_tolerance,
-            coding=edge.coding,
-            weight=config.weight,
-        ),
+        settings=member_settings(name, config.edge, config.weight),
         private=private,
         validation=validation,
         transfer=transfer,

@@ -33,14 +33,14 @@ from renga.protocol import published, transfer_set
 from renga.protocol.blobs import BlobStore
 from renga.protocol.link_pb2_grpc import add_OperatorServicer_to_server
 from renga.protocol.messages import Description
+from renga.sections import host_settings, round_settings
 from renga.server import identity
 from renga.server.answering import Answering, AnswerLimits
 from renga.server.daemon import Coordinator, OperatorService, dismiss_revoked
-from renga.server.host import Host, HostSettings
+from renga.server.host import Host
 from renga.server.identity import ServerIdentity
 from renga.server.lending import Lending
 from renga.server.link import Post
-from renga.server.plan import Settings
 from renga.server.plans import HOST, Bounds, Plans
 from renga.server.service import LinkService, listen
 from renga.server.sessions import HostSessions
@@ -189,22 +189,9 @@ def lines_of(examples: Sequence[Example]) -> list[transfer_set.Line]:
 
 
 def host_of(config: ServerConfig, weights: SharedWeights, validation: Sequence[Example]) -> Host:
-    host, transfer = config.host, config.transfer
     return Host(
         weights=weights,
-        settings=HostSettings(
-            rank=host.rank,
-            alpha=host.alpha,
-            modules=host.modules,
-            rate=host.learning_rate,
-            tokens=host.tokens,
-            batch=host.batch,
-            distillation=transfer.weight,
-            temperature=transfer.temperature,
-            tolerance=config.round.tolerance,
-            top_k=transfer.top_k,
-            floor=transfer.floor,
-        ),
+        settings=host_settings(config.host, config.transfer, config.round),
         validation=validation,
         seed=derived(config.seed, "first", "host"),
     )
@@ -228,17 +215,7 @@ def federation_of(
             transfer_fingerprint=transfer_set.fingerprint(lines_of(transfer)),
             slice_size=share.slice,
             questions=share.questions,
-            settings=Settings(
-                quorum=round.quorum or max(1, len(names()) - 1),
-                top_k=share.top_k,
-                floor=share.floor,
-                distillation=share.weight,
-                temperature=share.temperature,
-                agreement=share.agreement,
-                answer_tokens=share.answer_tokens,
-                rank=round.rank,
-                tolerance=round.tolerance,
-            ),
+            settings=round_settings(share, round, len(names())),
             timing=Timing(round.deadline, round.grace),
             host=host,
             vocabulary_of=vocabularies.of,

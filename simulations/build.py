@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from renga.client.member import Member, MemberSettings, OnProgress, state_of
+from renga.client.member import Member, OnProgress, state_of
 from renga.config import Client, Config
 from renga.errors import UsageError
 from renga.models.alignment import Crosswalk
@@ -21,9 +21,9 @@ from renga.models.seeds import derived
 from renga.models.vocabulary import Vocabulary
 from renga.models.weights import SharedWeights
 from renga.protocol.messages import Description
-from renga.server.host import Host, HostSettings
+from renga.sections import host_settings, member_settings, round_settings
+from renga.server.host import Host
 from renga.server.host import OnProgress as OnHostProgress
-from renga.server.plan import Settings
 from renga.server.state import ServerState
 from renga.server.strategy import Federation, Timing, Told
 
@@ -129,21 +129,7 @@ def build_member(
     """One client, with its state under `folder`."""
     edge = client.edge
     return Member(
-        settings=MemberSettings(
-            name=client.name,
-            rank=edge.rank,
-            alpha=edge.alpha,
-            modules=edge.modules,
-            rate=edge.learning_rate,
-            tokens=edge.tokens,
-            transfer_tokens=edge.transfer_tokens,
-            transfer_rate=edge.transfer_rate,
-            batch=edge.batch,
-            replay=edge.replay,
-            transfer_tolerance=edge.transfer_tolerance,
-            coding=edge.coding,
-            weight=client.weight,
-        ),
+        settings=member_settings(client.name, edge, client.weight),
         private=texts.private[client.name],
         validation=texts.validation[client.name],
         transfer=texts.transfer,
@@ -157,22 +143,10 @@ def build_member(
 
 def build_host(config: Config, texts: Texts, models: Models, on_progress: OnHostProgress | None) -> Host:
     """The server's model."""
-    host, transfer = config.host, config.transfer
+    host = config.host
     return Host(
         weights=models.weights(host.model),
-        settings=HostSettings(
-            rank=host.rank,
-            alpha=host.alpha,
-            modules=host.modules,
-            rate=host.learning_rate,
-            tokens=host.tokens,
-            batch=host.batch,
-            distillation=transfer.weight,
-            temperature=transfer.temperature,
-            tolerance=config.round.tolerance,
-            top_k=transfer.top_k,
-            floor=transfer.floor,
-        ),
+        settings=host_settings(config.host, config.transfer, config.round),
         validation=texts.public_validation,
         seed=derived(config.seed, "first", "host"),
         on_progress=on_progress,
@@ -198,17 +172,8 @@ def build_federation(
         transfer_fingerprint=texts.transfer_fingerprint,
         slice_size=transfer.slice,
         questions=transfer.questions,
-        settings=Settings(
-            quorum=round.quorum or max(1, len(names) - 1),
-            top_k=transfer.top_k,
-            floor=transfer.floor,
-            distillation=transfer.weight,
-            temperature=transfer.temperature,
-            agreement=transfer.agreement,
-            answer_tokens=transfer.answer_tokens,
-            rank=round.rank,
-            tolerance=round.tolerance,
-            coding=config.edge.coding,
+        settings=replace(
+            round_settings(config.transfer, config.round, len(names)), coding=config.edge.coding
         ),
         timing=Timing(round.deadline, round.grace),
         host=host,
