@@ -12,7 +12,6 @@ prompt leaves this machine as it is; it is sent as public.
 from __future__ import annotations
 
 import queue
-import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,13 +31,14 @@ def decoded(channel: grpc.Channel, pb: Any, pb_grpc: Any, prompt: str, tokens: i
     try:
         asked(open=pb.Open(model="host", prompt=prompt, clearance=pb.CLEARANCE_PUBLIC))
         ids: list[int] = []
-        fed: list[int] = []
+        fed = b""
         for _ in range(tokens):
-            base = len(ids) - len(fed)
-            feed = pb.Feed(base=base, ids=struct.pack(f"<{len(fed)}I", *fed), want=pb.Want(topk=pb.TopK(k=1)))
-            best = asked(feed=feed).fed.ids  # u32, one per place: the last place follows what was fed
-            fed = [struct.unpack("<I", best[-4:])[0]]
-            ids += fed
+            feed = pb.Feed(base=max(0, len(ids) - 1), ids=fed, want=pb.Want(topk=pb.TopK(k=1)))
+            reply = asked(feed=feed).fed
+            # One id per place, little-endian, as wide as the vocabulary needs; the last follows what was fed.
+            width = len(reply.ids) // reply.rows
+            fed = reply.ids[-width:]
+            ids.append(int.from_bytes(fed, "little"))
         return ids
     finally:
         moves.put(None)

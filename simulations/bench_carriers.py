@@ -128,7 +128,7 @@ def _round(grid: Grid, names: Sequence[str], number: int) -> float:
 
 def _exchange(grid: Grid, names: Sequence[str], step: str, blob: np.ndarray[Any, Any], number: int) -> float:
     started = time.perf_counter()
-    requests = [sealed(step, blob, node_id(name), round=number + 1, ttl=PATIENCE) for name in names]
+    requests = (sealed(step, blob, node_id(name), round=number + 1, ttl=PATIENCE) for name in names)
     got = gather(grid, requests, deadline=PATIENCE, quorum=len(names))
     if len(got.replies) < len(names):
         raise RengaError(f"{len(got.replies)} of {len(names)} replied: {[*got.errors.values()][:1]}")
