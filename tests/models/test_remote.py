@@ -1,5 +1,7 @@
 """A remote model answers as the local one, over a real socket, and through broken connections."""
 
+import time
+
 import grpc
 import pytest
 import torch
@@ -119,11 +121,24 @@ def test_what_is_refused(world):
         RemoteModel(dial, "host", tiny("gemma3").vocabulary).open(PUBLIC)
     with pytest.raises(RengaError, match="bytes"):
         RemoteModel(dial, "host", weights.vocabulary).open(Prompt("x" * 20_000, Clearance.PUBLIC))
-    open_ones = [RemoteModel(dial, "host", weights.vocabulary).open(PUBLIC) for _ in range(3)]
+    model = RemoteModel(dial, "host", weights.vocabulary)
+    open_ones = [_opened(model) for _ in range(3)]
     with pytest.raises(RengaError, match="too many"):
         RemoteModel(dial, "host", weights.vocabulary).open(PUBLIC)
     for session in open_ones:
         session.close()
+
+
+def _opened(model):
+    """A session; the server counts one that was refused or closed for a moment longer than its caller."""
+    for _ in range(200):
+        try:
+            return model.open(PUBLIC)
+        except RengaError as error:
+            if "too many" not in error.message:
+                raise
+            time.sleep(0.05)
+    raise AssertionError("the places were never free again")
 
 
 def test_what_comes_off_the_wire_is_checked():
