@@ -1,4 +1,4 @@
-"""For all tests: nothing calls home; tests of the real models are skipped where these are missing."""
+"""For all tests: nothing calls home, and no test changes the environment of the next."""
 
 from __future__ import annotations
 
@@ -24,18 +24,3 @@ def same_environment() -> Iterator[None]:
 
 def _ours() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("RENGA_")}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    real = [item for item in items if item.get_closest_marker("real")]
-    if not real or _fetched():
-        return
-    for item in real:
-        item.add_marker(pytest.mark.skip(reason="needs the embedded models: run `make models`"))
-
-
-def _fetched() -> bool:
-    """Whether both are on this machine: as packages here, or prepared by another environment before."""
-    from renga.models.references import describe
-
-    return all(describe(name).fetched for name in ("SmolLM2-135M-Instruct", "gemma-3-270m"))
