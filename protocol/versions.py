@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from renga.errors import RefusedPayload
 
-PROTOCOL = 1
+PROTOCOL = 2  # since ids are as wide as the vocabulary needs
 
 
 def software() -> str:

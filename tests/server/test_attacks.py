@@ -19,6 +19,7 @@ from renga.protocol.credentials import Credentials
 from renga.protocol.flower_internals import acting_as_server
 from renga.protocol.link_pb2_grpc import LinkStub
 from renga.protocol.signing import Manifest, signed, verified
+from renga.protocol.versions import PROTOCOL
 from tests.server.link_world import World, world
 from tests.server.test_link import message
 
@@ -48,7 +49,7 @@ class Hand:
         async with self.credentials.channel(self.here.address) as channel:
             stub = LinkStub(channel)
             call = stub.Attach()
-            await call.write(wire.ClientFrame(hello=wire.Hello(protocol=1, nonce=bytes(16), base="b")))
+            await call.write(wire.ClientFrame(hello=wire.Hello(protocol=PROTOCOL, nonce=bytes(16), base="b")))
             await call.read()
             request = (await call.read()).request
             server = self.here.who.credentials.signing

@@ -28,6 +28,7 @@ from renga.protocol.gather import gather, gather_as
 from renga.protocol.invitations import read_ticket, write_ticket
 from renga.protocol.link_pb2_grpc import LinkStub
 from renga.protocol.names import node_id
+from renga.protocol.versions import PROTOCOL
 from renga.server import identity
 from tests.server.link_world import World, world
 
@@ -203,7 +204,7 @@ def test_a_client_whose_first_connection_is_dead_comes_back(here: World, monkeyp
     async def mute() -> grpc.StatusCode:  # as one behind a router that forgot it: no ping is answered
         async with credentials.channel(here.address) as channel:
             call = LinkStub(channel).Attach()
-            await call.write(wire.ClientFrame(hello=wire.Hello(protocol=1, nonce=bytes(16), base="b")))
+            await call.write(wire.ClientFrame(hello=wire.Hello(protocol=PROTOCOL, nonce=bytes(16), base="b")))
             while await call.read() is not grpc.aio.EOF:
                 pass
             code: grpc.StatusCode = await call.code()
@@ -247,13 +248,13 @@ class TestWhoMayCome:
     def test_another_version_is_told_and_not_tried_again(self, here: World, monkeypatch, caplog) -> None:
         link = here.link("ada", doubling())
         with monkeypatch.context() as patch, caplog.at_level(logging.INFO, "renga.server"):
-            patch.setattr("renga.client.link.PROTOCOL", 2)
-            with pytest.raises(UsageError, match="speaks version 2"):
+            patch.setattr("renga.client.link.PROTOCOL", PROTOCOL + 1)
+            with pytest.raises(UsageError, match=f"speaks version {PROTOCOL + 1}"):
                 here.loop.do(link.stay())
-        assert "refused client ada: the other side speaks version 2" in caplog.text
+        assert f"refused client ada: the other side speaks version {PROTOCOL + 1}" in caplog.text
         with monkeypatch.context() as patch:
-            patch.setattr("renga.server.link.PROTOCOL", 2)
-            with pytest.raises(UsageError, match="speaks version 2"):
+            patch.setattr("renga.server.link.PROTOCOL", PROTOCOL + 1)
+            with pytest.raises(UsageError, match=f"speaks version {PROTOCOL + 1}"):
                 here.loop.do(link.stay())
 
     def test_a_client_shut_out_comes_back_by_a_new_invitation(self, here: World) -> None:
@@ -321,7 +322,7 @@ async def _first_frame(credentials: Credentials, address: str) -> grpc.StatusCod
     async with credentials.channel(address) as channel:
         call = LinkStub(channel).Attach()
         try:
-            await call.write(wire.ClientFrame(hello=wire.Hello(protocol=1, nonce=bytes(16))))
+            await call.write(wire.ClientFrame(hello=wire.Hello(protocol=PROTOCOL, nonce=bytes(16))))
             await asyncio.wait_for(call.read(), 60)
         except grpc.aio.AioRpcError as error:
             return error.code()
