@@ -86,7 +86,7 @@ class ServerState:
             return blob
         try:
             with tempfile.TemporaryFile(dir=self._rounds) as file:
-                blob.tofile(file)
+                file.write(blob.data)
                 file.flush()
                 return np.asarray(np.memmap(file, np.uint8, mode="r"))
         except OSError as error:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from renga.errors import RengaError
 from renga.models.adapter import Adapter
-from renga.server.state import ServerState, Standing
+from renga.server.state import LARGE, ServerState, Standing
 from tests.server.scripted import BASE, OTHER_BASE, adapter
 
 
@@ -188,3 +191,26 @@ def test_a_round_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
     about.write_text("{")
     with pytest.raises(RengaError, match="round.json"):
         ServerState(tmp_path).records()
+
+
+def test_what_is_set_aside_is_the_same_and_leaves_no_file(tmp_path: Path) -> None:
+    state = ServerState(tmp_path)
+    for size in (3, LARGE, LARGE + 1):
+        blob = np.random.default_rng(size).integers(0, 256, size, np.uint8)
+        kept = state.set_aside(blob)
+        assert np.array_equal(kept, blob) and (kept is blob) == (size < LARGE)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_full_disk_is_told_when_something_is_set_aside(tmp_path: Path) -> None:
+    state = ServerState(tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGE // 2, before[1]))
+    try:
+        with pytest.raises(RengaError, match="can't write what a client sent") as caught:
+            state.set_aside(np.zeros(LARGE, np.uint8))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert "File too large" in caught.value.message and "make room" in caught.value.hint
