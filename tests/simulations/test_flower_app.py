@@ -30,6 +30,7 @@ from renga.protocol.flower_programs import (
     wait_until,
 )
 from renga.server.state import ServerState
+from tests.renga.processes import CONFIG
 from tests.tiny_federation import write_federation
 
 BUNDLE = Path(__file__).parents[2] / "simulations" / "flower_app"
@@ -37,21 +38,6 @@ PROGRAMS = (
     *("flower-superlink", "flower-superexec", "flower-supernode", "flwr", "flwr-serverapp", "flwr-clientapp"),
     "renga.flower_standalone",  # so that torch is imported once, and not per message
 )
-
-SERVER = """
-edge_models = ["{model}"]
-[host]
-model = "{model}"
-rank = 4
-tokens = 300
-[transfer]
-data = ["public.jsonl"]
-validation = ["validation.jsonl"]
-answer_tokens = 4
-[round]
-quorum = 1
-grace = 60.0
-"""
 
 CLIENT = """
 public = ["public.jsonl"]
@@ -73,8 +59,10 @@ class Stack:
         self.app = folder / "app"
         shutil.copytree(BUNDLE, self.app)
         write_federation(folder)
-        for name, text in (("server", SERVER), ("client", CLIENT)):
-            (folder / f"{name}.toml").write_text(text.format(model=folder / "model"))
+        model = folder / "model"
+        server = CONFIG.format(model=model, quorum=1, deadline=600.0, grace=60.0)
+        for name, text in (("server", server), ("client", CLIENT.format(model=model))):
+            (folder / f"{name}.toml").write_text(text)
         self.home = Home(folder / "flower", PROGRAMS)
 
     def up(self) -> None:
