@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from flwr.app import Message
@@ -30,29 +31,6 @@ class Gathered(Generic[T]):
     errors: dict[int, str]
     pending: list[int]
     seconds: float
-
-
-def gather(
-    grid: Grid,
-    messages: Iterable[Message],
-    *,
-    deadline: float,
-    quorum: int,
-    grace: float = 0.0,
-    clock: Clock | None = None,
-    on_reply: Callable[[int, Message], None] | None = None,
-) -> Gathered[Message]:
-    """`gather_as` for replies that are kept as they came."""
-    return gather_as(
-        lambda reply: reply,
-        grid,
-        messages,
-        deadline=deadline,
-        quorum=quorum,
-        grace=grace,
-        clock=clock,
-        on_reply=on_reply,
-    )
 
 
 def gather_as(
@@ -114,6 +92,14 @@ def gather_as(
         sorted(waiting.values()),
         clock.monotonic() - start,
     )
+
+
+def _itself(reply: Message) -> Message:
+    return reply
+
+
+gather = partial(gather_as, _itself)
+"""`gather_as` for replies that are kept as they came."""
 
 
 def _push(grid: Grid, messages: Iterable[Message]) -> tuple[dict[str, int], dict[int, str]]:

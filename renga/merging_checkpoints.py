@@ -28,8 +28,10 @@ def read_recipe(path: Path) -> Recipe:
 
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the recipe {path} can't be read: {error}") from error
+    except OSError as error:
+        raise UsageError(f"the recipe {path} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the recipe {path} can't be read: it is no UTF-8 text") from error
     parse = recipe_toml.parse if path.suffix in _TOML else recipe_mergekit.parse
     return parse(text, str(path))
 

@@ -55,7 +55,7 @@ def test_recipes_run_as_they_are(family, tmp_path, capsys):
         (["m0", "m1", "--shard-size", "big"], "'big' is no size"),
         (["m0", "r.toml"], "a recipe stands alone"),
         (["r.toml", "--weights", "1"], "--weights can't be given beside a recipe"),
-        (["r.toml"], "the recipe r.toml can't be read"),
+        (["r.toml"], "the recipe r.toml can't be read: No such file"),
         (["m0", "nowhere"], "no model 'nowhere'"),
     ],
 )
