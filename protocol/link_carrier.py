@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -239,8 +239,3 @@ class LinkGrid(Grid):
 
 def _number(group: str) -> int:
     return int(group) if group.isdecimal() else 0
-
-
-def kinds_of(traffic: Mapping[str, list[int]]) -> dict[str, dict[str, int]]:
-    """Bytes by client as they are shown."""
-    return {name: {"down": down, "up": up} for name, (down, up) in sorted(traffic.items())}

@@ -11,7 +11,7 @@ from renga.models.composed import Absence
 from renga.models.contract import LanguageModel, Piece, Prompt, Responder, Sampling
 from renga.models.ensemble.answers import Candidate, candidates
 from renga.models.ensemble.judges import Agreement, Judge, judge_of
-from renga.models.responders import answer_by, respond_by
+from renga.models.responders import respond_by
 
 By = Literal["majority", "mbr", "loglik", "pairwise", "judge"]
 
@@ -118,8 +118,3 @@ def combine(
         raise UsageError("combine: layers, n and top are at least 1")
     by = fuser if fuser is not None else responders[-1]
     return Combining([*responders, by], responders, layers, n, top, temperature)
-
-
-def answer_of(responder: Responder | LanguageModel, prompt: str, sampling: Sampling) -> str:
-    """The whole answer to a text."""
-    return answer_by(responder, Prompt(prompt), sampling)

@@ -37,11 +37,6 @@ class Source:
         return self.folder.name or str(self.folder)
 
 
-def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds an adapter, as PEFT lays it out."""
-    return (folder / "adapter_config.json").is_file()
-
-
 def read(folders: Sequence[Path]) -> list[Source]:
     """The adapters in folders, which can be merged as far as the folders tell.
 

@@ -67,11 +67,6 @@ class Checkpoint:
         return self._maps[tensor.file][tensor.start : tensor.stop]
 
 
-def is_checkpoint(path: Path) -> bool:
-    """Whether a folder claims to be a model and not an adapter."""
-    return (path / CONFIG).is_file() and not (path / "adapter_config.json").is_file()
-
-
 def open_checkpoint(folder: Path, reference: str = "") -> Checkpoint:
     """Read the config and all headers of a model's folder.
 
