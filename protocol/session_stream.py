@@ -46,8 +46,15 @@ class SessionStream:
     async def _asked(self, request: wire.SessionRequest) -> wire.SessionReply:
         try:
             await self._call.write(request)
+        except asyncio.InvalidStateError:  # the call ended before; it says how
+            pass
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.INTERNAL:  # it ended meanwhile, and gRPC has forgotten how
+                raise self._lost("ended while it was written to") from None
+            raise
+        try:
             reply = await self._call.read()
-        except asyncio.InvalidStateError:  # the call ended before
+        except asyncio.InvalidStateError:
             reply = grpc.aio.EOF
         if reply is grpc.aio.EOF:
             code = await self._call.code()

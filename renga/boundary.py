@@ -26,15 +26,20 @@ QUIET = {
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    # Idle threads sleep instead of spinning: two busy processes would slow each other to a fifth.
-    "OMP_WAIT_POLICY": "PASSIVE",
 }
+
+# How often torch's idle threads look for more work before they sleep (docs/decisions.md, "Threads spin, but
+# briefly"): a daemon has neighbours on its machine more often than a command does.
+SPINS = {"serve": "1000", "join": "1000"}
+SPINS_ELSE = "2000"
 
 
 def enter(arguments: list[str], command: Callable[[list[str]], object]) -> int:
     """Run `command` with the arguments less `--debug`; the exit status. Nothing is raised."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS.get(next(iter(arguments), ""), SPINS_ELSE))
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     debug = DEBUG in options
     if not debug:  # what a library will do differently one day is no concern of who runs a command today

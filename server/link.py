@@ -155,20 +155,23 @@ class Post:
         self, name: str, parts: AsyncIterator[wire.PutPart], context: Context
     ) -> AsyncGenerator[wire.PutReply, None]:
         """Take a blob from a client, from where it broke off."""
+        upcoming = aiter(parts)
+        if self._putting.get(name, 0) >= self._uploads or not self._waiting.get(name):
+            await anext(upcoming, None)  # who is cut off while it writes is not told why
         if self._putting.get(name, 0) >= self._uploads:
             await exhausted(context, "too many uploads at once", 5.0)
         if not self._waiting.get(name):
             await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "nothing is waited for")
         self._putting[name] = self._putting.get(name, 0) + 1
         try:
-            first = await anext(aiter(parts))
+            first = await anext(upcoming)
             digest, size = first.digest.hex(), int(first.size)
             have = self._blobs.arrived(digest, size)
             self._note_brought(name, digest)
             yield wire.PutReply(have=have, complete=have == size and self._blobs.has(digest))
             if self._blobs.has(digest):
                 return
-            async for part in parts:
+            async for part in upcoming:
                 have = self._blobs.append(digest, part.data, have, size)
                 if have == size:
                     break

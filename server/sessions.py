@@ -96,11 +96,12 @@ class Sessions:
         self, peer: str, moves: AsyncIterator[wire.SessionRequest], context: Context
     ) -> AsyncGenerator[wire.SessionReply, None]:
         """One session of `peer`, until it goes, or says nothing for too long."""
+        upcoming = aiter(moves)
         if self._taken[peer] >= self._limits.sessions:
+            await anext(upcoming, None)  # who is cut off while it writes is not told why
             await exhausted(context, "too many sessions at once", 2.0)
         self._taken[peer] += 1
         served = ServedSession(self._model, self._limits, self._name)
-        upcoming = aiter(moves)
         try:
             while True:
                 move = await asyncio.wait_for(anext(upcoming), self._limits.idle_seconds)

@@ -123,8 +123,9 @@ def test_what_is_refused(world):
         RemoteModel(dial, "host", weights.vocabulary).open(Prompt("x" * 20_000, Clearance.PUBLIC))
     model = RemoteModel(dial, "host", weights.vocabulary)
     open_ones = [_opened(model) for _ in range(3)]
-    with pytest.raises(RengaError, match="too many"):
-        RemoteModel(dial, "host", weights.vocabulary).open(PUBLIC)
+    for _ in range(5):  # who was refused while it wrote once heard of an "Internal error" instead
+        with pytest.raises(RengaError, match="too many"):
+            RemoteModel(dial, "host", weights.vocabulary).open(PUBLIC)
     for session in open_ones:
         session.close()
 

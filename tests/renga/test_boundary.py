@@ -57,6 +57,27 @@ def test_errors_are_explained(
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("command", "said", "spins"),
+    [
+        ("simulate", {}, "2000"),
+        ("join", {}, "1000"),
+        ("simulate", {"GOMP_SPINCOUNT": "5"}, "5"),
+        ("simulate", {"OMP_WAIT_POLICY": "ACTIVE"}, None),
+    ],
+)
+def test_idle_threads_spin_briefly_unless_somebody_knows_better(
+    command: str, said: dict[str, str], spins: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that what `enter` sets is undone
+        monkeypatch.delenv(name)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    assert enter([command], lambda arguments: None) == 0
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
+
+
 def test_debug_shows_the_traceback_wherever_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[list[str]] = []
 
