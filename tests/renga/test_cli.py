@@ -6,7 +6,6 @@ import errno
 import fcntl
 import json
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -107,17 +106,10 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stderr.strip() == "[]"
 
 
-def test_help_takes_under_a_third_of_a_second() -> None:
-    def processor_seconds() -> float:
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return used.ru_utime + used.ru_stime
-
-    taken = []
-    for _ in range(5):
-        before = processor_seconds()
-        assert in_a_process("--help").returncode == 0
-        taken.append(processor_seconds() - before)
-    assert min(taken) < 0.3
+def test_help_loads_little() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "renga", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr.count("import time:") < 300  # a tenth of a second; torch alone is a thousand
 
 
 def test_python_dash_m_is_the_command() -> None:
