@@ -56,7 +56,7 @@ def index(
     documents = read_documents(paths)
     embedder = None
     if model is not None:
-        from renga.cli import load
+        from renga.loading import load
         from renga.models.cooperation.dense import MeanStates
 
         embedder = MeanStates(load(model, None))
@@ -184,8 +184,8 @@ def train_soft(
     FILE is JSONL: a prompt's last paragraph (or line) is the question, what stands above it the passage. A
     slot is as wide as the host and made for it alone; it spares the host reading, not bytes.
     """
-    from renga.cli import load
     from renga.errors import UsageError
+    from renga.loading import load
     from renga.models.cooperation.soft import train_soft as fit
     from renga.models.data import read_jsonl
     from renga.models.session_codec import id_width

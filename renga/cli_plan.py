@@ -36,7 +36,7 @@ def names(
     text: str, model: str, adapter: Path | None, lets: list[str] | None, state: Path
 ) -> tuple[PlanText, dict[str, Leaf]]:
     """A plan, and what its names stand for."""
-    from renga.cli import load
+    from renga.loading import load
     from renga.models.plans.language import read_plan
     from renga.planning import names_of
 

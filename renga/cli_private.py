@@ -138,9 +138,9 @@ def chat(
     from functools import cache
 
     from renga.chatting import Chat
-    from renga.cli import load
     from renga.client.federation import Federation
     from renga.endpoint_models import Edge, Offered
+    from renga.loading import load
     from renga.models.contract import Sampling
 
     def read() -> str | None:

@@ -132,7 +132,7 @@ def reward(
 
     Texts without choices are passed over.
     """
-    from renga.cli import load
+    from renga.loading import load
     from renga.models.ensemble.features import answer_features
     from renga.models.ensemble.reward import fit_heads
 
@@ -159,7 +159,7 @@ def ranker(
 
     Texts without choices are passed over.
     """
-    from renga.cli import load
+    from renga.loading import load
     from renga.models.ensemble.ranking import differences, fit_ranker
 
     pairs = _pairs(data, limit)

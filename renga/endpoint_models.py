@@ -100,7 +100,7 @@ class Offered:
         return self.edge.embed(texts)
 
     def _planned(self, text: str) -> Answerer:
-        from renga.cli import load
+        from renga.loading import load
         from renga.models.composed import total
         from renga.models.plans.build import Leaf, build
         from renga.models.plans.language import read_plan

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from typing import Any
 
 import grpc
 import pytest
@@ -64,6 +65,8 @@ def test_how_a_call_ends(loop, monkeypatch, call, raised):
     async def opened(self, channel):
         return call
 
+    channel: Any = None  # never reached
+
     monkeypatch.setattr(SessionStream, "_opened", opened)
     with pytest.raises(raised):
-        SessionStream(loop, None, ConnectionLost).ask(wire.SessionRequest())
+        SessionStream(loop, channel, ConnectionLost).ask(wire.SessionRequest())
