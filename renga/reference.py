@@ -65,13 +65,13 @@ a line without a response is a *bare prompt*: clients answer it, and what they a
 _CLI_INTRODUCTION = """\
 # The command line
 
-<!-- Made from renga/cli.py by `make docs`; don't edit it here. -->
+<!-- Made from renga/cli*.py by `make docs`; don't edit it here. -->
 
 Results go to stdout, everything else to stderr. Exit status: 0 it worked, 1 it failed, 2 it was asked
 wrongly, 130 it was interrupted. An error is one line, and one on what to do; `--debug` adds the traceback.
 """
 
-_DEPLOYMENT_INTRODUCTION = """\
+_DAEMONS_INTRODUCTION = """\
 # The configs of `renga serve` and `renga join`
 
 <!-- Made from renga/deployment.py by `make docs`; don't edit it here. -->
@@ -101,11 +101,11 @@ def config_page() -> str:
     return "\n".join(parts)
 
 
-def deployment_page() -> str:
-    """docs/deployment.md: the keys of a server and a client that a simulation doesn't have."""
+def daemons_page() -> str:
+    """docs/daemons.md: the keys of a server and a client that a simulation doesn't have."""
     shared = {"host", "edge", "transfer", "round", "listen", "limits", "endpoint"}
     parts = [
-        _DEPLOYMENT_INTRODUCTION,
+        _DAEMONS_INTRODUCTION,
         "## Server, top level\n",
         _table(ServerConfig, skip=shared),
         "## Server, `[listen]`\n",
@@ -147,7 +147,7 @@ def cli_page() -> str:
     return "\n".join(parts)
 
 
-PAGES = {"config.md": config_page, "cli.md": cli_page, "deployment.md": deployment_page}
+PAGES = {"config.md": config_page, "cli.md": cli_page, "daemons.md": daemons_page}
 
 
 def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
@@ -182,6 +182,8 @@ def _kind(field: FieldInfo) -> str:
         return "list of paths" if _bare(get_args(annotation)[0]) is Path else "list of texts"
     low = next((one for one in field.metadata if isinstance(one, Ge | Gt)), None)
     high = next((one for one in field.metadata if isinstance(one, Le | Lt)), None)
+    if get_origin(annotation) is dict:
+        return "table of name and text"
     word = _WORDS[_bare(annotation)]
     if low is None:
         return word
@@ -200,7 +202,9 @@ def _bare(annotation: Any) -> Any:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    value = field.default
+    value = field.get_default(call_default_factory=True)
+    if value == {}:
+        return "none"
     if value is None:
         return "none"
     if isinstance(value, tuple) and value:
