@@ -331,7 +331,7 @@ def merging(
         from renga.simulations.bench_merging_adapter_sheets import worth_sheets
         from renga.simulations.bench_merging_models import Budget, run
 
-        result = run(SharedWeights.load(DEFAULT_MODEL), data, work, Budget(), tell)
+        result = run(SharedWeights.load(DEFAULT_MODEL), data, work, Budget(), tell, only=method or ())
         sheets = worth_sheets(result)
     elif part == "models":
         from renga.simulations.bench_merging_checkpoints import INPUTS, TARGETS, measure

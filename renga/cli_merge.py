@@ -74,6 +74,10 @@ def merge(
     shard_size: Annotated[str, typer.Option(metavar="SIZE", help="Largest file of the result.")] = "5GB",
     seed: Annotated[int, typer.Option(min=0, help="For methods that drop at random.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Models: auto, cpu or cuda[:N].  [default: auto]"),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a merge that was interrupted.")
     ] = False,
@@ -96,7 +100,7 @@ def merge(
     if are_adapters(inputs):
         foreign: dict[str, Any] = {
             "--dtype": dtype, "--tokenizer": tokenizer, "--resume": resume or None,
-            "--match": match, "--vocabulary": vocabulary,
+            "--match": match, "--vocabulary": vocabulary, "--device": device,
         }  # fmt: skip
         for flag, value in foreign.items():
             if value is not None:
@@ -134,7 +138,7 @@ def merge(
     from renga.server.merging.checkpoints.merge import How
     from renga.server.merging.checkpoints.shards import size_in_bytes
 
-    how = How(seed, size_in_bytes(shard_size), threads, resume, _Bar().show, tell)
+    how = How(seed, size_in_bytes(shard_size), threads, resume, _Bar().show, tell, device or "auto")
     if any(is_recipe(name) for name in inputs):
         if len(inputs) > 1:
             raise UsageError("a recipe stands alone", hint="name the models inside it")

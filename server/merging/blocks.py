@@ -111,8 +111,8 @@ def columns_of(shape: Sequence[int]) -> int:
     return max(1, int(shape[-1])) if shape else 1
 
 
-def spans(size: int, columns: int = 1) -> Iterator[tuple[int, int]]:
-    """The blocks of a tensor as (start, stop), each of whole rows."""
-    length = max(1, BLOCK // columns) * columns
+def spans(size: int, columns: int = 1, length: int | None = None) -> Iterator[tuple[int, int]]:
+    """The blocks of a tensor as (start, stop), each of whole rows and about `length` elements (BLOCK)."""
+    length = max(1, (length or BLOCK) // columns) * columns
     for start in range(0, size, length):
         yield start, min(start + length, size)

@@ -28,13 +28,14 @@ from renga.server.merging.checkpoints.planning import Planned, plan
 from renga.server.merging.checkpoints.recipe import Recipe, Stage
 from renga.server.merging.checkpoints.shards import INDEX, index, lay_out
 from renga.server.merging.checkpoints.streamed import cores, merge_parts
+from renga.server.merging.device import chosen as chosen_device
 
 _LARGEST = 5 * 10**9  # bytes of a file
 
 
 @dataclass(frozen=True)
 class How:
-    """What decides how a merge runs, and (but for `seed` and `largest`) no byte of its result."""
+    """What decides how a merge runs, and (but for `seed`, `largest` and `device`) no byte of its result."""
 
     seed: int = 0
     largest: int = _LARGEST
@@ -42,6 +43,7 @@ class How:
     resume: bool = False
     tick: Callable[[str, int, int], None] = lambda stage, done, total: None
     tell: Callable[[str], None] = lambda line: None
+    device: str = "cpu"  # or auto, cuda, cuda:N; another one rounds its sums in another way
 
 
 def merge(
@@ -55,6 +57,7 @@ def merge(
     """
     how = how or How()
     _check_names(recipe)
+    chosen_device(how.device)
     refuse_existing(target, resume=how.resume)
     opened = _open(recipe, locate, how)
     _rehearse(recipe, opened, how)
@@ -141,7 +144,14 @@ def _run(
         how.tick(stage.name, done, total)
 
     with opened_draft(target, shards, _digest(planned.parts, how), resume=how.resume) as draft:
-        merge_parts(planned.parts, draft, seed=how.seed, threads=how.threads or cores(), tick=tick)
+        merge_parts(
+            planned.parts,
+            draft,
+            seed=how.seed,
+            threads=how.threads or cores(),
+            tick=tick,
+            device=chosen_device(how.device),
+        )
         _finish(draft, planned, record, recipe)
         draft.publish(target)
 

@@ -32,8 +32,10 @@ from renga.server.merging.shares import shares
 Tick = Callable[[int], None]  # told how many more bytes are done
 
 
-def merge_parts(parts: Sequence[Part], draft: Draft, *, seed: int, threads: int, tick: Tick) -> None:
-    """Compute all parts that the draft doesn't have, and write them.
+def merge_parts(
+    parts: Sequence[Part], draft: Draft, *, seed: int, threads: int, tick: Tick, device: Any = None
+) -> None:
+    """Compute all parts that the draft doesn't have, and write them; `device` is torch's, None the CPU.
 
     Raises RengaError, naming the tensor, when a result can't be held by its format.
     """
@@ -46,7 +48,7 @@ def merge_parts(parts: Sequence[Part], draft: Draft, *, seed: int, threads: int,
     )
     tick(sum(_bytes(part) for part in settled if part.name in draft.finished))
     with ThreadPoolExecutor(threads) as pool:
-        jobs = {pool.submit(_merge, part, draft, seed, measured): part for part in waiting}
+        jobs = {pool.submit(_merge, part, draft, seed, measured, device): part for part in waiting}
         try:
             for job in as_completed(jobs):
                 job.result()
@@ -114,13 +116,13 @@ def _draws(part: Part, seed: int) -> Draws:
     return Draws(seed, part.name, [source.identity for source in part.sources])
 
 
-def _merge(part: Part, draft: Draft, seed: int, measured: dict[str, Any]) -> None:
+def _merge(part: Part, draft: Draft, seed: int, measured: dict[str, Any], device: Any) -> None:
     if part.method is None:
         _copy(part, draft)
     elif not part.sources:
         _copy(replace(part, sources=(part.base,)), draft)  # type: ignore[arg-type]  # planned with a base
     else:
-        _compute(part, draft, seed, measured)
+        _compute(part, draft, seed, measured, device)
     draft.finish(part.name, _bytes(part))
 
 
@@ -135,13 +137,18 @@ def _copy(part: Part, draft: Draft) -> None:
         draft.write(part.name, start * width(part.dtype), data)
 
 
-def _compute(part: Part, draft: Draft, seed: int, measured: dict[str, Any]) -> None:
+def _compute(part: Part, draft: Draft, seed: int, measured: dict[str, Any], device: Any) -> None:
     updates, chosen, share, draws = Updates(part), _kernel(part), _share(part), _draws(part, seed)
+    length = None
+    if device is not None:
+        from renga.server.merging.device_kernels import STRETCH, OnDevice
+
+        chosen, length = OnDevice(chosen, device), STRETCH
     if not updates.size:
         return
     facts = measured[part.name] if part.name in measured else chosen.measure(updates, share, draws)
     wide = width(part.dtype)
-    for start, stop in spans(updates.size, updates.columns if chosen.by_rows else 1):
+    for start, stop in spans(updates.size, updates.columns if chosen.by_rows else 1, length):
         merged = chosen.merge(updates.read(start, stop), share, facts, start, updates.columns, draws)
         updates.add_base(merged, start)
         draft.write(part.name, start * wide, _encoded(merged, part))

@@ -2,14 +2,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from renga.errors import UsageError
-from renga.server.merging import blocks, selection
+from renga.server.merging import blocks, device, selection
 from renga.server.merging.blocks import Chained, Held
+from renga.server.merging.device_kernels import OnDevice
 from renga.server.merging.draws import Draws
-from renga.server.merging.methods import METHODS, merged
+from renga.server.merging.methods import METHODS, kernel, merged
 from renga.server.merging.selection import order_statistics
 from tests.server.merging import dense
 
@@ -277,3 +279,34 @@ def test_kernels_are_frozen():
 
     with pytest.raises(dataclasses.FrozenInstanceError):
         kernel("consensus", 2, {}).tasks = 3  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_device_gives_what_the_cpu_gives(method, dtype):
+    """With torch's CPU as the device: the same elements are kept, sums differ by rounding."""
+    on = OnDevice(kernel(method, 2, {}), torch.device("cpu"))
+    plain = kernel(method, 2, {})
+    d, share = stack(2, shape=(24, 32), dtype=dtype), np.array([0.3, 0.7])
+    facts = plain.measure(Held(d), share, draws(2))
+    flat = d.reshape(2, -1)
+    here = plain.merge(flat.copy(), share, facts, 0, 32, draws(2))
+    there = on.merge(flat.copy(), share, facts, 0, 32, draws(2))
+    assert there.dtype == dtype
+    assert np.array_equal(here == 0, there == 0)
+    assert np.allclose(here, there, rtol=1e-6 if dtype == np.float32 else 1e-14, atol=1e-7)
+
+
+def test_a_device_that_is_not_here(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device.chosen("cpu") is None
+    assert device.chosen("auto") is None
+    with pytest.raises(UsageError, match="no CUDA device here"):
+        device.chosen("cuda:1")
+    with pytest.raises(UsageError, match="unknown device"):
+        device.chosen("gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert device.chosen("cuda:0") == torch.device("cuda:0")
+    with pytest.raises(UsageError, match="no CUDA device 1 here"):
+        device.chosen("cuda:1")

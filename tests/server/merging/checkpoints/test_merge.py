@@ -298,3 +298,32 @@ def test_memory_stays_far_below_a_model(tmp_path):
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert float(done.stdout) < 20
+
+
+@pytest.mark.parametrize("method", ["linear", "ties", "dare_ties", "della", "pcb", "model_stock"])
+def test_a_device_merges_as_the_cpu_does(tmp_path, monkeypatch, method):
+    """torch's CPU stands for a GPU: the files differ by float32's rounding, whatever is drawn."""
+    import torch
+
+    from renga.server.merging import device_kernels
+    from renga.server.merging.checkpoints import merge as module
+
+    base, folders, _, _ = tiny.family(tmp_path, 3)
+    said = {} if method == "linear" else {"base": str(base)}
+    merged(folders, method, tmp_path / "cpu", weights=[1.0, 2.0, 0.5], **said)
+    monkeypatch.setattr(module, "chosen_device", lambda name: torch.device("cpu"))
+    monkeypatch.setattr(device_kernels, "STRETCH", 64)
+    merged(folders, method, tmp_path / "there", weights=[1.0, 2.0, 0.5], **said)
+    here, there = tiny.read(tmp_path / "cpu"), tiny.read(tmp_path / "there")
+    for name, x in here.items():
+        assert np.allclose(x, there[name], rtol=1e-6, atol=1e-6)
+
+
+def test_a_gpu_that_is_not_here_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    _, folders, _, _ = tiny.family(tmp_path, 2)
+    with pytest.raises(UsageError, match="no CUDA device here"):
+        merged(folders, "linear", tmp_path / "out", How(device="cuda:0"))
+    assert not draft_of(tmp_path / "out").exists()
