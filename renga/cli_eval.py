@@ -34,6 +34,10 @@ def evaluate(
     data: Annotated[Path, typer.Option("--data", metavar="FILE", help="JSONL with prompts and responses.")],
     model: ModelReference = DEFAULT_MODEL,
     adapter: AdapterFolder = None,
+    surgery: Annotated[
+        Path | None,
+        typer.Option("--surgery", metavar="FILE", help="Of a merge: what mends it for these texts' task."),
+    ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Only the first texts; 0: all.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Texts per forward pass.")] = 16,
     plan: PlanOption = None,
@@ -62,6 +66,8 @@ def evaluate(
         )
     chosen = examples[: limit or None]
     if plan is not None:
+        if surgery is not None:
+            raise UsageError("--surgery mends one model, not a plan", hint="leave one of them out")
         from renga.cli_plan import names
         from renga.planning import measure_by
 
@@ -76,12 +82,16 @@ def evaluate(
         else:
             print("\n".join(f"{key.replace('_', ' '):14} {said(value)}" for key, value in measured.items()))
         return
+    from contextlib import nullcontext
+
     from renga.loading import load
+    from renga.server.merging.surgery import Surgery
 
     loaded = load(model, adapter)
     from renga.models.evaluation import evaluate as measure
 
-    with _progress() as bar:
+    mended = nullcontext() if surgery is None else Surgery.load(surgery).on(loaded.weights)
+    with mended, _progress() as bar:
         task = bar.add_task("texts", total=len(chosen))
         scores = measure(
             loaded,

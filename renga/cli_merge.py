@@ -62,6 +62,10 @@ def merge(
         list[Path] | None,
         typer.Option("--texts", metavar="FILE", help="Adapters: what methods look at; one, or one each."),
     ] = None,
+    surgery: Annotated[
+        list[Path] | None,
+        typer.Option("--surgery", metavar="FILE", help="Adapters: mend for each one's task; one each."),
+    ] = None,
     match: Annotated[
         Path | None,
         typer.Option("--match", metavar="FILE", help="Models: match neurons to the first's on these texts."),
@@ -122,6 +126,7 @@ def merge(
             threads=threads or None,
             data=judged_on,
             texts=texts or (),
+            surgery=surgery or (),
             model=base,
             limit=limit,
             tell=tell,
@@ -132,7 +137,7 @@ def merge(
             print("\n".join(lines(record, out)))
         return
     given: dict[str, Any] = {"--rank": rank, "--energy": energy, "--only": only, "--rule": rule}
-    for flag, value in {**given, "--texts": texts}.items():
+    for flag, value in {**given, "--texts": texts, "--surgery": surgery}.items():
         if value is not None:
             raise UsageError(f"{flag} is for adapters alone", hint="leave it out")
     from renga.server.merging.checkpoints.merge import How

@@ -46,6 +46,7 @@ def run(
     threads: int | None,
     data: Path | None,
     texts: Sequence[Path] = (),
+    surgery: Sequence[Path] = (),
     model: str | None,
     limit: int,
     tell: Tell,
@@ -54,12 +55,18 @@ def run(
 
     With `data` the inputs and the result are scored on its texts, with the model that the adapters name or
     `model`. The method "auto" tries several and keeps what scores best there. Methods that look at texts are
-    given `texts`: a file for each adapter, or one for all.
+    given `texts`: a file for each adapter, or one for all. `surgery`: a file of texts for each adapter, by
+    which the merge is mended for its task (`server.merging.surgery`), in the folder `surgery` of `out`.
     """
     if out.exists():
         raise UsageError(f"{out} exists already", hint="name a new folder")
+    if surgery and len(surgery) != len(inputs):
+        raise UsageError(
+            f"{len(inputs)} adapters but {len(surgery)} files for --surgery",
+            hint="one for each, with texts of its task",
+        )
     if method == "fold":
-        if data is not None or texts or only or rules:
+        if data is not None or texts or surgery or only or rules:
             raise UsageError("fold takes weights, --rank and --set room=N alone")
         return _folded(inputs, out, weights, options, rank, threads)
     if method == "auto" and data is None:
@@ -75,6 +82,7 @@ def run(
         raise UsageError(f"{method} {'needs texts' if needs else 'takes no texts'}", hint=hint)
     examples = texts_of(data, limit) if data is not None else []
     shown = [texts_of(path, limit) for path in texts]
+    tasks = [texts_of(path, limit) for path in surgery]
     sources = folders.read([Path(name) for name in inputs])
     adapters = [source.adapter for source in sources]
     settings = {key: value for key, value in options.items() if key in _SETTINGS}
@@ -83,7 +91,7 @@ def run(
     whole |= {"seed": seed, "threads": threads, **settings}
     judge = None
     tried: dict[str, Any] = {}
-    if data is not None or texts:
+    if data is not None or texts or surgery:
         reference = model or next((source.base_name for source in sources if source.base_name), "")
         if not reference:
             raise UsageError("the adapters don't name their base model", hint="--base names it")
@@ -109,12 +117,16 @@ def run(
             own |= looked_at(method, judge.weights, adapters, shown, own, seed, tell)
         merged = merge(adapters, method, weights, **whole, **own)
         own = {key: value for key, value in own.items() if key not in ("statistics", "learning")}
+    mended = _mended(judge, merged.adapter, sources, tasks, seed, tell) if judge is not None else {}
     scores = None
     if judge is not None and data is not None:
         models: dict[str, Any] = {"base": judge(None).as_dict()}
         for source in sources:
             models[source.name] = judge(source.adapter).as_dict()
         models["merged"] = judge(merged.adapter).as_dict()
+        for name, done in mended.items():
+            with done.on(judge.weights):
+                models[f"merged, mended for {name}"] = judge(merged.adapter).as_dict()
         scores = {"data": data.name, "texts": len(examples), "models": models}
         if tried:
             scores["tried"] = {name: score.as_dict() for name, score in tried.items()}
@@ -127,7 +139,29 @@ def run(
         "weights": list(weights) if weights is not None else None,
         "options": {**own, **told},
     }
-    return folders.write(merged, out, sources, asked, scores)
+    if mended:
+        asked["surgery"] = {name: {"before": d.before, "after": d.after} for name, d in mended.items()}
+    record = folders.write(merged, out, sources, asked, scores)
+    for name, done in mended.items():
+        done.save(out / "surgery" / f"{name}.safetensors")
+    return record
+
+
+def _mended(
+    judge: Any, merged: Any, sources: Sequence[Any], tasks: Sequence[Any], seed: int, tell: Tell
+) -> dict[str, Any]:
+    """The surgery of each adapter's task, by the adapter's name."""
+    found = {}
+    for place, (source, texts) in enumerate(zip(sources, tasks, strict=True) if tasks else ()):
+        from renga.server.merging.surgery import operated
+
+        name = (
+            source.name if [s.name for s in sources].count(source.name) == 1 else f"{source.name}-{place + 1}"
+        )
+        tuned = judge.fitting(source.adapter)
+        done = found[name] = operated(judge.weights, judge.fitting(merged), tuned, texts, seed=seed)
+        tell(f"mended for {name}: the states were {done.before:.4g} off, and are {done.after:.4g}")
+    return found
 
 
 def _folded(

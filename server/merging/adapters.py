@@ -32,6 +32,7 @@ from renga.server.merging.informed import fisher, regmean
 from renga.server.merging.lowrank import Made, Merged, Product, fitted
 from renga.server.merging.parts import Parts, gathered
 from renga.server.merging.schedule import Schedule, Weight
+from renga.server.merging.sketches import through_a_sketch
 
 Products = Mapping[str, Product]
 
@@ -112,6 +113,9 @@ METHODS: Mapping[str, Method] = {
     "by_size": Method(by_size, "the mean, each input weighed by how far it went (arXiv:2406.11385)"),
     "incremental": Method(
         incremental, "one after the other, what is there is guarded (after arXiv:2501.09522)", sort=False
+    ),
+    "sketch": Method(
+        through_a_sketch, "the mean as secure sums of linear sketches give it (arXiv:1609.00048)", drawn=True
     ),
     "fisher": Method(
         fisher, "each coordinate by its Fisher information (arXiv:2111.09832)", needs="statistics"

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from renga.errors import UsageError
 from renga.models.adapter import Adapter
 from renga.server.merging.lowrank import Merged, Product, fitted
+from renga.server.merging.parts import Module, Parts
 
 F64 = NDArray[np.float64]
 
@@ -79,16 +80,29 @@ def recovered(
     The error told is that of bringing what was recovered to its rank; what the sketch itself lost can't be
     known from it, and is nothing where it is wide enough.
     """
-    products = {}
-    for name, (y, z) in sketch.modules.items():
-        out, into = y.shape[0], z.shape[1]
-        _, p = _matrices(name, out, into, min(sketch.width, y.shape[1]), sketch.seed)
-        q, r = np.linalg.qr(y)
-        # Columns of y beyond the rank of the update are rounding: directions without weight are left out.
-        u, s, _ = np.linalg.svd(r)
-        q = q @ u[:, s > 1e-11 * s.max(initial=0.0)]
-        products[name] = Product(q, np.linalg.lstsq(p @ q, z, rcond=None)[0])
+    products = {
+        name: _product(name, y, z, sketch.width, sketch.seed) for name, (y, z) in sketch.modules.items()
+    }
     return fitted(products, sketch.base, {"method": "sketch"}, rank=rank, alpha=alpha, threads=threads)
+
+
+def through_a_sketch(parts: Parts, *, width: int | None = None) -> dict[str, Product]:
+    """The mean as it comes out of the sum of all inputs' sketches: what an aggregator would have that sees
+    their sum alone, to be looked at beforehand. `width` None is the sum of ranks, which loses nothing."""
+    if width is not None and (isinstance(width, bool) or not isinstance(width, int) or width < 1):
+        raise UsageError(
+            f"a sketch can't be {width!r} wide", hint="as wide as the sum of ranks loses nothing"
+        )
+
+    def merged(module: Module) -> Product:
+        wide = max(1, width or sum(a.shape[0] for a in module.a))
+        y, z = np.zeros((module.shape[0], wide)), np.zeros((2 * wide + 1, module.shape[1]))
+        o, p = _matrices(module.name, *module.shape, wide, parts.seed)
+        for weight, b, a in zip(module.weights, module.b, module.a, strict=True):
+            y, z = y + weight * (b @ (a @ o)), z + weight * ((p @ b) @ a)
+        return _product(module.name, y, z, wide, parts.seed)
+
+    return parts.each(merged)
 
 
 def added(sketches: Sequence[Sketch], weights: Sequence[float]) -> Sketch:
@@ -97,6 +111,16 @@ def added(sketches: Sequence[Sketch], weights: Sequence[float]) -> Sketch:
     for other in others:
         first = first + other
     return first
+
+
+def _product(name: str, y: F64, z: F64, width: int, seed: int) -> Product:
+    """Y (P Y)^+ Z of a module's sketch."""
+    _, p = _matrices(name, y.shape[0], z.shape[1], min(width, y.shape[1]), seed)
+    q, r = np.linalg.qr(y)
+    # Columns of y beyond the rank of the update are rounding: directions without weight are left out.
+    u, s, _ = np.linalg.svd(r)
+    q = q @ u[:, s > 1e-11 * s.max(initial=0.0)]
+    return Product(q, np.linalg.lstsq(p @ q, z, rcond=None)[0])
 
 
 def _matrices(name: str, out: int, into: int, width: int, seed: int) -> tuple[F64, F64]:

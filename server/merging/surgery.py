@@ -15,11 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
-from renga.errors import UsageError
+from renga.errors import RengaError, UsageError
 from renga.models.adapter import Adapter
 from renga.models.example import Example
 from renga.models.weights import SharedWeights
@@ -41,11 +44,37 @@ class Surgery:
     def on(self, weights: SharedWeights) -> Iterator[None]:
         """Inside, the model's output layer sees mended states, whatever adapter is worn."""
         head = weights.model.get_output_embeddings()
+        if head.weight.shape[1] != self.down.shape[1]:
+            raise RengaError(
+                f"the surgery is for states of {self.down.shape[1]} numbers, {weights.reference} has"
+                f" {head.weight.shape[1]}"
+            )
         handle = head.register_forward_pre_hook(lambda _, inputs: (self(inputs[0]), *inputs[1:]))
         try:
             yield
         finally:
             handle.remove()
+
+    def save(self, file: Path) -> None:
+        """Write it as safetensors, its distances in the metadata."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        told = {"before": repr(self.before), "after": repr(self.after)}
+        save_file({"down": self.down.contiguous(), "up": self.up.contiguous()}, file, told)
+
+    @staticmethod
+    def load(file: Path) -> Surgery:
+        """The module in a file. UsageError where there is none, RengaError for one of other shapes."""
+        if not file.is_file():
+            raise UsageError(f"there is no file {file}", hint="renga merge … --surgery FILE writes it")
+        try:
+            with safe_open(file, "pt") as held:
+                down, up = held.get_tensor("down").float(), held.get_tensor("up").float()
+                told = held.metadata() or {}
+        except SafetensorError as error:
+            raise RengaError(f"{file} holds no surgery: {error}") from error
+        if down.ndim != 2 or up.shape != down.T.shape or not (down.isfinite().all() and up.isfinite().all()):
+            raise RengaError(f"{file} holds no surgery: down {list(down.shape)}, up {list(up.shape)}")
+        return Surgery(down, up, float(told.get("before", "nan")), float(told.get("after", "nan")))
 
 
 def operated(

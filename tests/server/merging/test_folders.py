@@ -206,3 +206,28 @@ def test_the_command_merges_adapters(world, tmp_path, capsys):
         run(["merge", *inputs, "--dtype", "float16", "-o", str(tmp_path / "b")])
     with pytest.raises(RengaError, match="is no adapter"):
         run(["merge", *inputs, model, "-o", str(tmp_path / "b")])
+
+
+def test_a_merge_is_mended_for_each_task(world, tmp_path, capsys):
+    """`--surgery`: a module for each adapter, nearer to it than the merge was, and it scores by itself."""
+    from renga.cli import run
+    from renga.server.merging.surgery import Surgery
+
+    inputs = [str(world / f"adapter{k}") for k in range(2)]
+    texts, model = str(world / "texts.jsonl"), str(world / "model")
+    words = ["--surgery", texts, "--surgery", texts, "--eval", texts, "--base", model, "--json"]
+    run(["merge", *inputs, *words, "-o", str(tmp_path / "out")])
+    record = json.loads(capsys.readouterr().out)
+    mended = record["scores"]["models"]["merged, mended for adapter1"]
+    assert set(record["surgery"]) == {"adapter0", "adapter1"}
+    assert all(each["after"] < each["before"] for each in record["surgery"].values())
+    file = tmp_path / "out" / "surgery" / "adapter1.safetensors"
+    run(["eval", "--model", model, "--adapter", str(tmp_path / "out"), "--surgery", str(file),
+         "--data", texts, "--json"])  # fmt: skip
+    assert json.loads(capsys.readouterr().out)["bits_per_byte"] == pytest.approx(mended["bits_per_byte"])
+    assert mended["bits_per_byte"] != pytest.approx(record["scores"]["models"]["merged"]["bits_per_byte"])
+    file.write_bytes(b"no tensors")
+    with pytest.raises(RengaError, match="holds no surgery"):
+        Surgery.load(file)
+    with pytest.raises(RengaError, match="2 adapters but 1 files"):
+        merging_adapters.run(inputs, tmp_path / "other", **ASKED | {"surgery": [world / "texts.jsonl"]})

@@ -128,6 +128,19 @@ def test_a_narrow_sketch_is_near_the_best_of_its_rank():
         sketched(x, 3, seed=0) + sketched(x, 3, seed=1)
 
 
+def test_the_method_is_the_sum_of_sketches():
+    xs, weights = unequal()
+    share = [w / sum(weights) for w in weights]
+    wide = merge(xs, "sketch", weights)
+    assert distance(wide.adapter, merge(xs, "average", weights).adapter) < 1e-6
+    narrow = merge(xs, "sketch", weights, width=4, seed=3).adapter
+    summed = recovered(added([sketched(x, 4, seed=3) for x in xs], share)).adapter
+    assert narrow.rank == 4
+    assert distance(narrow, summed) < 1e-6
+    with pytest.raises(RengaError, match="can't be 0 wide"):
+        merge(xs, "sketch", weights, width=0)
+
+
 @pytest.mark.parametrize("common", [0.0, 1.0])
 def test_the_range_finder_is_as_good_as_the_best(common):
     """Wide stacks, with and without a gap in the spectrum: within 1e-4 of the optimum, its error told."""
