@@ -38,7 +38,11 @@ def merge(
     ] = None,
     tokenizer: Annotated[
         str | None,
-        typer.Option(metavar="REF", help="The model whose tokenizer is carried.  [default: the base's]"),
+        typer.Option(
+            metavar="REF",
+            help="Whose tokenizer is carried, a model's or union; embeddings' rows follow their tokens."
+            "  [default: the base's; all must have it]",
+        ),
     ] = None,
     rank: Annotated[
         int | None, typer.Option(min=1, help="Adapters: the best of this rank.  [default: exact]")

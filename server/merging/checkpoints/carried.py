@@ -46,23 +46,33 @@ def token_ids(folder: Path) -> Mapping[str, int] | None:
 
 
 def check_vocabularies(
-    checkpoints: Mapping[str, Checkpoint], *, chosen: bool, tell: Callable[[str], None]
+    checkpoints: Mapping[str, Checkpoint], *, by_number: bool, tell: Callable[[str], None]
 ) -> None:
     """That all models mean the same token by an id; those without a tokenizer are taken at their word.
 
-    Where somebody chose whose tokenizer is carried, a difference is told and not an error. Raises RengaError.
+    With `by_number`, rows are to be merged by their number whatever they mean: a difference is told and is no
+    error. Raises RengaError.
     """
-    first: tuple[str, Path] | None = None
-    for model, checkpoint in checkpoints.items():
-        if not any((checkpoint.folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
-            continue
-        if first is None:
-            first = (model, checkpoint.folder)
-        elif (difference := _difference(first[1], checkpoint.folder)) is not None:
-            message = f"the tokenizers of {first[0]} and {model} differ: {difference}"
-            if not chosen:
-                raise RengaError(message, hint="say whose is carried (tokenizer = MODEL) if that is meant")
-            tell(f"{message}; rows of the embedding are merged by their number all the same")
+    folders = {
+        model: checkpoint.folder
+        for model, checkpoint in checkpoints.items()
+        if any((checkpoint.folder / name).is_file() for name in ("tokenizer.json", "vocab.json"))
+    }
+    if message := differing(folders):
+        if not by_number:
+            raise RengaError(message, hint="--tokenizer MODEL, or union, brings rows to one tokenizer")
+        tell(f"{message}; rows of the embedding are merged by their number all the same")
+
+
+def differing(folders: Mapping[str, Path]) -> str | None:
+    """How the first tokenizers that differ do, of folders by model."""
+    if not folders:
+        return None
+    (first, one), *others = folders.items()
+    for model, other in others:
+        if (difference := _difference(one, other)) is not None:
+            return f"the tokenizers of {first} and {model} differ: {difference}"
+    return None
 
 
 def _difference(one: Path, other: Path) -> str | None:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from renga.server.merging.checkpoints.inspection import fingerprint
 from renga.server.merging.checkpoints.opened import Opened
 from renga.server.merging.checkpoints.parts import Part
 from renga.server.merging.checkpoints.planning import Planned, plan
-from renga.server.merging.checkpoints.recipe import Recipe, Stage
+from renga.server.merging.checkpoints.realigned import Realigned, realigned
+from renga.server.merging.checkpoints.recipe import UNION, Recipe, Stage
 from renga.server.merging.checkpoints.shards import INDEX, index, lay_out
 from renga.server.merging.checkpoints.streamed import cores, merge_parts
 from renga.server.merging.device import chosen as chosen_device
@@ -92,8 +94,8 @@ def _open(recipe: Recipe, locate: Callable[[str], Path], how: How) -> dict[str, 
     named = dict.fromkeys(
         model
         for stage in recipe.stages
-        for model in [*stage.models(), *([stage.tokenizer] if stage.tokenizer else [])]
-        if model not in made
+        for model in [*stage.models(), *([stage.tokenizer] if stage.tokenizer not in (None, UNION) else [])]
+        if model is not None and model not in made
     )
     checkpoints = {model: open_checkpoint(locate(model), model) for model in named}
     return {
@@ -105,13 +107,28 @@ def _rehearse(recipe: Recipe, opened: Mapping[str, Opened], how: How) -> None:
     """Plan every stage on what will be there by then, so that a late stage's mistake shows now."""
     there = dict(opened)
     for stage in recipe.stages:
-        planned = plan(stage, there)
-        check_vocabularies(
-            {model: there[model].checkpoint for model in stage.models()},
-            chosen=stage.tokenizer is not None,
-            tell=how.tell,
-        )
+        brought = realigned(stage, there, Path("rows"))
+        if brought is None:
+            check_vocabularies(
+                {model: there[model].checkpoint for model in stage.models()},
+                by_number=stage.by_number,
+                tell=how.tell,
+            )
+        elif brought.union is not None and stage is not recipe.stages[-1]:
+            raise UsageError("a union of tokenizers must be the last stage", hint="merge in two commands")
+        else:
+            how.tell(f"rows of the embedding follow their tokens, {brought.rows} of them")
+        planned = _planned(stage, there, brought)
         there[stage.name] = Opened(_promised(stage, planned), f"stage {stage.name}")
+
+
+def _planned(stage: Stage, opened: Mapping[str, Opened], brought: Realigned | None) -> Planned:
+    """The plan, on models brought to one tokenizer where that is needed."""
+    if brought is None:
+        known = opened if stage.tokenizer != UNION else {**opened, UNION: opened[stage.models()[0]]}
+        return plan(stage, known)
+    planned = plan(stage, {**opened, **brought.opened()})
+    return replace(planned, config=brought.config(planned.config))
 
 
 def _promised(stage: Stage, planned: Planned) -> Checkpoint:
@@ -133,7 +150,8 @@ def _run(
     stage: Stage, opened: Mapping[str, Opened], target: Path, how: How, record: Mapping[str, Any], recipe: str
 ) -> None:
     """One stage, from its plan to the folder under its name."""
-    planned = plan(stage, opened)
+    brought = realigned(stage, opened, target.parent / f".{target.name}.rows")
+    planned = _planned(stage, opened, brought)
     shards = lay_out(planned.parts, how.largest)
     total = sum(shard.size - len(shard.header) for shard in shards)
     done = 0
@@ -143,7 +161,10 @@ def _run(
         done += size
         how.tick(stage.name, done, total)
 
-    with opened_draft(target, shards, _digest(planned.parts, how), resume=how.resume) as draft:
+    with (
+        opened_draft(target, shards, _digest(planned.parts, how), resume=how.resume) as draft,
+        brought.written() if brought is not None else nullcontext(),
+    ):
         merge_parts(
             planned.parts,
             draft,

@@ -14,6 +14,8 @@ from typing import Any
 
 from renga.errors import UsageError
 
+UNION = "union"  # of the tokenizers of all models
+
 Setting = Any
 Settings = Mapping[str, Setting]
 
@@ -45,8 +47,11 @@ class Stage:
     base: str | None = None
     settings: Settings = field(default_factory=dict)
     dtype: str | None = None
-    tokenizer: str | None = None  # the model whose tokenizer is carried; None: the base's, or the first's
+    # Whose tokenizer is carried, a model's or UNION; rows of embeddings follow their tokens there, unless
+    # they go by_number. None: the base's or the first's, and all have the same.
+    tokenizer: str | None = None
     scope: str = "method"  # thresholds over each "tensor", over the whole "model", or as the paper has it
+    by_number: bool = False
 
     def models(self) -> list[str]:
         """All models it reads, each once, the base first."""

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from renga.errors import UsageError, did_you_mean
-from renga.server.merging.checkpoints.recipe import Input, Recipe, Slice, Stage
+from renga.server.merging.checkpoints.recipe import UNION, Input, Recipe, Slice, Stage
 from renga.server.merging.checkpoints.recipe_toml import layer_range
 from renga.server.merging.methods import COMMON, METHODS
 
@@ -112,17 +112,16 @@ def _stage(data: Any, where: str, number: int) -> Stage:
         dtype=data.get("out_dtype") or data.get("dtype"),
         tokenizer=_tokenizer(data.get("tokenizer_source"), base, slices, where),
         scope="tensor",
+        by_number=data.get("tokenizer_source") is None,
     )
 
 
-def _tokenizer(source: Any, base: str | None, slices: list[Slice], where: str) -> str | None:
-    """The model whose tokenizer is carried. A union of equal vocabularies is any of them."""
+def _tokenizer(source: Any, base: str | None, slices: list[Slice], where: str) -> str:
+    """Whose tokenizer is carried; without a word of it rows go by their number, as mergekit has it."""
     donor = base or slices[0].inputs[0].model
-    if source is None:
+    if source is None or source == "base":
         return donor
-    if source in ("base", "union"):
-        return None  # then all must have one vocabulary
-    return _model(source, where)
+    return UNION if source == UNION else _model(source, where)
 
 
 def _slice(data: Any, where: str) -> Slice:

@@ -78,6 +78,12 @@ def main():
             run_merge(config, f"out{number}", MergeOptions(write_model_card=False, quiet=True))
             for tensor, x in tiny.read(Path(f"out{number}")).items():
                 results[f"{name}/{tensor}"] = x.astype(np.float16) if "float16" in name else x
+        for number, (name, text) in enumerate(mergekit_recipes.BY_TOKEN.items()):
+            config = MergeConfiguration.model_validate(yaml.safe_load(text))
+            run_merge(config, f"by{number}", MergeOptions(write_model_card=False, quiet=True))
+            tensors, tokens = tiny.by_token(Path(f"by{number}"))
+            results[f"{name}/tokens"] = np.frombuffer(" ".join(tokens).encode(), np.uint8)
+            results.update({f"{name}/{tensor}": x for tensor, x in tensors.items()})
     save_file(results, RESULTS)
 
 

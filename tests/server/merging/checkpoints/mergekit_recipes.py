@@ -197,6 +197,42 @@ out_dtype: float16
 """,
 }  # fmt: skip
 
+# Models whose tokenizers differ; results are kept with the rows in the order of their tokens.
+BY_TOKEN = {
+    "union": """
+models: [{model: va, parameters: {weight: 1.0}}, {model: vb, parameters: {weight: 3.0}}]
+merge_method: linear
+tokenizer_source: union
+""",
+    "union of three": """
+models:
+  - {model: vbase, parameters: {weight: 1.0}}
+  - {model: va, parameters: {weight: 1.0}}
+  - {model: vb, parameters: {weight: 2.0}}
+merge_method: linear
+tokenizer_source: union
+""",
+    "union with a base": """
+models: [{model: va, parameters: {weight: 0.5}}, {model: vb, parameters: {weight: 0.7}}]
+merge_method: task_arithmetic
+base_model: vbase
+tokenizer_source: union
+""",
+    "the base's tokenizer": """
+models:
+  - {model: va, parameters: {weight: 0.5, density: 0.6}}
+  - {model: vb, parameters: {weight: 0.7, density: 0.6}}
+merge_method: ties
+base_model: vbase
+tokenizer_source: base
+""",
+    "a model's tokenizer": """
+models: [{model: va, parameters: {weight: 1.0}}, {model: vb, parameters: {weight: 1.0}}]
+merge_method: linear
+tokenizer_source: vb
+""",
+}  # fmt: skip
+
 SIZES = {"layers": 3, "hidden": 8, "words": 20}
 
 
@@ -207,12 +243,23 @@ def models(root):
     for name, step in (("m0", 0.2), ("m1", 0.3), ("m2", 0.25), ("near", 0.01)):
         change = _numbers(name, step)
         tiny.save(root / name, {tensor: base[tensor] + x for tensor, x in change.items()})
+    for name, (size, *said) in VOCABULARIES.items():
+        weights = _numbers(name, 1.0, words=size)
+        tiny.tokenizer(tiny.save(root / name, weights, vocab_size=size, hidden_size=8), *said)
 
 
-def _numbers(name, size):
+# Rows, tokens, merges, added tokens. vb has a row that no token has.
+VOCABULARIES = {
+    "vbase": (7, ["a", "b", "c", "d", "ab"], ["a b"], ["<s>", "<pad>"]),
+    "va": (8, ["c", "b", "a", "d", "e", "ab", "abc"], ["a b", "ab c"], ["<im>"]),
+    "vb": (9, ["a", "b", "c", "d", "e", "cd"], ["c d"], ["<s>", "<im>"]),
+}
+
+
+def _numbers(name, size, **sizes):
     """Sums of three uniform numbers by our own counter-based generator: no library's normal."""
     found = {}
-    for tensor, shape in tiny.shapes(**SIZES).items():
+    for tensor, shape in tiny.shapes(**{**SIZES, **sizes}).items():
         count = int(np.prod(shape))
         words = Draws(1, tensor, [name]).words(0, 0, 3 * count).reshape(3, count)
         found[tensor] = (size * ((words / 2**32).sum(axis=0) - 1.5)).reshape(shape).astype(np.float32)

@@ -23,13 +23,17 @@ def models(tmp_path_factory):
     return root
 
 
+def recipe_of(folder, text):
+    file = folder / "recipe.yml"
+    file.write_text(text)
+    return read_recipe(file)
+
+
 @pytest.mark.parametrize("name", list(mergekit_recipes.RECIPES))
 def test_a_recipe_of_mergekit_gives_its_result(models, tmp_path, monkeypatch, name):
     monkeypatch.setenv("RENGA_CACHE", str(tmp_path / "store"))
     monkeypatch.chdir(models)
-    file = tmp_path / "recipe.yml"
-    file.write_text(mergekit_recipes.RECIPES[name])
-    merge(read_recipe(file), tmp_path / "out", Path)
+    merge(recipe_of(tmp_path, mergekit_recipes.RECIPES[name]), tmp_path / "out", Path)
     got = tiny.read(tmp_path / "out")
     want = {n.removeprefix(name + "/"): x for n, x in RESULTS.items() if n.startswith(name + "/")}
     assert set(got) == set(want)
@@ -42,6 +46,19 @@ def test_a_recipe_of_mergekit_gives_its_result(models, tmp_path, monkeypatch, na
         else:
             loss = 2e-3 if "float16" in name else 2e-6
             np.testing.assert_allclose(got[tensor], x, rtol=loss, atol=loss, err_msg=tensor)
+
+
+@pytest.mark.parametrize("name", list(mergekit_recipes.BY_TOKEN))
+def test_rows_follow_their_tokens_as_mergekits_do(models, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("RENGA_CACHE", str(tmp_path / "store"))
+    monkeypatch.chdir(models)
+    merge(recipe_of(tmp_path, mergekit_recipes.BY_TOKEN[name]), tmp_path / "out", Path)
+    got, tokens = tiny.by_token(tmp_path / "out")
+    want = {n.removeprefix(name + "/"): x for n, x in RESULTS.items() if n.startswith(name + "/")}
+    assert tokens == want.pop("tokens").tobytes().decode().split(" ")
+    assert set(got) == set(want)
+    for tensor, x in want.items():
+        np.testing.assert_allclose(got[tensor], x, rtol=2e-6, atol=2e-6, err_msg=tensor)
 
 
 def test_frankenmerges_say_their_depth(models, tmp_path, monkeypatch):

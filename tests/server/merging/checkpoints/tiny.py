@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from renga.server.merging.checkpoints.carried import token_ids
+
 HIDDEN, INNER, LAYERS, WORDS = 16, 24, 3, 40
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -60,6 +62,30 @@ def save(folder, weights, dtype="float32", shards=1, **config):
     tokens = {"a": 0, "b": 1, "c": 2}
     (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": tokens}, "added_tokens": []}))
     return folder
+
+
+def tokenizer(folder, tokens, merges, added):
+    """A byte-pair tokenizer that libraries load, instead of the stub that `save` wrote."""
+    special = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    said = {
+        "version": "1.0",
+        "added_tokens": [{"id": len(tokens) + k, "content": t, **special} for k, t in enumerate(added)],
+        "decoder": {"type": "Fuse"},
+        "model": {"type": "BPE", "vocab": {t: k for k, t in enumerate(tokens)}, "merges": merges},
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(said))
+    kind = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(kind))
+    return folder
+
+
+def by_token(folder):
+    """All tensors of a folder, the embedding's rows in the order of their tokens, and these tokens."""
+    found, ids = read(folder), token_ids(folder)
+    name = "model.embed_tokens.weight"
+    assert len(ids) == len(found[name])
+    found[name] = found[name][[ids[token] for token in sorted(ids)]]
+    return found, sorted(ids)
 
 
 def read(folder):
