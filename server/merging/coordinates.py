@@ -116,8 +116,32 @@ def _reduced(columns: list[F64] | tuple[F64, ...]) -> tuple[F64, list[F64]]:
     starts = np.cumsum([part.shape[1] for part in columns])[:-1]
     if together.shape[1] >= together.shape[0]:
         return np.eye(together.shape[0]), list(columns)
-    q, r = np.linalg.qr(together)
+    q, r = _orthonormal(together)
     return q, np.split(r, starts, axis=1)
+
+
+def _orthonormal(x: F64) -> tuple[F64, F64]:
+    """q r = x, q [m, p] orthonormal to rounding.
+
+    By Cholesky's factors of Gram matrices, twice (CholeskyQR2; Yamamoto, Nakatsukasa, Yanagisawa and Fukaya,
+    ETNA 2015), on columns of length one: products of matrices, a fifth of the time of Householder's QR. Where
+    the columns are dependent, or nearly, the second Gram matrix shows it, and Householder's is taken.
+    """
+    lengths = np.sqrt(np.einsum("ij,ij->j", x, x))
+    if lengths.all():
+        q, r = x / lengths, np.diag(lengths)
+        for repeat in range(2):
+            gram = q.T @ q
+            if repeat and np.abs(gram - np.eye(len(gram))).max() > 1e-4:
+                break
+            try:
+                factor = np.linalg.cholesky(gram).T
+            except np.linalg.LinAlgError:
+                break
+            q, r = q @ np.linalg.inv(factor), factor @ r
+        else:
+            return q, r
+    return np.linalg.qr(x)
 
 
 def _leading(gram: F64) -> F64:

@@ -81,7 +81,7 @@ def tokenizer(folder, tokens, merges, added):
 
 def by_token(folder):
     """All tensors of a folder, the embedding's rows in the order of their tokens, and these tokens."""
-    found, ids = read(folder), token_ids(folder)
+    found, ids = read(folder), token_ids(folder) or {}
     name = "model.embed_tokens.weight"
     assert len(ids) == len(found[name])
     found[name] = found[name][[ids[token] for token in sorted(ids)]]
