@@ -3,7 +3,8 @@
 Each template belongs to one side by a hash of its text: what was looked at while building is never what judges.
 The first volume has two, `build` and `judge`, and both have been read by now. The second was written later, without
 a look at any detector; it has three: what its `judge` missed was mended on `build`, and `final` judges the mending.
-Same seed, same set.
+The third was written by somebody who had read the detectors, before anything was mended on its account; it has two,
+`judge` and `final`, and no side was read before it was scored. Same seed, same set.
 """
 
 from __future__ import annotations
@@ -22,12 +23,17 @@ from renga.client.sanitisation.entities import Kind
 from renga.errors import UsageError
 from renga.simulations.private_values import Drawn, Values
 from renga.simulations.private_values_second import SecondValues
+from renga.simulations.private_values_third import ThirdValues
 
 Side = Literal["build", "judge", "final"]
-Volume = Literal[1, 2]
-_THREE: tuple[Side, ...] = ("build", "judge", "final")
-_FOLDERS: dict[Volume, str] = {1: "prompts", 2: "prompts/second"}
-_VALUES: dict[Volume, type[Values]] = {1: Values, 2: SecondValues}
+Volume = Literal[1, 2, 3]
+SIDES: dict[Volume, tuple[Side, ...]] = {
+    1: ("build", "judge"),
+    2: ("build", "judge", "final"),
+    3: ("judge", "final"),
+}
+_FOLDERS: dict[Volume, str] = {1: "prompts", 2: "prompts/second", 3: "prompts/third"}
+_VALUES: dict[Volume, type[Values]] = {1: Values, 2: SecondValues, 3: ThirdValues}
 LANGUAGES = {
     "english": "en",
     "japanese": "ja",
@@ -69,19 +75,18 @@ def templates(name: str, side: Side | None, volume: Volume = 1) -> list[str]:
 
 def side_of(template: str, volume: Volume = 1) -> Side:
     """Which side a template is on, for good."""
-    digest = sha256(template.encode()).digest()
-    if volume == 1:
-        return "judge" if digest[0] % 2 else "build"
-    return _THREE[digest[1] % 3]
+    digest, sides = sha256(template.encode()).digest(), SIDES[volume]
+    return sides[digest[volume > 1] % len(sides)]
 
 
 def part(seed: int, copies: int, volume: int, side: str) -> list[PrivatePrompt]:
     """The evaluation set of a side that a person named. Raises UsageError if there is none."""
-    if volume == 1 and side in ("build", "judge"):
-        return evaluation_set(seed, "build" if side == "build" else "judge", copies, 1)
-    if volume == 2 and side in _THREE:
-        return evaluation_set(seed, next(s for s in _THREE if s == side), copies, 2)
-    raise UsageError(f"volume {volume} has no side {side!r}", hint="1: build, judge; 2: build, judge, final")
+    for which, sides in SIDES.items():
+        for one in sides:
+            if (which, one) == (volume, side):
+                return evaluation_set(seed, one, copies, which)
+    known = "; ".join(f"{which}: {', '.join(sides)}" for which, sides in SIDES.items())
+    raise UsageError(f"volume {volume} has no side {side!r}", hint=known)
 
 
 def evaluation_set(

@@ -3,7 +3,7 @@ import pytest
 from renga.client.sanitisation.entities import Kind
 from renga.simulations.bench_sanitisation import Answer, judged
 from renga.simulations.bench_sanitisation_sheets import sanitisation_sheets
-from renga.simulations.private_prompts import Private, PrivatePrompt, evaluation_set, side_of, templates
+from renga.simulations.private_prompts import SIDES, Private, PrivatePrompt, evaluation_set, side_of, templates
 
 
 @pytest.mark.parametrize("volume", [1, 2])
@@ -22,15 +22,16 @@ def test_no_template_is_on_both_sides():
         assert build and judge and not build & judge
         assert all(side_of(t) == "judge" for t in judge)
 
-        parts = [set(templates(name, side, 2)) for side in ("build", "judge", "final")]
-        assert all(parts) and sum(map(len, parts)) == len(set().union(*parts)) == len(
-            templates(name, None, 2)
-        )
+        for volume in (2, 3):
+            parts = [set(templates(name, side, volume)) for side in SIDES[volume]]
+            whole = templates(name, None, volume)
+            assert all(parts) and sum(map(len, parts)) == len(set().union(*parts)) == len(whole)
 
 
+@pytest.mark.parametrize("volume", [2, 3])
 @pytest.mark.parametrize("side", ["judge", "final"])
-def test_every_slot_of_the_second_volume_can_be_drawn(side):
-    assert all(p.text for p in evaluation_set(1, side, copies=1, volume=2))
+def test_every_slot_of_the_later_volumes_can_be_drawn(side, volume):
+    assert all(p.text for p in evaluation_set(1, side, copies=1, volume=volume))
 
 
 def _judged(*spans: tuple[int, int, str]):
