@@ -90,6 +90,12 @@ _GERMAN_STRONG = re.compile(
 _GERMAN_LOWER = re.compile(
     rf"(?<![A-Za-zÀ-ɏ0-9])[a-zà-ɏ][a-zà-ɏ.\-]{{1,40}}(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm)[ ][0-9]{{1,4}}[ ]?[a-h]?(?:[ ]?[\-/][ ]?[0-9]{{1,4}})?{_COMMA}[0-9]{{5}}[ ][A-Za-zÀ-ɏ\-]{{2,30}}(?:[ ](?:am|an der|im|in der|bei|ob der)[ ][A-Za-zÀ-ɏ\-]{{2,24}})?"
 )
+_GERMAN_HOME = re.compile(
+    r"(?:wohn[et]|wohnhaft|adresse|anschrift|gezogen)[^.\n]{0,24}?[ :](?:in der|im|am|an der)?[ ]?([a-zà-ɏ][a-zà-ɏ.\-]{1,40}(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm)[ ][0-9]{1,4}[ ]?[a-h]?)(?![0-9a-z])", re.I,
+)
+_HOME_STREET = re.compile(
+    r"(?:j'habite|habite|vive|vivo|domicili[ée]e?|vivimos)[^.\n]{0,16}?[ ]((?:[0-9]{1,4}(?:[ ]?(?:bis|ter))?,?[ ](?:rue|avenue|boulevard|place|chemin|impasse|quai)|(?:calle|avenida|plaza|paseo))[ ][a-zà-ɏ'\- ]{2,40}?(?:[ ,]+[0-9]{1,4})?)(?=[.,;\n]|$)", re.I,
+)
 _DUTCH = re.compile(
     rf"(?<![A-Za-zÀ-ɏ0-9])[A-Za-zÀ-ɏ'\-]{{2,30}}(?:straat|laan|gracht|plein|kade|weg|dijk|singel|hof)[ ][0-9]{{1,4}}[ ]?[a-z]?(?:-[0-9]{{1,3}})?{_COMMA}[0-9]{{4}}[ ]?[A-Z]{{2}}[ ][A-Za-zÀ-ɏ'\-]{{2,30}}",
     re.I,
@@ -158,6 +164,10 @@ def addresses(text: str) -> Iterator[Found]:
     for match in matches(_ROMAN_JAPAN, text):
         if _ROMAN_MARK.search(match[0]):
             yield Found(*match.span(), Kind.ADDRESS, 0.88)
+    for pattern in (_GERMAN_HOME, _HOME_STREET):
+        for match in matches(pattern, text):
+            if any(c.isdigit() for c in match[1]):
+                yield Found(*match.span(1), Kind.ADDRESS, 0.84)
     yield from _british(text)
     for match in matches(_LABELLED, text):
         value = match[1].rstrip(" ,.;")
@@ -170,9 +180,13 @@ def addresses(text: str) -> Iterator[Found]:
             yield Found(match.start(1), match.start(1) + len(value), Kind.ADDRESS, 0.78)
 
 
+_PUBLIC_HOUSE = re.compile(r"10 downing st|1600 pennsylvania av|221b baker st|4 privet dr", re.I)
+"""Addresses that everybody knows."""
+
+
 def _is_street(text: str, match: re.Match[str]) -> bool:
     name, tail = match["name"], match["tail"]
-    if _NOT_STREET.match(name):
+    if _NOT_STREET.match(name) or _PUBLIC_HOUSE.match(match[0]):
         return False
     strong = re.fullmatch(_STRONG_SUFFIX, match["suffix"], re.I) is not None
     if re.search(rf"{_ZIP}|{_STATE}$", tail) and len(tail) > 4:

@@ -101,6 +101,9 @@ _POSTCODE_ALONE = re.compile(
 _LABELLED = re.compile(
     rf"(?:住所|現住所|所在地|届け先|お届け先|送付先|配送先|居住地|自宅|実家|勤務地|宛先)[はがを:：＝=\s\"']{{0,4}}({_TOWN_CHAR}{{1,16}}{_GAP}{_NUMBERS}(?:{_BUILDING})?)"
 )
+_LIVED_IN = re.compile(
+    rf"(?<![一-龥々])({_K}{{1,6}}{_N}(?:{_DASH}{_N}){{1,3}}(?:{_BUILDING})?)(?=(?:に|へ)(?:住|引っ?越|お?届|送|お?伺|発送|配送|転居)|在住|まで(?:来|お?届|配達))"
+)
 _CHOME = re.compile(
     rf"(?:{_K}|[ァ-ヴー]){{1,8}}?{_GAP}(?:{_N}[ ]?丁目[ ]?{_N}[ ]?番地?[ ]?{_N}?[ ]?号?|{_N}[ ]?番地?[ ]?{_N}[ ]?号)(?:{_BUILDING})?"
 )
@@ -125,6 +128,8 @@ def addresses_ja(text: str) -> Iterator[Found]:
             yield Found(match.start() + (lead.end() if lead else 0), match.end(), Kind.ADDRESS, certainty)
     for match in matches(_LABELLED, text):
         yield Found(*match.span(1), Kind.ADDRESS, 0.86)
+    for match in matches(_LIVED_IN, text):
+        yield Found(*match.span(1), Kind.ADDRESS, 0.84)
     for match in matches(_POSTCODE_ALONE, text):
         start = match.end() - len(match[0].lstrip("はが:： \t\n"))
         yield Found(start, match.end(), Kind.ADDRESS, 0.82)

@@ -24,7 +24,7 @@ _BROKEN_EMAIL = re.compile(
     r"(?:\r?\n?[ \t]{0,2}\.\r?\n?[ \t]{0,2}[A-Za-z0-9\-]{1,63}){0,4}\r?\n?[ \t]{0,2}\.\r?\n?[ \t]{0,2}[A-Za-z]{2,12}(?![A-Za-z0-9])"
 )
 _SPOKEN_EMAIL = re.compile(
-    r"(?<![A-Za-z0-9._%+\-])[A-Za-z0-9_](?:[A-Za-z0-9_.\-+]{0,62}|(?:\s+dot\s+[A-Za-z0-9_]{1,30}){1,3})"
+    r"(?<![A-Za-z0-9._%+\-])[A-Za-z0-9_][A-Za-z0-9_.\-+]{0,62}(?:\s+dot\s+[A-Za-z0-9_]{1,30}){0,3}"
     r"\s*(?:[\[({<]\s*at\s*[\])}>]|\s+at\s+|[\[({]@[\])}])\s*"
     r"(?:[A-Za-z0-9\-]{1,40}\s*(?:[\[({<]\s*dot\s*[\])}>]|\s+dot\s+|\.)\s*){1,3}[A-Za-z]{2,10}(?![A-Za-z0-9])",
     re.I,
@@ -137,6 +137,8 @@ def is_private_url(url: str, with_scheme: bool = True) -> bool:
         or re.search(r"[<{]|YOUR_|xxx", url)
     ):
         return False
+    if host == "meet.google.com":
+        return len(path) > 8
     if _SECRET_QUERY.search(path):
         return (
             not re.search(r"[?&](?:v|q|id|code|key|name|ref)=(?:\d{1,3}|[a-z]{1,8})(?:&|$)", path)

@@ -32,10 +32,16 @@ _DATE = re.compile(
 )
 _BEFORE = re.compile(
     r"(?<![a-z])(?:d\.?o\.?b\.?|(?:date|day)[ _\-]?of[ _\-]?birth|birth[ _\-]?(?:date|day)|bday|b-day|born|dateofbirth|geb(?:oren|urtsdatum|urtstag|\.)"
-    r"|n[ée]+e? le|date de naissance|naissance|fecha de nacimiento|nacid[oa]|nacimiento|cumplea[ñn]os|data di nascita)(?![a-z])"
+    r"|n[ée]+e? le|date de naissance|naissance|fecha de nacimiento|naci(?:d[oa]|ó|eron)|nacimiento|cumplea[ñn]os|data di nascita)(?![a-z])"
     r"|生年月日|誕生日|生まれ|出生|バースデー|せいねんがっぴ",
     re.I,
 )
+_MONTH_OF = re.compile(rf"[ ]?(?:in|on|is|:)?[ ]{{0,2}}({_MONTH},?[ ](?:of[ ])?(?:19|20)[0-9]{{2}})(?![0-9])", re.I)
+_EIGHT = re.compile(r"[^\w\n]{0,4}((?:0[1-9]|[12][0-9]|3[01])(?:0[1-9]|[12][0-9]|3[01])(?:19|20)[0-9]{2})(?![0-9])")
+_SHORT = re.compile(
+    r"(?:(?<![A-Za-z])b\.[ ]?|(?<=[A-Za-z])DOB|(?<![A-Za-z])DOB)[ :]{0,2}((?:[0-9]{1,2}[./\-]){2}(?:[0-9]{4}|[0-9]{2})|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])"
+)
+"""Written shorter or glued to the word, as forms have it."""
 _AFTER = re.compile(
     r"[\s(（,)）]{0,3}(?:生まれ|生(?![成産徒活命物])|産まれ|誕生|\(?(?:date of birth|dob|birthday)|is my birthday)",
     re.I,
@@ -92,6 +98,9 @@ def births(text: str) -> Iterator[Found]:
     """Dates that are said to be of a birth."""
     for word in matches(_BEFORE, text):
         limit = min(len(text), word.end() + 60)
+        for written in (_MONTH_OF, _EIGHT):
+            if (other := written.match(text, word.end())) is not None and not _of_somebody_public(text, word.start()):
+                yield Found(*other.span(1), Kind.DOB, 0.9)
         match = _DATE.search(text, word.end(), limit)
         if (
             match
@@ -103,6 +112,8 @@ def births(text: str) -> Iterator[Found]:
             if _of_somebody_public(text, word.start()):
                 continue
             yield Found(*whole.span(), Kind.DOB, 0.94)
+    for match in matches(_SHORT, text):
+        yield Found(*match.span(1), Kind.DOB, 0.9)
     yield from _in_columns(text)
     yield from _in_rows(text)
     for match in matches(_DATE, text):

@@ -17,6 +17,8 @@ from renga.client.sanitisation.normal import normal
 from renga.client.sanitisation.phones import phones
 from renga.client.sanitisation.secret_values import secrets
 from renga.client.sanitisation.shadow import Shadow, base64_runs, decoded, shadow
+from renga.client.sanitisation.tables import columns
+from renga.client.sanitisation.told_secrets import told_secrets
 
 Recogniser = Callable[[str], Iterator[Found]]
 _ON_DIGITS: tuple[Recogniser, ...] = (cards, ibans, national_ids, phones, labelled, births, addresses, plates)
@@ -29,6 +31,8 @@ _ON_TEXT: tuple[Recogniser, ...] = (
     usernames,
     wallets,
     secrets,
+    told_secrets,
+    columns,
 )
 _NESTED = 3
 """Readings inside readings: base64 of percent-encoded text and the like, no deeper."""

@@ -59,14 +59,14 @@ _LABELS = (
         Kind.PASSPORT,
     ),
     _label(
-        r"driv(?:er'?s?|ing|ers)['’]?s?[ _\-]?licen[cs]e|driver_?licen[cs]e|(?<![A-Za-z])dln?(?![A-Za-z])|licen[cs]e (?=(?:no|number|num|#))|運転免許証?|免許証?|führerschein\w*|fuehrerschein\w*"
+        r"driv(?:er'?s?|ing|ers)['’]?s?[ _\-]?licen[cs]e|driver_?licen[cs]e|(?<![A-Za-z])dln?(?![A-Za-z])|licen[cs]e (?=(?:no|number|num|#))|(?:my|his|her|their|your) licen[cs]e(?=[ :](?:is |was )?[A-Za-z0-9\-]{7,})|運転免許証?|免許証?|führerschein\w*|fuehrerschein\w*"
         r"|permis(?: de conduire)?|(?:permiso|licencia|carn[ée]t?) de conduci[rt]|patente",
         r"(?=[A-Za-z]{0,5}[\- ]?[0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\- ](?=[A-Za-z]?[0-9])){4,19}",
         Kind.DRIVER_LICENSE,
     ),
     _label(
         r"health (?:insurance|card|plan)(?: (?:card|member|policy))?|insurance (?:card|member|policy|id)|medicare(?: beneficiary)?|medicaid|(?<![A-Za-z])mbi(?![A-Za-z])|(?<![A-Za-z])nhs(?![A-Za-z])|(?<![A-Za-z])mrn(?![A-Za-z])|(?<![A-Za-z])ohip(?![A-Za-z])|medical (?:record|id)|patient[ _]?(?:id|number|no|#)"
-        r"|hospital (?:number|id)|chart (?:no|number)|健康保険証?|保険証|被保険者証?|保険者|診察券|カルテ|患者|資格確認書|医療証|介護保険|記号・?番号|記号|krankenversicher\w*|versichertennummer|kvnr|carte vitale|s[ée]curit[ée] sociale|tarjeta sanitaria|num[ée]ro de s[ée]cu\w*|seguridad social",
+        r"|hospital (?:number|id)|insurance(?= [A-Za-z]{0,4}[0-9]{6,})|krankenkassen?-?(?=nr|nummer)|health card|chart (?:no|number)|健康保険証?|保険証|被保険者証?|保険者|診察券|カルテ|患者|資格確認書|医療証|介護保険|記号・?番号|記号|krankenversicher\w*|versichertennummer|kvnr|carte vitale|s[ée]curit[ée] sociale|tarjeta sanitaria|num[ée]ro de s[ée]cu\w*|seguridad social",
         rf"[A-Za-z]{{0,4}}[\- ]?{_DIGITS}|[0-9][A-Za-z][A-Za-z0-9][0-9][ \-]?[A-Za-z][A-Za-z0-9][0-9][ \-]?[A-Za-z]{{2}}[0-9]{{2}}|(?=[A-Za-z\-]{{0,8}}[0-9])[A-Za-z]{{1,4}}[\-]?{_ID}",
         Kind.HEALTH_ID,
     ),
@@ -134,6 +134,12 @@ _DISCORD = re.compile(r"(?<![A-Za-z0-9#])([A-Za-z0-9_.]{2,32}#[0-9]{4})(?![0-9A-
 _PROMPT_LINE = re.compile(
     r"^([a-z_][a-z0-9._\-]{1,31})@[A-Za-z0-9][A-Za-z0-9.\-]{1,62}:[~/][^\n$#]{0,120}[$#] ", re.M
 )
+_NETWORK = r"(?:github|gitlab|twitter|instagram|insta|ig|telegram|discord|tiktok|reddit|twitch|snap(?:chat)?|steam|skype|psn|xbox|gamer ?tag|battle ?tag|kik|venmo|mastodon|bluesky|threads|line id|インスタ|ツイッター)"
+_ON_NETWORK = re.compile(
+    rf"(?<![A-Za-z/.@])(?:(?:my|his|her|our|your|their)[ ]{_NETWORK}(?:'s|[ ]is|[ ]name[ ]is|[ ]was|[ ]=|:)|{_NETWORK}(?:[ ](?:is|handle|id|name)|[ ]?[:=])|gamer ?tag|user ?names?|user[ ]?id|ユーザー名|インスタ|(?:^|[ ])(?:snap|psn|kik))[ :=@は]{{1,2}}(@?[A-Za-z0-9_](?:[\w.\-]{{2,30}})(?:#[0-9]{{4}})?)(?![\w])"
+    rf"|(?<![A-Za-z0-9])u/([A-Za-z0-9_\-]{{3,20}})(?![A-Za-z0-9/])|(?:ユーザー名|インスタ|ツイッター|アカウント名?)([A-Za-z0-9_.]{{4,30}})", re.I | re.A | re.M,
+)
+_OPTION_USER = re.compile(r"(?<!\w)(?:--user(?:name)?|/user:)[= ]?([A-Za-z_][\w.\-]{2,31})(?![\w:@/])|CREATE USER '?([A-Za-z_][\w.\-]{2,31})'?@|htpasswd\s-\S{1,5}\s\S{1,60}\s([A-Za-z][\w.\-]{2,31})|ssh ([A-Za-z_][\w.\-]{1,31})@", re.I)
 _GENERIC_USERS = listed("users of no one")
 
 
@@ -151,6 +157,14 @@ _POSTAL_BANK = re.compile(
 _PREFIXED_ID = re.compile(
     r"(?<![A-Za-z0-9\-])(?:CUST|CUS|EMP|ACC|ACCT|POL|MEM|MBR|USR|CLI|STU|KD)[\-_#][0-9]{4,12}(?![A-Za-z0-9])"
 )
+_BADGE = re.compile(
+    r"(?<![A-Za-z])(?:badge|loyalty card|rewards card|membership|matricule|dossier|staff pass|employee|library card)(?:[ ](?:is|was)|:|[ ]#)?[ ]((?=[A-Z\-]{0,6}[0-9])[A-Z0-9][A-Z0-9\-]{4,15}|[0-9]{3,4}(?: [0-9]{3,4}){1,3})(?![A-Za-z0-9])", re.I,
+)
+_BESIDE_SORT = re.compile(
+    r"(?<![0-9\-])([0-9]{8})(?![0-9\-])(?=[^\n0-9]{1,24}(?:sort|s/c))|sort(?:[ _\-]?code)?[ :]{1,2}([0-9]{2}-[0-9]{2}-[0-9]{2})(?![0-9])", re.I
+)
+_DVLA = re.compile(r"(?<![A-Za-z0-9])[A-Z9]{5}[ ]?[0-9]{6}[ ]?[A-Z9]{2}[A-Z0-9]{3}(?![A-Za-z0-9])")
+"""A British driving licence: five letters of the surname, six digits of the birth, five more."""
 _BESIDE_NAME = re.compile(r"\((?:ID|Id|No\.?|Nr\.?|#)[ :]{0,2}([A-Z]{0,4}-?[0-9]{4,10})\)")
 _MRZ = re.compile(
     r"(?<![A-Z0-9<])(?:P[A-Z<][A-Z<]{1,3}[A-Z]{2,20}<<[A-Z<]{2,40}|[A-Z0-9<]{9}[0-9][A-Z<]{3}[0-9]{7}[MF<][0-9]{7}[A-Z0-9<]{14,16})(?![A-Z0-9<])"
@@ -196,6 +210,13 @@ def labelled(text: str) -> Iterator[Found]:
     for pattern, kind in ((_PREFIXED_ID, Kind.ACCOUNT_ID), (_PREFIXED_HEALTH, Kind.HEALTH_ID)):
         for match in matches(pattern, text):
             yield Found(*match.span(), kind, 0.9)
+    for match in matches(_BADGE, text):
+        if _can_be(match[1], Kind.ACCOUNT_ID):
+            yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.8)
+    for match in matches(_BESIDE_SORT, text):
+        yield Found(*match.span(match.lastindex or 1), Kind.BANK_ACCOUNT, 0.92)
+    for match in matches(_DVLA, text):
+        yield Found(*match.span(), Kind.DRIVER_LICENSE, 0.9)
     for match in matches(_BESIDE_NAME, text):
         yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.6)
     for match in _MRZ.finditer(text):
@@ -245,6 +266,12 @@ def usernames(text: str) -> Iterator[Found]:
         for match in matches(pattern, text):
             if is_handle(match[1]):
                 yield Found(*match.span(1), Kind.USERNAME, 0.86)
+    for pattern in (_ON_NETWORK, _OPTION_USER):
+        for match in matches(pattern, text):
+            value = match[match.lastindex or 1]
+            plain = value in words() and pattern is _ON_NETWORK
+            if is_handle(value) and not plain and value.lower() not in listed("no secret"):
+                yield Found(*match.span(match.lastindex or 1), Kind.USERNAME, 0.86)
     for match in matches(_DISCORD, text):
         if is_handle(match[1].split("#")[0]):
             yield Found(*match.span(1), Kind.USERNAME, 0.86)

@@ -113,3 +113,20 @@ POSSESSION = re.compile(
     r"(?:'s|’s)[ ](?:\w+ )?(?:phone|email|e-mail|number|address|birthday|house|account|salary|password|passport|ssn|wife|husband|son|daughter|mother|father|laptop|car|contract|resume|cv|file|record|results?|diagnosis|calendar|team|manager|desk|office|review|order|case|data|info\w*|details|name|dob|home|apartment|job|schedule|medical|insurance|bank|card|credit)",
     re.I,
 )
+
+BETWEEN_PEOPLE = re.compile(
+    r"(?:'s|’s)?[ ](?:just[ ]|always[ ]|never[ ]|still[ ]|also[ ]|totally[ ]|literally[ ]|even[ ]|only[ ]|has[ ]|had[ ]|have[ ]|already[ ]){0,2}(?:said|says|told|asked[ ](?:me|us|him|her|my|if|for|whether)|lied|ignored|ignores|ghosted|dumped|cheated|cheating|texted|texts|messaged|called[ ](?:me|us|him|her|back|in)|apologi[sz]e[sd]?"
+    r"|hates|loves|likes|thinks|feels|knows|wants[ ](?:me|us|him|her|to)|broke[ ]up|hasn't[ ](?:paid|called|texted|replied|answered)|left[ ](?:me|him|her|us|early)|cried|kissed|hugged|invited|promised|moved[ ](?:out|in)|snores|yelled|screamed|laughed|complained|owes|paid|borrowed|married|quit|resigned|forgot|sent[ ](?:me|us|him|her)|gave[ ](?:me|us|him|her)|helped[ ](?:me|us)"
+    r"|is[ ](?:my|mad|upset|angry|pregnant|crying|jealous|single|married|dating|leaving|late|sick|lying|coming|moving|getting|being|so|always|never|on[ ]leave|from)|was[ ](?:like|my|mad|upset|angry|late|sick|crying|fired|hired|born|mean|rude)|from[ ](?:accounting|hr|it|sales|marketing|finance|legal|work|school|upstairs|downstairs|next[ ]door|apt|apartment|church|class|the[ ](?:office|team|gym|party)))(?![a-z])",
+    re.I,
+)
+"""What people do to one another, and no program does."""
+HAILED = re.compile(
+    r"(?<![A-Za-z])(?:hi|hiya|hey|heya|hello|dear|xoxo|xx|xo|cheers|regards|thx|ty|love|good (?:morning|evening|afternoon)|morning)[ ,]{1,3}(?:\r?\n[ \t>]{0,4}){0,2}$|(?:thx|thanks|cheers|regards|best|love|ty|rgds|br)[,!. ]{0,2}\r?\n[ \t]{0,4}$",
+    re.I,
+)
+GOES_ON = re.compile(
+    r"[ ](?:can|could|would|will|do|did|are|is|just|i|i'm|it|it's|how|what|when|where|please|pls|you|hope|sorry|thanks|thx|and|so|this|my|we|u)(?![a-z])", re.I
+)
+SIGNED = re.compile(r"(?:^|\n)[ \t>]{0,4}[-–—~]{1,2}[ ]?$|(?:^|[\s.!?])(?:xx?|xoxo|xo)[ ]$")
+SAYS_WHO = re.compile(r"(?<![A-Za-z])(?:this is|it's|its|here is|i'm|im)[ ]$", re.I)

@@ -46,17 +46,41 @@ def speakers(text: str) -> Iterator[Found]:
             yield Found(*match.span(1), Kind.PERSON, 0.7)
 
 
+_LINE = re.compile(r"^[ \t>*•\-]{0,4}([A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'’\-]{1,20}(?:[ ][A-ZÀ-Þ][A-Za-zÀ-ɏ'’.\-]{0,20})?)[ ]?:[ ]", re.M)
+
+
+_FIRST_PERSON = re.compile(
+    r"[^\n]{0,60}?(?<![A-Za-z])(?:i|i'll|i'm|ill|im|we|we'll|my|me|us|you|ok|yes|no|lol|thanks|sorry|sure)(?![A-Za-z])", re.I
+)
+
+
+def voices(text: str) -> Iterator[Found]:
+    """Who speaks in lines (`Takoda: we ship`): all of them, where one is surely a person's name."""
+    lines = [m for m in _LINE.finditer(text) if not is_word(m[1].partition(" ")[0].lower())]
+    if len({m[1] for m in lines}) < 2:
+        return
+    given = [m for m in lines if is_name(m[1].partition(" ")[0].lower(), latin().given)]
+    lower = sum(m[1][0].islower() for m in lines)
+    chat = sum(_FIRST_PERSON.match(text, m.end()) is not None for m in lines)
+    if not (given or (chat and not lower)) or (lower and 2 * len(given) < len(lines)):
+        return
+    for match in lines:
+        low = match[1].lower()
+        if low not in NEVER and low not in PLACES and low not in public_figures()[1] and not match[1].isupper():
+            yield Found(*match.span(1), Kind.PERSON, 0.6)
+
+
 def together(text: str, found: Sequence[Found]) -> Iterator[Found]:
     """Given names that stand beside a found person (`Mark and Priya`): what is ambiguous alone is not there."""
     lexicon = latin()
     spans = {f.start: f for f in found} | {f.end: f for f in found}
     for token in matches(TOKEN, text):
         low = token[0].lower()
-        if (
-            not token[0][0].isupper()
-            or low in NEVER
-            or not (low in lexicon.given or text[token.start() - 1 : token.start()] in tuple("'\""))
-        ):
+        capital, known = token[0][0].isupper(), is_name(low, lexicon.given)
+        if low in NEVER or (not capital and (not known or is_word(low))):
+            continue
+        unknown = capital and token[0].istitle() and len(low) > 3 and not is_word(low) and low not in PLACES
+        if not (known or unknown or text[token.start() - 1 : token.start()] in tuple("'\"")):
             continue
         if re.match(r"[ ][A-Z]", text[token.end() : token.end() + 2]):
             continue
@@ -73,7 +97,9 @@ def together(text: str, found: Sequence[Found]) -> Iterator[Found]:
             and token.start() - len(before[0]) in spans
             and spans[token.start() - len(before[0])].end == token.start() - len(before[0])
         ):
-            yield Found(*token.span(), Kind.PERSON, 0.58)
+            one = Found(*token.span(), Kind.PERSON, 0.58)
+            spans |= {one.start: one, one.end: one}
+            yield one
     yield from _listed_beside(text, found)
     for one in found:
         if " " not in text[one.start : one.end] and (given := _GIVEN_AFTER.match(text, one.end)) is not None:

@@ -107,6 +107,7 @@ def japanese_names(text: str, deadline: Deadline) -> Iterator[Found]:
             yield from _in_words(text, tagged(text[start:end], start))
     yield from _by_honorific(text)
     yield from _in_kana(text)
+    yield from _given_alone(text)
 
 
 def _chunks(text: str) -> Iterator[tuple[int, int]]:
@@ -207,7 +208,7 @@ def _given_after(text: str, tagged: list[_Word], at: int) -> tuple[int, bool]:
 def _boundary(follow: str) -> bool:
     return (
         not follow
-        or re.match(r"[ \t　\n、。,.（()）「」:：;|/\"'<>はがのをにとでへもやか]", follow) is not None
+        or re.match(r"[ \t　\n、。,.（()）「」:：;|/\"'<>→⇒・はがのをにとでへもやか]", follow) is not None
     )
 
 
@@ -311,6 +312,36 @@ _AGED = re.compile(
 _ONE_KANJI = re.compile(
     r"(?<![一-龥々ぁ-んァ-ヴ])([一-龥])(?=ちゃん|くん|君|さん|様(?![子々式相態])|先生)|(?<=[。、はがもとの])([一-龥])(?=ちゃん|くん)"
 )
+
+
+_GIVEN_ALONE = re.compile(
+    r"(?<![一-龥々ァ-ヴー])([一-龥々]{2,3}|[ァ-ヴー]{2,4})(?=って(?:呼|いう|言う|名前|人|子|友|いい|言い)|という(?:名前|子|人|友|彼|息子|娘)|から(?:既読|返信|返事|連絡|LINE|ライン|電話|告白|メール|聞い|もらっ|借り)|に(?:振られ|フラれ|告白|嫌われ|返信|謝|言われ|怒られ|貸し|借り|プレゼント|渡し)"
+    r"|と(?:別れ|喧嘩|ケンカ|付き合|結婚|離婚|デート|遊|仲直り|話し|飲み)|が(?:怒|泣|入院|退院|退職|好き|浮気|言っ|言い|寝|結婚|妊娠|引っ越|辞め|風邪|熱を|来な|返事|無視)|は(?:怒|優し|私の|僕の|俺の|まだ返|既読|浮気|私に|僕に)|の(?:誕生日|彼氏|彼女|浮気|両親|実家|電話番号|LINE|連絡先|機嫌|気持ち))"
+    r"|(?:(?:下の)?名前は|名前が|名は|名前：|名前:|(?:妻|夫|嫁|旦那|息子|娘|長男|次男|長女|次女|兄|姉|弟|妹|彼氏|彼女|友人|友達|同僚|孫|姪|甥|母|父|祖母|祖父)[（(「])([一-龥々]{1,3}|[ァ-ヴー]{2,4}|[ぁ-ん]{2,4})(?=です|だ|。|、|・|[）)」\n]|$)"
+)
+_NO_GIVEN = frozenset("未来 希望 世界 大地 自然 青空 大和 太陽 真実 平和 美人 天使 神奈 日向 千里 明日 今日 一生 一番 最高 先生 友人 彼女 彼氏 本人 主人 相手 家族".split())
+_ALSO = re.compile(r"(?:と|、|・|や|＆|&|および|及び)([一-龥々]{1,3})(?=と|、|の|が|は|に|を|も|で|へ|。|$|\n)")
+
+
+def _given_alone(text: str) -> Iterator[Found]:
+    """Given names with nothing but a sentence that only a person fits; and whom a list goes on with."""
+    lists = japanese()
+    for match in _GIVEN_ALONE.finditer(text):
+        group = 1 if match[1] else 2
+        name = match[group]
+        known = name in lists.given or name in lists.surnames or hiragana(name) in lists.given_kana
+        if not known or name in _NO_GIVEN or name in _NOT_NAMES or name in _PLACE_SURNAMES or _is_public(name):
+            continue
+        yield Found(*match.span(group), Kind.PERSON, 0.6)
+        end = match.end(group)
+        while (also := _ALSO.match(text, end)) is not None and also[1] in lists.given and also[1] not in _NO_GIVEN:
+            yield Found(*also.span(1), Kind.PERSON, 0.58)
+            end = also.end(1)
+    for match in _KIN_GIVEN.finditer(text):
+        end = match.end(1)
+        while (also := _ALSO.match(text, end)) is not None and also[1] in lists.given and also[1] not in _NO_GIVEN:
+            yield Found(*also.span(1), Kind.PERSON, 0.58)
+            end = also.end(1)
 
 
 def _in_kana(text: str) -> Iterator[Found]:

@@ -8,6 +8,7 @@ inside (lower case, unknown names); without any outside a name must look like on
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -199,11 +200,12 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
         or (start and text[start - 1].isdigit())
     ):
         return 0.0
-    if not mailed and (cues.CODE_TAIL.match(tail) or (start and text[start - 1] in "._/\\#$@&%-")):
+    signed = cues.SIGNED.search(text, max(0, start - 8), start) is not None
+    if not mailed and (cues.CODE_TAIL.match(tail) or (start and text[start - 1] in "._/\\#$@&%-" and not signed)):
         return 0.0
     lexicon = latin()
     capital = all(_is_capital(p) for p, _ in core)
-    closed = cues.CLOSED.match(tail) is not None
+    closed = cues.CLOSED.match(tail) is not None or cues.AGAIN.match(tail) is not None
     inside = [
         _Part(
             p,
@@ -248,7 +250,7 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
             and not (inside[-1].rank or 9999) < 4000
         ):
             score -= 0.15
-    if not (said.strong or said.titled or honoured or reachable) and _public_talk(text, start, end):
+    if not (said.strong or said.titled or honoured or reachable) and _public_talk(text, start, end, said.public):
         score -= 0.5
     if honoured:
         score += (
@@ -283,12 +285,14 @@ def _capital_or_known(parts: Sequence[str], lows: Sequence[str]) -> bool:
     )
 
 
-def _public_talk(text: str, start: int, end: int) -> bool:
-    """Is the sentence about books, history, politics, fame?"""
-    left = max(text.rfind(mark, max(0, start - 90), start) for mark in ".!?\n")
-    return cues.PUBLIC_TALK.search(text, max(left, start - 90, 0), start) is not None or (
-        cues.WORK.match(text[end : end + 24]) is not None
-    )
+def _public_talk(text: str, start: int, end: int, said: Sequence[tuple[int, int]]) -> bool:
+    """Is the sentence about books, history, politics, fame? said: where a word for these stands, in order."""
+    at = bisect_right(said, (start, start)) - 1
+    if at >= 0:
+        left = max(start - 90, 0, *(text.rfind(mark, max(0, start - 90), start) for mark in ".!?\n"))
+        if said[at][0] >= left and said[at][1] <= start:
+            return True
+    return cues.WORK.match(text, end) is not None
 
 
 class _Said(NamedTuple):
@@ -301,6 +305,10 @@ class _Said(NamedTuple):
     weak: bool
     personal: bool
     """Is the text as a whole about somebody at hand: first persons, contacts, greetings?"""
+    casual: bool
+    """Is it written without capitals, so that a name has none either?"""
+    public: Sequence[tuple[int, int]]
+    """Where a word of books, history, politics or fame stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +321,8 @@ class _Heard:
     greeting: frozenset[int]
     weak: frozenset[int]
     personal: bool
+    casual: bool
+    public: Sequence[tuple[int, int]]
 
     @classmethod
     def in_text(cls, text: str) -> _Heard:
@@ -326,6 +336,8 @@ class _Heard:
             ends(cues.GREETING),
             ends(cues.WEAK, cues.MARKS),
             cues.PERSONAL.search(text) is not None,
+            _is_casual(text),
+            [m.span() for m in matches(cues.PUBLIC_TALK, text)],
         )
 
     def before(self, text: str, start: int) -> _Said:
@@ -333,7 +345,18 @@ class _Heard:
         strong = label or titled or start in self.strong
         greeting = strong or start in self.greeting
         opens = start == 0 or text[start - 1] == "\n" or not text[max(0, start - 60) : start].strip()
-        return _Said(label, titled, strong, greeting, greeting or opens or start in self.weak, self.personal)
+        return _Said(label, titled, strong, greeting, greeting or opens or start in self.weak, self.personal, self.casual, self.public)
+
+
+_WRITTEN = re.compile(r"[A-Za-zÀ-ɏ]+")
+_CODE = re.compile(r"[{};]\s*\n|(?:^|\n)\s*(?:def|class|import|function|const|SELECT|\$)\s|=>|==|\(\)")
+
+
+def _is_casual(text: str) -> bool:
+    """Are hardly any of its words capitals (`I` aside), and is it no code?"""
+    tokens = _WRITTEN.findall(text[:4000])
+    capital = sum(token[0].isupper() and token != "I" for token in tokens)
+    return 0 < len(tokens) and capital * 12 <= len(tokens) and _CODE.search(text[:4000]) is None
 
 
 class _Part(NamedTuple):
@@ -422,6 +445,8 @@ def _alone(part: _Part, text: str, start: int, end: int, said: _Said, closed: bo
             else -0.1
         )
         score -= (0.3 if part.word or part.low in _FOREIGN else 0.0) + (0.3 if len(part.low) < 3 else 0.0)
+    if (outright := _in_company(part, before, text, end, said, closed, famous)) is not None:
+        return outright
     if said.titled and (capital or not part.word):
         score += 0.6
     elif said.label:
@@ -456,6 +481,44 @@ def _alone(part: _Part, text: str, start: int, end: int, said: _Said, closed: bo
             else 0.0
         )
     return score
+
+
+def _in_company(
+    part: _Part, before: str, text: str, end: int, said: _Said, closed: bool, famous: bool
+) -> float | None:
+    """One part that is no word, and of which something is said that is said of persons only; None where nothing
+    is."""
+    if part.low in _ASSISTANTS and cues.HAILED.search(before):
+        return 0.0
+    if part.word or famous or _SAINT.search(before) or len(part.low) < 3 or part.low in _FOREIGN or part.low.endswith(_NO_NAME_ENDINGS):
+        return None
+    if not part.text.islower() and not part.text.istitle():
+        return None
+    capital = part.text[0].isupper()
+    if cues.SIGNED.search(before) and (capital or part.given) and not text[end : end + 40].strip():
+        return 0.7
+    if cues.HAILED.search(before) and len(part.low) > 3 and (closed or cues.GOES_ON.match(text, end)):
+        return 0.65
+    acts = cues.BETWEEN_PEOPLE.match(text, end) is not None
+    if capital:
+        return 0.55 if acts and said.personal and len(part.low) > 3 else None
+    if not said.casual:
+        return None
+    if part.given:
+        owns = cues.POSSESSION.match(text, end) is not None
+        if acts or owns or (said.personal and (len(part.low) > 3 or cues.TELL.search(before))):
+            return 0.6
+        return 0.55 if len(part.low) > 3 and cues.TO_SOMEBODY.search(before) else None
+    if acts and len(part.low) > 3 and (said.personal or part.rank is not None):
+        return 0.55
+    told = said.personal and len(part.low) > 3 and cues.TELL.search(before) is not None
+    return 0.5 if told or (cues.HERE.match(text, end) and cues.SAYS_WHO.search(before) and len(part.low) > 3) else None
+
+
+_SAINT = re.compile(r"(?<![A-Za-z])(?:st\.?|saint|san|santa)[ ]$", re.I)
+_ASSISTANTS = frozenset({"claude", "chatgpt", "gpt", "alexa", "siri", "gemini", "copilot", "grok", "cortana", "llama", "bard"})
+"""Who is hailed, and is no person."""
+_NO_NAME_ENDINGS = ("ing", "tion", "ness", "ware", "js", "sql", "ism", "ist", "'s", "lol", "haha", "ish")
 
 
 @lru_cache(maxsize=65536)

@@ -20,7 +20,7 @@ _CANDIDATE = re.compile(
 _WORDS = re.compile(
     r"phone|(?<![A-Za-z])call|(?<![A-Za-z])tel(?![A-Za-z])|tel[.:]|mobile|(?<![A-Za-z])cell(?![A-Za-z])|(?<![A-Za-z])fax|(?<![A-Za-z])text(?:ed)?(?![A-Za-z])|whats ?app|(?<![A-Za-z])sms(?![A-Za-z])|contact|reach|dial|hotline"
     r"|電話|携帯|ケータイ|スマホ|連絡先|ファックス|ﾌｧｯｸｽ|でんわ|ＴＥＬ|TEL|FAX|telefon|(?<![a-zäöü])nummer|ruf(?:e|st|en|t)?[ ](?:mich|uns|bitte|ihn|sie)|melde dich|erreich|rufnummer|handy|mobil|anrufen"
-    r"|t[ée]l[ée]phone|portable|appel|m[óo]vil|tel[ée]fono|ll[áa]m|signal|telegram|viber|(?<![A-Za-z])line(?![A-Za-z])|my (?:new )?number|number (?:is|changed|was)|new number|内線",
+    r"|t[ée]l[ée]phone|portable|appel|m[óo]v(?:il)?(?![a-z])|tel[ée]fono|ll[áa]m|signal|telegram|viber|(?<![A-Za-z])line(?![A-Za-z])|my (?:new )?number|number (?:is|changed|was)|new number|内線",
     re.I,
 )
 _DATE = re.compile(

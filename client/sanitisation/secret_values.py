@@ -74,19 +74,23 @@ _CHPASSWD = re.compile(
     r"[\"']?(?<![A-Za-z0-9])([\w.\-]{1,32}:[^\"'\s:]{4,80})[\"']?\s{0,2}\|\s{0,2}(?:sudo )?chpasswd"
 )
 _FLAG = re.compile(
-    r"(?:--(?:[a-z\-]{0,24}(?:password|passwd|secret|token|api-key|apikey|passphrase|pass))(?:=|\s)|(?:mysql\w*|mariadb\w*)[^\n|;]{0,80}?\s-p(?=\S)|identified by\s{1,2}(?=[\"'])|sshpass\s-p\s?|-p:)[\"']?([^\s\"']{3,200})",
+    r"(?:--(?:[a-z\-]{0,24}(?:password|passwd|secret|token|api-key|apikey|passphrase|pass))(?:=|\s)|(?:mysql\w*|mariadb\w*)[^\n|;]{0,80}?\s-p(?=\S)|identified by\s{1,2}(?=[\"'])|sshpass\s-p\s?|-p:|requirepass\s|enable[ ](?:secret|password)(?:[ ][0-9])?\s|community\s(?=\S{3,40}\sR[OW])|redis-cli\s[^\n|;]{0,40}?-a\s|htpasswd\s-\S{1,5}\s\S{1,60}\s\S{1,40}\s)[\"']?([^\s\"']{3,200})",
     re.I,
 )  # fmt: skip
+
+_ECHOED = re.compile(
+    r"echo\s(?:-n\s)?[\"']?([^\s\"'|]{4,80})[\"']?\s{0,2}\|\s{0,2}(?:sudo\s-\w{0,4}S|docker\slogin|passwd|gpg|openssl|cryptsetup|ssh-add)"
+)
 
 _NAME = (
     r"(?:(?:pass(?:word|wd|phrase|code|key)s?|passw(?:or)?t?d?|pwd|secrets?|tokens?|api[_\-. ]?keys?|access[_\-. ]?keys?|auth[_\-. ]?key|credentials?|private[_\-. ]?key"
     r"|(?:secret|signing|encryption|license|client|shared|account|master|session|service|deploy|storage|webhook|subscription)[_\-. ]?(?:key|secret)|bearer|[m2]fa[_\-. ]?code|pin[_\-. ]?(?:code|number)"
     r"|(?:security|verification|access|door|gate|alarm|backup|recovery|unlock|auth(?:entication)?|one[ -]time|confirmation|login|safe|locker|garage|entry)[_\-. ]?(?:code|key|answer|pin)s?|(?:php|j)?sess(?:ion)?[_\-]?id|[cx]srf[_\-]?token|seed[_\-. ]?phrase|mnemonic|recovery[_\-. ]?phrase"
     r"|wi-?fi[ _\-]?(?:key|code|pass\w*)|wlan[ \-]?(?:key|passwort|schlüssel|code|pass\w*)|cl(?:é|ef)s? (?:api|wi-?fi|secrète|wpa|d'api|du wi-?fi)|(?:safe|lock|padlock|locker|vault) combination|zugangscode|code d'accès|api-?schlüssel|clave (?:del? )?(?:wi-?fi|api|acceso)|código de (?:acceso|seguridad)"
-    r"|kennwort|passwort|mot de passe|code secret|contrase[ñn]a|wachtwoord|digicode|code (?:porte|d'entrée|immeuble|wifi)|türcode|(?<![A-Za-z])(?:wi-?fi|pass|psw|pw|otp|pin|salt|dsn|seed|mdp|clave|senha|creds?))(?:[_\-][A-Za-z0-9]{1,20}|[0-9]){0,2})"
+    r"|kennwort|passwort|mot de passe|code secret|contrase[ñn]a|wachtwoord|digicode|code (?:porte|d'entrée|immeuble|wifi)|türcode|(?<=[\"'])auth(?=[\"'])|(?<![A-Za-z])(?:wi-?fi|pass|psk|psw|pw|otp|pin|salt|dsn|seed|mdp|clave|senha|creds?))(?:[_\-][A-Za-z0-9]{1,20}|[0-9]){0,2})"
 )  # fmt: skip
 _ASSIGNED = re.compile(
-    rf"({_NAME})(?:\s?[\[(][^\])\n]{{0,24}}[\])])?[\"'`\]\)*]{{0,3}}\s{{0,3}}(?:(?<=[\"'])(?=[\"'])|(?<=[\"']\s)(?=[\"'])|:=|=>|={{1,3}}|:|->|→)\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}"
+    rf"({_NAME})(?:\s?[\[(][^\])\n]{{0,24}}[\])])?[\"'`\]\)*]{{0,3}}\s{{0,3}}(?:(?<=[\"'])(?=[\"'])|(?<=[\"']\s)(?=[\"'])|:=|=>|={{1,3}}|:|->|→|,(?=\s?[\"'])|>(?=[^<>\s]{{4,200}}</)|value\s?=(?=\s?[\"'])|(?<=with password )(?=[\"']))\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}"
     r"(\"[^\"\n]{1,400}\"|'[^'\n]{1,400}'|`[^`\n]{1,400}`|[^\s\"'`<>、。，；]{1,400})",
     re.I,
 )
@@ -129,22 +133,22 @@ _SEED = re.compile(
     r"(?:seed|mnemonic|recovery|backup|wallet|シード|リカバリー?|復元)[ \w]{0,20}(?:phrase|words|フレーズ)?[^a-z\n]{0,12}(?:is|are|は)?[^a-z\n]{0,6}\n?((?:[a-z]{3,8}[ ,\n]{1,2}){11,23}[a-z]{3,8})",
     re.I,
 )
-_ENTROPIC = re.compile(r"(?<![A-Za-z0-9+/=_\-.])[A-Za-z0-9+/_\-]{30,200}={0,2}(?![A-Za-z0-9+/=_\-])")
+_ENTROPIC = re.compile(r"(?<![A-Za-z0-9+/_\-.])(?<![?&=]=)[A-Za-z0-9+/_\-]{30,200}={0,2}(?![A-Za-z0-9+/=_\-])")
 _HASHED = re.compile(
     r"(?:sha-?\d{1,3}|md5|hash|commit|digest|checksum|etag|integrity|fingerprint|revision|blob|tree|ssh-(?:rsa|ed25519|dss)|nonce|uuid|guid|base64|data:[\w/+\-]+;?)\S{0,12}[\s:=\-,\"']{0,6}$",
     re.I,
 )
 
 _PLACEHOLDER = re.compile(
-    r"^(?:$|[<\[{(%$].*|.*[>}]\)?;?$|x{3,}.*|X{3,}.*|[*•●.…\-_#]+|(?:your|my|the|insert|replace|enter|some|change|put|add)[_\-\s]?.*(?:key|token|secret|pass|word|here|me|value|id|it|this)\w*.*"
-    r"|YOUR[_\-].*|(?:example|sample|dummy|fake|placeholder|redacted|hidden|masked|removed|todo|tbd|changeme|change-me|n/?a|secret|password|passwd|pass|token|none|null|nil|true|false|undefined|string|str|int|bytes|bool|optional|required|test|foo|bar|baz)[\"',;)]*"
+    r"^(?:$|[<\[{(%$].*|.*[>}]\)?;?$|x{3,}.*|X{3,}.*|[*•●.…\-_#]+|(?:your|my|the|insert|replace|enter|some|change|put|add)[_\-\s]?(?!.*[0-9]{2}).*(?:key|token|secret|pass|word|here|me|value|id|it|this)\w*.*"
+    r"|YOUR[_\-].*|(?:example|sample|dummy|fake|placeholder|redacted|hidden|masked|removed|todo|tbd|changeme|change-me|n/?a|secret|password|passwd|pass|token|none|null|nil|true|false|undefined|string|str|int|bytes|bool|optional|required|test|foo|bar|baz)[\"',;:)]*"
     r"|(?:os|process|env|config|settings|self|this|ctx|req|request|args|options|props|secrets|vault|getenv|System|Environment|var|local|data|module|params|user|form|input|app|crypto|random|uuid|hashlib|base64|st|getpass|generate|create|get|fetch|load|read|new|await|await|fn|lambda|function|def|return|print|models?|hash|bcrypt|jwt|z|Field|Column|Mapped)[.(\[_ ].*"
     r"|\$\{?\w+.*|%\w+%|[\w.]+\(.*|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+){1,5}|.*(?:YOUR_|_HERE|EXAMPLE|PLACEHOLDER|xxxx|XXXX|<|>|\*\*\*\*|\.\.\.|…).*)$",
 )  # fmt: skip
 _ENGLISH = listed("no secret")
 
 
-_IDENTIFIER = re.compile(r"[a-z]+(?:_[a-z]+)+[),;]*")
+_IDENTIFIER = re.compile(r"[a-z]+(?:_[a-z]+)+[),;:]*")
 """A variable's name: `api_key=api_key`."""
 _ABOUT_SECRETS = re.compile(
     r"(?:count|type|url|uri|endpoint|expir\w*|ttl|length|len|min|max|limit|policy|field|name|hint|file|path|dir|size|format|enabled|required|attempts|reset|strength|regex|pattern|label|error|valid\w*|column|input|class|index|idx|mask|budget|usage|s_per\w*|_at|_in|_by|algorithm|header|prefix|status|check|confirm\w*)$",
@@ -157,7 +161,7 @@ def _worth(value: str, name: str, prose: bool) -> bool:
     if _PLACEHOLDER.match(value) or len(value) < 3:
         return False
     low = value.lower().strip(".,;:!?)('\"")
-    if low in _ENGLISH or (low.startswith(("http://", "https://")) and not prose and "@" not in low):
+    if low == name.lower() or low in _ENGLISH or (low.startswith(("http://", "https://")) and not prose and "@" not in low):
         return False
     if _ABOUT_SECRETS.search(name) or value.startswith("/") or _IDENTIFIER.fullmatch(value):
         return False
@@ -229,7 +233,7 @@ def secrets(text: str) -> Iterator[Found]:
             and (len(value) >= 16 or _HEADER_NAME.search(text, max(0, match.start() - 40), match.start(1)))
         ):
             yield Found(*match.span(1), Kind.SECRET, 0.96)
-    for pattern in (_CURL, _CHPASSWD, _FLAG):
+    for pattern in (_CURL, _CHPASSWD, _FLAG, _ECHOED):
         for match in matches(pattern, text):
             if not _PLACEHOLDER.match(match[1].rpartition(":")[2]):
                 yield Found(*match.span(1), Kind.SECRET, 0.95)
@@ -275,6 +279,7 @@ def _assigned(text: str) -> Iterator[Found]:
             ):
                 continue
             yield Found(start, end, Kind.SECRET, 0.95)
+            yield from _further(match[1], text, start, end)
     for match in matches(_PROSE, text):
         start, end = _value(match, 2, text)
         quoted = start != match.start(2)
@@ -282,6 +287,7 @@ def _assigned(text: str) -> Iterator[Found]:
         if start < end and (
             (quoted and " " not in value and _worth(value, _named(match, text), False))
             or _worth(value, _named(match, text), True)
+            or _is_plain_word(value, match[1], text, end)
         ):
             yield Found(start, end, Kind.SECRET, 0.94)
     for match in matches(_JAPANESE, text):
@@ -289,7 +295,7 @@ def _assigned(text: str) -> Iterator[Found]:
         if (
             any(c.isalnum() for c in value)
             and not _PLACEHOLDER.match(value)
-            and (any(c.isdigit() for c in value) or len(value) >= 6)
+            and (any(c.isdigit() for c in value) or (len(value) >= 6 and not match[0].isascii()))
         ):
             yield Found(match.start(1), match.start(1) + len(value), Kind.SECRET, 0.94)
     for match in matches(_ANSWERED, text):
@@ -312,6 +318,36 @@ def _assigned(text: str) -> Iterator[Found]:
         )
         if mixed and "://" not in value and not _PLACEHOLDER.match(value) and not _MERE_CODE.match(match[0]):
             yield Found(match.start(1), match.start(1) + len(value), Kind.SECRET, 0.9)
+
+
+_NEXT = re.compile(r"[ ]?(?:[,;/]|[ ]and[ ]|[ ]or[ ]|\r?\n)[ \t]{0,4}(?:[\-*•][ ]|[0-9]{1,2}[.)][ ])?([!-~]{4,40}?)(?=[,;.]?(?:\s|$))")
+
+
+def _further(name: str, text: str, start: int, end: int) -> Iterator[Found]:
+    """What a list of codes goes on with: values as long as the first."""
+    size = end - start
+    while name.lower().endswith("s") and (match := _NEXT.match(text, end)) is not None:
+        start, end = match.span(1)
+        if end - start != size or not any(c.isdigit() for c in match[1]):
+            return
+        yield Found(start, end, Kind.SECRET, 0.9)
+
+
+_STATE = re.compile(
+    r".{2,}(?:ed|ing|able|ible|ly|ive|ful|less|ous|ent|ant|al|ic|ate|en|er|est|ise|ize)|(?:not|too|very|so|the|an?|in|on|at|my|your).*", re.I
+)
+"""How words end that say how a password is, rather than which."""
+_GOES_ON = re.compile(r"[\"'`]?(?:[.,!;)\n]|[ ]?$|[ ](?:lol|btw|thx|thanks|pls|please|and|but|now|for|so|if|in case)(?![A-Za-z]))", re.I)
+
+
+def _is_plain_word(value: str, name: str, text: str, end: int) -> bool:
+    """A password without digits or marks: `the wifi password is sunflower`."""
+    plain = value.isascii() and value.isalpha() and value.islower() and 5 < len(value) < 25
+    if not plain or not re.search(r"pass(?:word|wd|code|phrase)?$|pwd?$", name, re.I):
+        return False
+    if value in _ENGLISH or _STATE.fullmatch(value) or _PLACEHOLDER.match(value):
+        return False
+    return _GOES_ON.match(text, end) is not None
 
 
 def _entropic(text: str) -> Iterator[Found]:

@@ -63,7 +63,7 @@ def _folded(char: str) -> str:
         return str(unicodedata.decimal(char))
     if category == "Cs":
         return char
-    folded = unicodedata.normalize("NFKC", char)
+    folded = "崎" if char == "﨑" else unicodedata.normalize("NFKC", char)
     return "-" if folded in _DASHES else folded
 
 

@@ -1,0 +1,99 @@
+"""Columns: what a table's head calls private is private in every row, whatever it looks like.
+
+Comma, tab, semicolon and pipe tables, Markdown ones with their rule below the head; a head is a line of short
+cells without digits, one of which names a kind, over lines with as many marks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from renga.client.sanitisation.entities import Kind
+from renga.client.sanitisation.found import Found
+from renga.client.sanitisation.lexicon import latin, words
+
+_HEADS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
+    (kind, re.compile(rf"(?:{words})", re.I))
+    for kind, words in (
+        (Kind.SECRET, r"(?:temp(?:orary)?[ _])?pass(?:word|wd|code|phrase)?|pwd?|pin(?:[ _]code)?|secret|(?:api|access)[ _]?(?:key|token)|token|otp|cvv|cvc|door[ _]code|passwort|kennwort|mot de passe|contraseña|clave|パスワード|暗証番号|パス"),
+        (Kind.USERNAME, r"user[ _]?(?:name)?|login|handle|benutzer(?:name)?|identifiant|usuario|ユーザー名|ログインID"),
+        (Kind.PERSON, r"(?:full|first|last|given|family|middle|sur|nick|customer|client|patient|employee|student|member|guest|contact|card ?holder)?[ _]?name|first|last|surname|forename|patient|customer|employee|student|guest|attendee|participant|vorname|nachname|nom|pr[ée]nom|nombre|apellidos?|氏名|名前|お名前|患者名?|担当者?|顧客名|社員名|参加者|フリガナ|カナ"),
+        (Kind.ADDRESS, r"(?:home|street|mailing|billing|shipping)?[ _]?addr(?:ess)?|street|adresse|anschrift|direcci[óo]n|住所"),
+        (Kind.PHONE, r"(?:home|cell|mobile|work)?[ _]?(?:tele)?(?:phone|tel|mobile|cell|fax)(?:[ _]?(?:no|number))?|telefon|t[ée]l[ée]phone|tel[ée]fono|handy|電話(?:番号)?|携帯(?:番号)?"),
+        (Kind.DOB, r"d\.?o\.?b\.?|birth[ _]?(?:day|date)|date of birth|geburtsdatum|生年月日|誕生日"),
+        (Kind.ACCOUNT_ID, r"(?:member|customer|client|account|employee|emp|student|user|policy|badge|staff|loyalty)(?:ship)?[ _]?(?:id|no\.?|number|#)|member|badge|kundennummer|会員番号|社員番号|顧客番号|学籍番号"),
+        (Kind.HEALTH_ID, r"mrn|insurance(?:[ _](?:id|no|number))?|nhs(?:[ _](?:no|number))?|保険証(?:番号)?|患者ID|診察券番号"),
+        (Kind.NATIONAL_ID, r"ssn|social(?: security)?(?: (?:no|number))?|national[ _]?id|tax[ _]?id|nino|マイナンバー|個人番号"),
+        (Kind.PASSPORT, r"passport(?:[ _]?(?:no|number))?|パスポート(?:番号)?|旅券番号"),
+        (Kind.DRIVER_LICENSE, r"(?:driver'?s?[ _])?licen[cs]e(?:[ _]?(?:no|number))?|dln?|免許(?:証)?(?:番号)?"),
+        (Kind.VEHICLE_PLATE, r"(?:licen[cs]e[ _])?plate|reg(?:istration)?|kennzeichen|ナンバー|車番"),
+        (Kind.BANK_ACCOUNT, r"(?:bank[ _])?(?:account|acct)|routing|sort[ _]?code|口座(?:番号)?"),
+        (Kind.EMAIL, r"e-?mail(?:[ _]address)?|メール(?:アドレス)?"),
+    )
+)  # fmt: skip
+_HEAD = re.compile(
+    r"^[ \t>]{0,4}(?:\|[ ]?)?[^\n\r,;|\t.!?:=0-9@]{1,32}(?:[,;|\t][^\n\r,;|\t.!?:=0-9@]{1,32}){1,15}(?:[|,])?[ ]?(?=\r?\n)", re.M
+)
+_CELL = re.compile(r"[^,;|\t\n\r]+")
+_RULE = re.compile(r"[ \t|:+\-]{3,}$")
+_PLACEHOLDER = re.compile(r"(?:n/?a|none|null|nil|-+|x+|\.+|true|false|yes|no|string|text|varchar.*|int\w*|<.*>|\{.*\}|\[.*\]|\*+|todo|tbd|redacted)?", re.I)
+_MOST_ROWS = 20_000
+_IDS = frozenset({Kind.ACCOUNT_ID, Kind.HEALTH_ID, Kind.BANK_ACCOUNT, Kind.PHONE, Kind.DOB, Kind.ADDRESS, Kind.VEHICLE_PLATE, Kind.DRIVER_LICENSE, Kind.PASSPORT, Kind.NATIONAL_ID})  # fmt: skip
+
+
+def columns(text: str) -> Iterator[Found]:
+    """The cells below heads that name a kind."""
+    at = 0
+    while (head := _HEAD.search(text, at)) is not None:
+        at = head.end()
+        mark = max(",\t|;", key=head[0].count)
+        names = head[0].split(mark)
+        kinds = [_kind_of(name) for name in names]
+        if not any(kinds) or (len(names) == 2 and mark == "," and not _next_agrees(text, at, head[0].count(mark), mark)):
+            continue
+        yield from _cells(text, at, mark, head[0].count(mark), kinds)
+
+
+def _kind_of(head: str) -> Kind | None:
+    plain = head.strip(" \t\"'`*>")
+    return next((kind for kind, words in _HEADS if words.fullmatch(plain)), None)
+
+
+def _next_agrees(text: str, at: int, marks: int, mark: str) -> bool:
+    """Do the next two lines (or the only one) have as many marks, and are they short?"""
+    lines = text[at : at + 400].lstrip("\r\n").split("\n")[:2]
+    return all(line.count(mark) == marks and len(line) < 160 for line in lines if line.strip())
+
+
+def _cells(text: str, at: int, mark: str, marks: int, kinds: list[Kind | None]) -> Iterator[Found]:
+    alone = sum(kind is not None for kind in kinds) < 2
+    for row in re.finditer(r"\r?\n([^\n\r]*)", text[at : at + 2_000_000]):
+        line = row[1]
+        if row.start() and not line.strip() or line.count(mark) != marks:
+            break
+        if _RULE.match(line):
+            continue
+        start = at + row.start(1)
+        for kind, cell in zip(kinds, line.split(mark)):
+            value = cell.strip(" \t\"'`*>\r")
+            where = start + cell.find(value)
+            start += len(cell) + 1
+            if kind is None or len(value) < 2 or _PLACEHOLDER.fullmatch(value):
+                continue
+            if kind in _IDS and not any(c.isdigit() or c > "\u3000" for c in value):
+                continue
+            if (kind is Kind.PERSON and not _can_be_name(value, alone)) or (kind is Kind.EMAIL and "@" not in value):
+                continue
+            yield Found(where, where + len(value), kind, 0.8)
+
+
+def _can_be_name(value: str, alone: bool) -> bool:
+    """A name rather than what things are called: surely, where no other column is private."""
+    if any(c.isdigit() for c in value) or len(value) > 48:
+        return False
+    parts = re.findall(r"[^\W\d_]+", value)
+    if not parts or not parts[0].isascii():
+        return bool(parts)
+    known = any(p.lower() in latin().given or (p.lower() in latin().rank and p.lower() not in words()) for p in parts)
+    return known if alone else known or (parts[0][0].isupper() and parts[0].lower() not in words())

@@ -1,0 +1,243 @@
+"""Secrets that talk gives away, where no grammar of assignment does: `it's Grape#881, that's the root password`.
+
+What looks like a password (letters with digits or marks, and none of the terms that look so too) is one where the
+same line speaks of getting in; beside an e-mail address or a stock account it is one anyway. A few digits are a
+code where they open a door, a box or a phone. Twelve words in a row without one small word are a wallet's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from renga.client.sanitisation.entities import Kind
+from renga.client.sanitisation.found import Found
+from renga.client.sanitisation.lexicon import words
+from renga.client.sanitisation.scanning import matches
+
+_ACCESS = re.compile(
+    r"(?<![A-Za-z])(?:pass(?:words?|wd|codes?|phrases?|es)?|p(?:ass)?wds?|pws?|log(?:ged|ging)?[ \-]?(?:in|on)s?|sign(?:ed|ing)?[ ](?:in|on)|creds?|credentials?|wi-?fi|wlan|hotspot|unlocks?|ssid"
+    r"|gets?[ ](?:\w+[ ])?(?:in|on|into|onto)|passwort|kennwort|zugang(?:sdaten)?|anmeld\w{1,6}|mot[ ]de[ ]passe|mdp|identifiants?|connecter?|contrase[ñn]as?|claves?|acceso)(?![A-Za-z])"
+    r"|パスワード|パス(?![ァ-ヴー])|ログイン|ワイファイ|無線|暗証",
+    re.I,
+)
+_TOKEN = re.compile(r"(?<![!-~])[!-~]{6,72}")
+_EDGES = "\"'`()[]{}<>.,;:!?*"
+_TERM = re.compile(
+    r"(?:o?auth|open|sha|md|aes|rsa|utf|base|py(?:thon)?|java|node|php|es|ios|android|win(?:dows)?|macos|ubuntu|debian|http|tls|ssl|ipv|web|log|bcrypt|argon|pbkdf|ed|[hrep]s|pkcs|mp|fido|user|test|foo|bar|item|step|level"
+    r"|ver(?:sion)?|section|chapter|part|page|table|fig|line|case|day|week|phase|type|class|grade|unit|covid|gpt|claude|llama|gemma|qwen|my?sql|postgres|room|port|eth|wlan|vlan|usb|iphone|galaxy|pixel|ipad|core|server|host|web|db|app|api|key|pass(?:word|wd)?|pwd?|secret|token|string|number|example|sample|dummy)s?"
+    r"[\-_.]?[0-9]+(?:[.\-][0-9]+)*[a-z]{0,3}"
+    r"|[a-z]*[0-9]+(?:[.,:/\-][0-9]+)+[a-z]{0,4}|[#$€£]?[0-9][0-9.,]*(?:st|nd|rd|th|k|m|b|x|s|ms|h|hrs?|min|am|pm|[kmgt]i?b|[kmg]?hz|px|p|fps|d|w|kg|cm|mm|mph|bit|usd|eur|jpy|%)"
+    r"|[0-9]+[\-/]?(?:bit|days?|chars?|characters?|digits?|factor|step|hours?|minutes?|years?|months?|weeks?|letters?|words?|way|person|star|part)s?"
+    r"|[0-9a-f]{8}-[0-9a-f]{4}-.*|[0-9a-f]{32,}|(?:[a-z_\-]+[0-9]?/)+[\w.]*(?::[0-9]+)?|[\w\-]+\.(?:[a-z]{2,5}|7z|mp[34])|\w+[&@]\w{1,2}|.*(?:'s|n't|'re|'ll|…|\.\.\.).*",
+    re.I,
+)
+"""What mixes letters with digits or marks and is a term, a measure, a date, a name of code or of a file."""
+_TERM_CASED = re.compile(
+    r"[A-Z]{1,6}-?[0-9]{1,6}[A-Z]{0,2}|[a-z]{1,2}[0-9]{1,4}[a-z]{0,2}|[A-Z][A-Z0-9]*(?:_[A-Z][A-Z0-9]*)+|[a-z][a-z0-9]*(?:_[a-z][a-z0-9]*)+"
+    r"|[a-z]+(?:[A-Z][a-z]+)+[0-9]?"
+)
+_LABEL = re.compile(r"[A-Za-z/\-]{1,14}[:=](?=.)")
+_STRANGE = re.compile(r"[=(){}\[\]<>;|\\\"`]|://|^[@/~.\-$]|/.*/")
+_CODE_LINE = re.compile(
+    r"^[ \t>+\-]{0,12}(?:def|class|import|from|return|function|const|let|var|if|for|while|public|private|static|async|await|raise|throw|assert|print|SELECT|INSERT|CREATE|#include|//|\$ ?(?:pip|npm|git|docker|apt))\b|[{;]\s*$"
+)
+_REACH = 56
+
+_EMAIL = r"[A-Za-z0-9._%+\-]{1,64}@(?:[A-Za-z0-9\-]{1,63}\.){1,4}[A-Za-z]{2,12}"
+_BESIDE_EMAIL = re.compile(rf"(?<![A-Za-z0-9._%+\-]){_EMAIL}[ ]?[/:|,;][ ]?([!-~]{{6,72}})")
+_STOCK = re.compile(
+    r"(?<![\w./\-])(?:root|admin|administrator|ubuntu|postgres|sa|pi|guest|superuser|pwd?)[ ]?[/:][ ]?([!-~]{6,72})"
+)
+_PAIR = re.compile(
+    r"(?<![A-Za-z])(?:log[ \-]?in|sign[ ]in|creds?|credentials?|user(?:[ ]?name)?s?|u/p|u|id/pw|id|access|zugang(?:sdaten)?|benutzer|identifiants?|usuario|acceso|ログイン|account)(?![A-Za-z])"
+    r"[^\w\n]{0,4}(?:(?:is|are|was|with|as|for|details|data|info|für|pour|→|は)[^\w\n]{1,3}){0,2}"
+    r"([A-Za-z][\w.\-]{2,31})(?:[ ]{0,2}(?:/|:|,|\||→|->|、)[ ]{0,2}|[ ](?:and|with|und|et|y|mit|pw?|pass|password|passwort|clave)[ :]{1,3}|[ ])(?:p(?:ass|w|wd)?:[ ]?)?([!-~]{6,72})",
+    re.I,
+)
+_PGPASS = re.compile(r"(?<![\w.\-])[\w.\-*]{1,80}:[0-9*]{1,5}:[\w*\-]{1,40}:([\w.\-]{1,40}):([!-~]{4,80})")
+
+_CODE = r"(?<![A-Za-z0-9_.\-/$€£¥,])([*#]?(?:[0-9]{4,8}|[0-9]{3}[ \-][0-9]{3}|[0-9]{1,2}(?:-[0-9]{1,2}){2,3}|[0-9]{3,5}[A-Z])[*#]?)(?![A-Za-z0-9_%°€$]|[.,:/\-][0-9]|[ ]?(?:mm|cm|kg|kb|mb|gb|lbs?|feet|ft|people|users?|dollars|euros?|units?|items|times|steps|gallons|years?|days|hours|minutes|seconds|ms|degrees|円|年|台|人|個|件|名|本|月|回|号|階|万|千)(?![a-z]))"
+_OPENS = (
+    r"(?:open(?:s|ed)?[ ](?:with|to|on)|unlock(?:s|ed)?[ ](?:with|on)|disarm(?:s|ed)?[ ]with|codes?|combo|combination|pin|passcode)"
+)
+_THING = r"(?:front[ ]|back[ ]|side[ ]|main[ ]|garden[ ])?(?:doors?|gate|garage|alarm|keypad|key[ ]?box|lock[ ]?box|locker|padlock|safe|vault|elevator|lift|intercom|buzzer|entrance|building|shed|mailbox|deadbolt|lobby|panel|lock|suitcase|combo|combination|phone|ipad|tablet|lock[ ]?screen)"
+_BY_THING = re.compile(
+    rf"(?<![A-Za-z])(?:{_THING}(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ ]{_OPENS}|(?:keypad|alarm(?:[ ]panel)?|intercom|lock[ ]?box|key[ ]?box|padlock|combo|combination|safe|vault|gate|elevator|locker|entrance)(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ ]?(?:takes|needs|wants|uses|[:=→])"
+    rf"|(?:combo|combination|keypad|lock[ ]?box|key[ ]?box|padlock)(?:[ ][^.\n!?;0-9]{{0,24}}?)?(?:[ ](?:is|was))?)[ ]?(?:is|was|now|[:=→\-])?[ ]{{0,2}}{_CODE}",
+    re.I,
+)
+_TYPED = re.compile(
+    rf"(?<![A-Za-z])(?:punch(?:ed)?[ ](?:in)?|key[ ]in|type(?:[ ]in)?|enter|dial|press|put[ ]in|use|disarm[^.\n0-9]{{0,24}}?[ ]with|unlocks?[ ]with|opens?[ ]with)[ ]{{1,2}}{_CODE}",
+    re.I,
+)
+_THINGS = re.compile(rf"(?<![A-Za-z]){_THING}(?![A-Za-z])|disarm|unlock", re.I)
+_SENT_CODE = re.compile(
+    rf"(?<![A-Za-z])(?:(?:[23]fa|mfa|otp|sms|one[ \-]time|log[ \-]?in|your|security|auth\w{{0,12}}|access|verification|confirmation|activation|zoom|meeting|google)[ ](?:code|pin|passcode|password)|puk|passcode)(?:[ ](?:is|was))?[ ]?[:=\-]?[ ]?(?:G-)?{_CODE}",
+    re.I,
+)
+_FOR_CODE = re.compile(
+    rf"(?<![A-Za-z])(?:pw|pass(?:word|code)?|pin|codes?|combo|clave|kennwort)(?:[ ]number)?[ ](?:for|to|of|on|der|meiner|von|zur|zum|de|del|du)(?:[ ][A-Za-zÀ-ɏ']+){{1,3}}?[ ]?(?:is|was|:|=|ist|lautet|es|est|c'est)?[ ]{{0,2}}{_CODE}"
+    rf"|(?<![A-Za-z])(?:digicode|türcode|toegangscode)[ ]?(?:is|:|=|ist|est|c'est)?[ ]?{_CODE}", re.I,
+)  # fmt: skip
+_TOLD_CODE = re.compile(rf"{_CODE}[ ](?:is|was|as)[ ](?:your|the|my|our)[ ](?:\w+[ ]){{0,3}}?(?:code|pin|passcode)(?![A-Za-z])", re.I)
+_WALLET_CODE = re.compile(r"(?<![A-Za-z])(?:cvv2?|cvc2?|csc|cvn|セキュリティコード|prüfziffer)[^\w\n]{0,4}(?:is|=|:|は|code)?[^\w\n]{0,3}([0-9]{3,4})(?![0-9])", re.I)
+_JA_THING = re.compile(
+    r"(?:金庫|ロッカー|オートロック|キーボックス|鍵ボックス|宅配ボックス|宅配BOX|玄関|ドア|門扉|ゲート|勝手口|倉庫|スマホ|携帯|アイフォン|iPhone|タブレット|アラーム|警報|セキュリティ|キャッシュカード|エントランス|ポスト|ダイヤル錠?|南京錠|スーツケース|認証|確認|ワンタイムパスワード|暗証番号?|パスコード)"
+    r"[^。、\n0-9]{0,12}?(?:番号|暗証|コード|解除|ロック|ナンバー|パス|ダイヤル|パスワード|は|：|:|が|→|=)[はがを：:→= 　「『【\[]{0,3}"
+    + _CODE, re.I,
+)  # fmt: skip
+_JA_SAID = re.compile(
+    r"(?:合言葉|秘密の(?:質問の)?(?:答え?|回答)|(?:パスワード|パスフレーズ|パス)(?:は|：|:|が))[はがを：: ]{0,2}(?:[「『\"]([^」』\"\n]{2,40})[」』\"]|(?<=答えは)([ァ-ヴーぁ-ん一-龥]{2,12}?)(?=です|。|、|$|\n))"
+)
+_ANSWER = re.compile(
+    r"(?:(?:security|secret)[ ](?:answer|question)[^\n]{0,80}?(?:answer|[:=]|is|\?)[ :]{1,3}|mother(?:'s)?[ ]maiden[ ]name(?:[ ]is|:)?[ ])(?:answer:?[ ])?[\"']?([A-Za-z][\w'\-]{2,24})(?![\w?])(?=[\"'.,;)]|\s|$)",
+    re.I,
+)
+
+_SMALL = frozenset(
+    "the and for with from are was has have had but not his her its our your their them which would been into that this when what then than also only very just does did were because about after before could should".split()
+)
+_WORDS = re.compile(r"(?<![A-Za-z])[a-z]{3,8}(?:(?:[ ]{1,2}|,[ ]|[ ,]?\n|[ ,.\n]{1,3}[0-9]{1,2}[.)][ ]?)[a-z]{3,8}){11,24}(?![A-Za-z])")
+_SEED_TALK = re.compile(
+    r"seed|mnemonic|recovery|ledger|trezor|metamask|wallet|phantom|(?:12|24|twelve|twenty-four)[ -]words?|シード|リカバリ|復元|ウォレット",
+    re.I,
+)
+_PHRASE = re.compile(
+    r"(?:pass ?phrase|パスフレーズ)(?:[ ](?:for|to|of)[ ][\w ]{1,24}?)?(?:[ ](?:is|was|=)|[:：=]|は)[ ]{0,2}[\"'「]?([a-z]{3,12}(?:[ ][a-z]{3,12}){2,8})(?=[\"'」.,;!?)\n]|[ ]*$)",
+    re.I | re.M,
+)
+_USED_AS = re.compile(
+    r"(?:use|used|using|try|enter|typed?|set)[ ][\"']?([a-z]{3,12}(?:[ \-][a-z]{3,12}){3,7})[\"']?[ ](?:as|for)[ ](?:\w+[ ]){0,2}(?:pass\w{3,6}|password|pw)",
+    re.I,
+)
+_OPAQUE = re.compile(
+    r"(?<![A-Za-z0-9])([A-Za-z][\w.\-]{0,48})[\"'`\])]{0,3}(\s{0,2}(?::=|=>|:|=|,)\s{0,2}|[ ](?:is[ ])?)[\"'`]?([A-Za-z0-9+/_\-%]{16,200}={0,2})(?![A-Za-z0-9+/_\-%])"
+)
+_KEYISH = re.compile(r"key|token|secret|auth|cred|sig(?:nature)?$|psk|appid|passw|pwd", re.I)
+_HASHISH = re.compile(r"hash|sha|md5|commit|digest|checksum|etag|integrity|version|uuid|guid|image|rev|public|pubkey|fingerprint|thumbprint|(?:^|_)id$|nonce|salt", re.I)
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{2,40}")
+_GROUPED = re.compile(
+    r"(?<![A-Za-z])(?:key|code|serial|licen[cs]e)s?(?:[ ](?:is|was)|:|=)?[ :]{1,2}[\"']?([A-Z0-9]{4,6}(?:-[A-Z0-9]{4,6}){3,8})(?![A-Za-z0-9\-])",
+    re.I,
+)
+_BASE32 = re.compile(
+    r"(?:totp|otp|TOTP|OTP|[2Mm][Ff][Aa]|[Aa]uthenticator|[Aa]uthy|[Ss]etup[ ][Kk]ey|[Tt]wo[ -]?[Ff]actor)[^\n]{0,40}?[^A-Za-z0-9\n](?<![A-Za-z0-9])((?:[A-Z2-7]{16,64}|[A-Z2-7]{4}(?:[ \-][A-Z2-7]{4}){3,15}|[a-z2-7]{4}(?:[ ][a-z2-7]{4}){3,15}))(?![A-Za-z0-9])"
+)
+
+
+def told_secrets(text: str) -> Iterator[Found]:
+    """Every secret that one reading's talk gives away."""
+    yield from _passwords(text)
+    for pattern in (_BY_THING, _SENT_CODE, _FOR_CODE, _TOLD_CODE, _JA_THING):
+        for match in matches(pattern, text):
+            code = match.lastindex or 1
+            if not _is_year(match[code]) or pattern is _SENT_CODE:
+                yield Found(*match.span(code), Kind.SECRET, 0.88)
+    for match in matches(_TYPED, text):
+        if _THINGS.search(text, max(0, match.start() - 40), min(len(text), match.end() + 40)):
+            yield Found(*match.span(1), Kind.SECRET, 0.86)
+    for match in matches(_WALLET_CODE, text):
+        yield Found(*match.span(1), Kind.SECRET, 0.9)
+    for match in matches(_JA_SAID, text):
+        yield Found(*match.span(1 if match[1] else 2), Kind.SECRET, 0.88)
+    for match in matches(_ANSWER, text):
+        if match[1].lower() not in words() or match[1][0].isupper():
+            yield Found(*match.span(1), Kind.SECRET, 0.8)
+    yield from _phrases(text)
+    for match in matches(_OPAQUE, text):
+        if _is_opaque(match[1], match[2].isspace() or match[2].strip() in ("is", ","), match[3]):
+            yield Found(*match.span(3), Kind.SECRET, 0.8)
+    for match in matches(_GROUPED, text):
+        yield Found(*match.span(1), Kind.SECRET, 0.86)
+
+
+def _is_opaque(name: str, loose: bool, value: str) -> bool:
+    """Is this a key that nobody made up to be read, under a name that says so (or in a variable)?"""
+    if _HASHISH.search(name) or re.search(r"[A-Za-z]{9,}|[a-z]{4,}[_\-][a-z]{4,}", value.replace("%", "")):
+        return False
+    digits, letters = sum(c.isdigit() for c in value), sum(c.isalpha() for c in value)
+    if digits < 3 or letters < 3 or value.count("/") > 3 or len(set(value)) < 8:
+        return False
+    if _KEYISH.search(name):
+        return True
+    cased = any(c.islower() for c in value) and any(c.isupper() for c in value)
+    return not loose and _VARIABLE.fullmatch(name) is not None and (cased and len(value) > 23 or len(value) in (32, 40, 64))
+
+
+def looks_like_password(token: str) -> bool:
+    """Letters with digits or marks in them, and no term that has these too."""
+    if not 6 <= len(token) <= 64 or _STRANGE.search(token) or _TERM.fullmatch(token) or "@" in token.strip("@!"):
+        return False
+    letters, digits = sum(c.isalpha() for c in token), sum(c.isdigit() for c in token)
+    if letters < 2 or _TERM_CASED.fullmatch(token):
+        return False
+    inner = re.search(r"[A-Za-z0-9][#$%&*!^~+?]+[A-Za-z0-9]", token) is not None
+    return digits > 0 and (digits > 1 or inner or token.strip(_EDGES) != token or len(token) > 7) or (inner and len(token) >= 8)
+
+
+def _told(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The span without the marks of the sentence, if what is left looks like a password."""
+    label = _LABEL.match(text, start, end)
+    start = label.end() if label else start
+    while start < end and text[start] in "\"'`([{<*":
+        start += 1
+    while start < end and text[end - 1] in _EDGES:
+        end -= 1
+        if text[end] in "!?*" and looks_like_password(text[start : end + 1]) and looks_like_password(text[start:end]):
+            end += 1
+            break
+    return (start, end) if looks_like_password(text[start:end]) else None
+
+
+def _passwords(text: str) -> Iterator[Found]:
+    for pattern in (_BESIDE_EMAIL, _STOCK):
+        for match in matches(pattern, text):
+            if (span := _told(text, *match.span(1))) is not None:
+                yield Found(*span, Kind.SECRET, 0.9)
+    for match in matches(_PAIR, text):
+        if (span := _told(text, *match.span(2))) is not None:
+            yield Found(*span, Kind.SECRET, 0.9)
+            if match[1].lower() not in words():
+                yield Found(*match.span(1), Kind.USERNAME, 0.86)
+    for match in matches(_PGPASS, text):
+        yield Found(*match.span(1), Kind.USERNAME, 0.9)
+        yield Found(*match.span(2), Kind.SECRET, 0.93)
+    done = 0
+    for word in matches(_ACCESS, text):
+        first = max(done, text.rfind("\n", 0, word.start()) + 1, word.start() - _REACH)
+        last = text.find("\n", word.end(), word.end() + _REACH)
+        last = min(len(text), word.end() + _REACH) if last < 0 else last
+        line = text[text.rfind("\n", max(0, word.start() - 200), word.start()) + 1 : last]
+        if _CODE_LINE.search(line):
+            continue
+        for token in _TOKEN.finditer(text, first, last):
+            whole = _TOKEN.match(text, token.start())  # a reach may end inside of it
+            if whole and token.start() and "!" <= text[token.start() - 1] <= "~":
+                continue
+            if whole and (span := _told(text, *whole.span())) is not None:
+                yield Found(*span, Kind.SECRET, 0.72)
+        done = max(first, last - _REACH)
+
+
+def _phrases(text: str) -> Iterator[Found]:
+    for match in matches(_PHRASE, text):
+        if not _SMALL & set(match[1].lower().split()):
+            yield Found(*match.span(1), Kind.SECRET, 0.9)
+    for match in matches(_USED_AS, text):
+        yield Found(*match.span(1), Kind.SECRET, 0.86)
+    for match in matches(_BASE32, text):
+        yield Found(*match.span(1), Kind.SECRET, 0.95)
+    for match in _WORDS.finditer(text):
+        said = re.findall("[a-z]+", match[0])
+        if _SMALL & set(said):
+            continue
+        alone = text[match.end() : match.end() + 1] in ("", "\n") and text[max(0, match.start() - 1) : match.start()] in ("", "\n")
+        if _SEED_TALK.search(text, max(0, match.start() - 80), match.start()) or (
+            alone and "," not in match[0] and len(said) in (12, 15, 18, 21, 24) and len(set(said)) > 9
+        ):
+            yield Found(*match.span(), Kind.SECRET, 0.94)
+
+
+def _is_year(code: str) -> bool:
+    return re.fullmatch(r"(?:19|20)[0-9]{2}", code) is not None
