@@ -366,11 +366,14 @@ def sanitisation(
     seed: Annotated[int, typer.Option(help="Which values are drawn.")] = 7,
     copies: Annotated[int, typer.Option(min=1, help="Drawings of every template.")] = 5,
     volume: Annotated[
-        int, typer.Option(min=1, max=3, help="Which templates: 2 was written blind, after 1; 3 after the detectors were read.")
+        int,
+        typer.Option(
+            min=1,
+            max=3,
+            help="Which templates: 2 was written blind, after 1; 3 after the detectors were read.",
+        ),
     ] = 2,
-    side: Annotated[
-        str, typer.Option(help="build (of 1 and 2), judge, or (of 2 and 3) final.")
-    ] = "final",
+    side: Annotated[str, typer.Option(help="build (of 1 and 2), judge, or (of 2 and 3) final.")] = "final",
     presidio: Annotated[
         Path | None,
         typer.Option(

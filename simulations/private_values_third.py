@@ -13,16 +13,94 @@ from renga.client.sanitisation.entities import Kind
 from renga.simulations.private_values import ALNUM, UPPER, Drawn, _digits, _some
 from renga.simulations.private_values_second import SecondValues
 
-GIVEN = (
-    "Marguerite Dashiell Imani Sanne Takoda Yevgenia Caoimhe Rohan Lupita Ezra Wanjiru Desmond Annika Thabo Mireille "
-    "Callum Aisha Stefan Noemi Jamal Birgit Devi Marek Paloma Kenji Shreya Olive Marcus Hannah Eduardo Naomi Greg "
-    "Patricia Deepak Lena Simone Trevor Yasmin Hugo Bianca Nadia Owen Keisha Vivian Arjun Colette Doug Ingeborg"
-).split()
-FAMILY = (
-    "Pemberton|Achterberg|Nakashima|Oyelaran|Vasquez|MacAllister|Sundaram|Kovačević|Bellamy|Trujillo|Eze|Lindholm|"
-    "Fitzgerald|Khoury|Whitaker|Boateng|Delacroix|Hashemi|Ostrowski|Quigley|Ramanathan|Schaefer|Tanaka|Uribe|"
-    "Villanueva|Weatherby|Yamamoto|Zapata|Cohen|Griffiths|Marchetti|Nguyen|Olsen|Rosenberg|Stewart|Walsh"
-).split("|")
+GIVEN = [
+    "Marguerite",
+    "Dashiell",
+    "Imani",
+    "Sanne",
+    "Takoda",
+    "Yevgenia",
+    "Caoimhe",
+    "Rohan",
+    "Lupita",
+    "Ezra",
+    "Wanjiru",
+    "Desmond",
+    "Annika",
+    "Thabo",
+    "Mireille",
+    "Callum",
+    "Aisha",
+    "Stefan",
+    "Noemi",
+    "Jamal",
+    "Birgit",
+    "Devi",
+    "Marek",
+    "Paloma",
+    "Kenji",
+    "Shreya",
+    "Olive",
+    "Marcus",
+    "Hannah",
+    "Eduardo",
+    "Naomi",
+    "Greg",
+    "Patricia",
+    "Deepak",
+    "Lena",
+    "Simone",
+    "Trevor",
+    "Yasmin",
+    "Hugo",
+    "Bianca",
+    "Nadia",
+    "Owen",
+    "Keisha",
+    "Vivian",
+    "Arjun",
+    "Colette",
+    "Doug",
+    "Ingeborg",
+]
+FAMILY = [
+    "Pemberton",
+    "Achterberg",
+    "Nakashima",
+    "Oyelaran",
+    "Vasquez",
+    "MacAllister",
+    "Sundaram",
+    "Kovačević",
+    "Bellamy",
+    "Trujillo",
+    "Eze",
+    "Lindholm",
+    "Fitzgerald",
+    "Khoury",
+    "Whitaker",
+    "Boateng",
+    "Delacroix",
+    "Hashemi",
+    "Ostrowski",
+    "Quigley",
+    "Ramanathan",
+    "Schaefer",
+    "Tanaka",
+    "Uribe",
+    "Villanueva",
+    "Weatherby",
+    "Yamamoto",
+    "Zapata",
+    "Cohen",
+    "Griffiths",
+    "Marchetti",
+    "Nguyen",
+    "Olsen",
+    "Rosenberg",
+    "Stewart",
+    "Walsh",
+]
 JAPANESE = (
     ("宇佐美", "うさみ", "Usami"), ("久保田", "くぼた", "Kubota"), ("篠原", "しのはら", "Shinohara"),
     ("東海林", "しょうじ", "Shoji"), ("長谷川", "はせがわ", "Hasegawa"), ("堀", "ほり", "Hori"),
@@ -35,16 +113,44 @@ JAPANESE_GIVEN = (
     ("恵子", "けいこ", "Keiko"), ("健吾", "けんご", "Kengo"), ("さくら", "さくら", "Sakura"),
     ("隼人", "はやと", "Hayato"), ("美穂", "みほ", "Miho"), ("修", "おさむ", "Osamu"),
 )  # fmt: skip
-SEED_WORDS = (
-    "lunar orphan velvet margin cactus dune ripple gospel anchor shiver meadow trumpet oblige fossil walnut "
-    "saddle nephew blossom crater pulse vivid hockey magnet frozen tongue island ladder copper"
-).split()
+SEED_WORDS = [
+    "lunar",
+    "orphan",
+    "velvet",
+    "margin",
+    "cactus",
+    "dune",
+    "ripple",
+    "gospel",
+    "anchor",
+    "shiver",
+    "meadow",
+    "trumpet",
+    "oblige",
+    "fossil",
+    "walnut",
+    "saddle",
+    "nephew",
+    "blossom",
+    "crater",
+    "pulse",
+    "vivid",
+    "hockey",
+    "magnet",
+    "frozen",
+    "tongue",
+    "island",
+    "ladder",
+    "copper",
+]
 BASE32 = UPPER + "234567"
 HEX = "0123456789abcdef"
 STREETS = (
     "Juniper Terrace|Larkspur Ln|Old Mill Rd|E 93rd St|Peachtree Street NE|Bramble Way|Foxglove Ct|Ocean Blvd"
 )
-TOWNS = "Tacoma, WA 98402|Ithaca, NY 14850|Flagstaff AZ 86001|Chapel Hill, North Carolina 27514|Provo, UT 84601"
+TOWNS = (
+    "Tacoma, WA 98402|Ithaca, NY 14850|Flagstaff AZ 86001|Chapel Hill, North Carolina 27514|Provo, UT 84601"
+)
 UK = "Bristol BS6 5QA|Glasgow G12 8QQ|Exeter EX4 4QJ|London E8 3PN|York YO31 7EX"
 
 
@@ -77,7 +183,9 @@ class ThirdValues(SecondValues):
         return Drawn(f"{self.rng.randint(4, 1899)} {self._one(*STREETS.split('|'))}", Kind.ADDRESS)
 
     def _uk3(self) -> Drawn:
-        street = self._one("Chatsworth Road", "Hawthorn Avenue", "Priory Close", "Dovecote Lane", "The Crescent")
+        street = self._one(
+            "Chatsworth Road", "Hawthorn Avenue", "Priory Close", "Dovecote Lane", "The Crescent"
+        )
         lead = self._one("", "", "Flat 2, ", "Flat 14B, Kestrel House, ")
         return Drawn(f"{lead}{self.rng.randint(1, 240)} {street}, {self._one(*UK.split('|'))}", Kind.ADDRESS)
 
@@ -89,7 +197,9 @@ class ThirdValues(SecondValues):
         )  # fmt: skip
         a, b, c = rng.randint(1, 8), rng.randint(1, 30), rng.randint(1, 20)
         number = self._one(f"{a}-{b}-{c}", f"{a}丁目{b}番{c}号", f"{a}丁目{b}-{c}")
-        room = self._one("", "", f" メゾン青葉{rng.randint(101, 909)}号室", f"サンハイツ{rng.randint(101, 505)}")
+        room = self._one(
+            "", "", f" メゾン青葉{rng.randint(101, 909)}号室", f"サンハイツ{rng.randint(101, 505)}"
+        )
         return Drawn(f"{town}{number}{room}", Kind.ADDRESS)
 
     def _phone3(self) -> Drawn:
@@ -122,7 +232,9 @@ class ThirdValues(SecondValues):
         )  # fmt: skip
 
     def _phrase3(self) -> Drawn:
-        return self._secret("-".join(self.rng.sample(SEED_WORDS, 4)), " ".join(self.rng.sample(SEED_WORDS, 4)))
+        return self._secret(
+            "-".join(self.rng.sample(SEED_WORDS, 4)), " ".join(self.rng.sample(SEED_WORDS, 4))
+        )
 
     def _code3(self) -> Drawn:
         return self._secret(_digits(self.rng, 4), _digits(self.rng, 6), f"{_digits(self.rng, 4)}#")
@@ -145,7 +257,9 @@ class ThirdValues(SecondValues):
         return self._secret(base64.b64encode(self._pw3().text.encode()).decode())
 
     def _basic3(self) -> Drawn:
-        return self._secret(base64.b64encode(f"svc_{self.rng.choice(SEED_WORDS)}:{self._pw3().text}".encode()).decode())
+        return self._secret(
+            base64.b64encode(f"svc_{self.rng.choice(SEED_WORDS)}:{self._pw3().text}".encode()).decode()
+        )
 
     def _vendor3(self) -> Drawn:
         rng = self.rng
@@ -158,7 +272,10 @@ class ThirdValues(SecondValues):
         )  # fmt: skip
 
     def _conn3(self) -> Drawn:
-        password, host = _some(self.rng, ALNUM, 13), self._one("db-prod.internal", "10.4.2.19", "cluster0.ab1cd.mongodb.net")
+        password, host = (
+            _some(self.rng, ALNUM, 13),
+            self._one("db-prod.internal", "10.4.2.19", "cluster0.ab1cd.mongodb.net"),
+        )
         scheme = self._one("postgresql", "mongodb+srv", "amqps", "redis", "mysql+pymysql")
         return self._secret(f"{scheme}://{self._one('svc', 'app_rw', 'root')}:{password}@{host}/main")
 
@@ -181,14 +298,31 @@ class ThirdValues(SecondValues):
 
     def _member3(self) -> Drawn:
         rng = self.rng
-        return Drawn(self._one(f"{_some(rng, UPPER, 3)}{_digits(rng, 6)}", _digits(rng, 9), f"{_digits(rng, 3)}-{_digits(rng, 5)}"), Kind.ACCOUNT_ID)
+        return Drawn(
+            self._one(
+                f"{_some(rng, UPPER, 3)}{_digits(rng, 6)}",
+                _digits(rng, 9),
+                f"{_digits(rng, 3)}-{_digits(rng, 5)}",
+            ),
+            Kind.ACCOUNT_ID,
+        )
 
     def _member_ja3(self) -> Drawn:
-        return Drawn(self._one(_digits(self.rng, 10), f"{_digits(self.rng, 4)}-{_digits(self.rng, 6)}"), Kind.ACCOUNT_ID)
+        return Drawn(
+            self._one(_digits(self.rng, 10), f"{_digits(self.rng, 4)}-{_digits(self.rng, 6)}"),
+            Kind.ACCOUNT_ID,
+        )
 
     def _insured3(self) -> Drawn:
         rng = self.rng
-        return Drawn(self._one(f"{_some(rng, UPPER, 3)}{_digits(rng, 9)}", f"{_some(rng, UPPER, 1)}{_digits(rng, 8)}", _digits(rng, 10)), Kind.HEALTH_ID)
+        return Drawn(
+            self._one(
+                f"{_some(rng, UPPER, 3)}{_digits(rng, 9)}",
+                f"{_some(rng, UPPER, 1)}{_digits(rng, 8)}",
+                _digits(rng, 10),
+            ),
+            Kind.HEALTH_ID,
+        )
 
     def _licence3(self) -> Drawn:
         rng = self.rng
@@ -199,10 +333,22 @@ class ThirdValues(SecondValues):
 
     def _plate3(self) -> Drawn:
         rng = self.rng
-        return Drawn(self._one(f"{_some(rng, UPPER, 3)}-{_digits(rng, 4)}", f"{rng.randint(2, 9)}{_some(rng, UPPER, 3)}{_digits(rng, 3)}", f"LK{rng.randint(51, 74)} {_some(rng, UPPER, 3)}"), Kind.VEHICLE_PLATE)
+        return Drawn(
+            self._one(
+                f"{_some(rng, UPPER, 3)}-{_digits(rng, 4)}",
+                f"{rng.randint(2, 9)}{_some(rng, UPPER, 3)}{_digits(rng, 3)}",
+                f"LK{rng.randint(51, 74)} {_some(rng, UPPER, 3)}",
+            ),
+            Kind.VEHICLE_PLATE,
+        )
 
     def _account3(self) -> Drawn:
-        return Drawn(self._one(_digits(self.rng, 8), _digits(self.rng, 10), f"{_digits(self.rng, 4)} {_digits(self.rng, 6)}"), Kind.BANK_ACCOUNT)
+        return Drawn(
+            self._one(
+                _digits(self.rng, 8), _digits(self.rng, 10), f"{_digits(self.rng, 4)} {_digits(self.rng, 6)}"
+            ),
+            Kind.BANK_ACCOUNT,
+        )
 
     def _sort3(self) -> Drawn:
         return Drawn("-".join(_digits(self.rng, 2) for _ in range(3)), Kind.BANK_ACCOUNT)

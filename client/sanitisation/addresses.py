@@ -91,10 +91,12 @@ _GERMAN_LOWER = re.compile(
     rf"(?<![A-Za-zÀ-ɏ0-9])[a-zà-ɏ][a-zà-ɏ.\-]{{1,40}}(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm)[ ][0-9]{{1,4}}[ ]?[a-h]?(?:[ ]?[\-/][ ]?[0-9]{{1,4}})?{_COMMA}[0-9]{{5}}[ ][A-Za-zÀ-ɏ\-]{{2,30}}(?:[ ](?:am|an der|im|in der|bei|ob der)[ ][A-Za-zÀ-ɏ\-]{{2,24}})?"
 )
 _GERMAN_HOME = re.compile(
-    r"(?:wohn[et]|wohnhaft|adresse|anschrift|gezogen)[^.\n]{0,24}?[ :](?:in der|im|am|an der)?[ ]?([a-zà-ɏ][a-zà-ɏ.\-]{1,40}(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm)[ ][0-9]{1,4}[ ]?[a-h]?)(?![0-9a-z])", re.I,
+    r"(?:wohn[et]|wohnhaft|adresse|anschrift|gezogen)[^.\n]{0,24}?[ :](?:in der|im|am|an der)?[ ]?([a-zà-ɏ][a-zà-ɏ.\-]{1,40}(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm)[ ][0-9]{1,4}[ ]?[a-h]?)(?![0-9a-z])",
+    re.I,
 )
 _HOME_STREET = re.compile(
-    r"(?:j'habite|habite|vive|vivo|domicili[ée]e?|vivimos)[^.\n]{0,16}?[ ]((?:[0-9]{1,4}(?:[ ]?(?:bis|ter))?,?[ ](?:rue|avenue|boulevard|place|chemin|impasse|quai)|(?:calle|avenida|plaza|paseo))[ ][a-zà-ɏ'\- ]{2,40}?(?:[ ,]+[0-9]{1,4})?)(?=[.,;\n]|$)", re.I,
+    r"(?:j'habite|habite|vive|vivo|domicili[ée]e?|vivimos)[^.\n]{0,16}?[ ]((?:[0-9]{1,4}(?:[ ]?(?:bis|ter))?,?[ ](?:rue|avenue|boulevard|place|chemin|impasse|quai)|(?:calle|avenida|plaza|paseo))[ ][a-zà-ɏ'\- ]{2,40}?(?:[ ,]+[0-9]{1,4})?)(?=[.,;\n]|$)",
+    re.I,
 )
 _DUTCH = re.compile(
     rf"(?<![A-Za-zÀ-ɏ0-9])[A-Za-zÀ-ɏ'\-]{{2,30}}(?:straat|laan|gracht|plein|kade|weg|dijk|singel|hof)[ ][0-9]{{1,4}}[ ]?[a-z]?(?:-[0-9]{{1,3}})?{_COMMA}[0-9]{{4}}[ ]?[A-Z]{{2}}[ ][A-Za-zÀ-ɏ'\-]{{2,30}}",

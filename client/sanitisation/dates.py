@@ -36,8 +36,12 @@ _BEFORE = re.compile(
     r"|生年月日|誕生日|生まれ|出生|バースデー|せいねんがっぴ",
     re.I,
 )
-_MONTH_OF = re.compile(rf"[ ]?(?:in|on|is|:)?[ ]{{0,2}}({_MONTH},?[ ](?:of[ ])?(?:19|20)[0-9]{{2}})(?![0-9])", re.I)
-_EIGHT = re.compile(r"[^\w\n]{0,4}((?:0[1-9]|[12][0-9]|3[01])(?:0[1-9]|[12][0-9]|3[01])(?:19|20)[0-9]{2})(?![0-9])")
+_MONTH_OF = re.compile(
+    rf"[ ]?(?:in|on|is|:)?[ ]{{0,2}}({_MONTH},?[ ](?:of[ ])?(?:19|20)[0-9]{{2}})(?![0-9])", re.I
+)
+_EIGHT = re.compile(
+    r"[^\w\n]{0,4}((?:0[1-9]|[12][0-9]|3[01])(?:0[1-9]|[12][0-9]|3[01])(?:19|20)[0-9]{2})(?![0-9])"
+)
 _SHORT = re.compile(
     r"(?:(?<![A-Za-z])b\.[ ]?|(?<=[A-Za-z])DOB|(?<![A-Za-z])DOB)[ :]{0,2}((?:[0-9]{1,2}[./\-]){2}(?:[0-9]{4}|[0-9]{2})|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])"
 )
@@ -99,7 +103,9 @@ def births(text: str) -> Iterator[Found]:
     for word in matches(_BEFORE, text):
         limit = min(len(text), word.end() + 60)
         for written in (_MONTH_OF, _EIGHT):
-            if (other := written.match(text, word.end())) is not None and not _of_somebody_public(text, word.start()):
+            if (other := written.match(text, word.end())) is not None and not _of_somebody_public(
+                text, word.start()
+            ):
                 yield Found(*other.span(1), Kind.DOB, 0.9)
         match = _DATE.search(text, word.end(), limit)
         if (

@@ -121,7 +121,7 @@ _SSH = re.compile(
     r"(?:(?<![A-Za-z])ssh|(?<![A-Za-z])scp|(?<![A-Za-z])rsync|(?<![A-Za-z])sftp|mosh|ssh-copy-id)(?![A-Za-z])[^\n|;]{0,80}?\s([a-z_][a-z0-9._\-]{1,31})@(?=[A-Za-z0-9.\-]+)"
 )
 _LOG_USER = re.compile(
-    r"(?:for (?:invalid )?user|Failed password for|Accepted \w+ for|session opened for user|sudo:\s{1,3}|su: |(?:^|\s)user (?=\S+ (?:reported|logged|signed|tried|requested|created|deleted|says|said|claims))|from user|by user|user=|USER=|uid=\d+\()\s?([A-Za-z][A-Za-z0-9._\-]{2,31})(?![A-Za-z0-9@])"
+    r"(?:for (?:invalid )?user|Failed password for|Accepted \w+ for|session opened for user|sudo:\s{1,3}|su: |(?:^|\s)user (?=\S+ (?:reported|logged|signed|tried|requested|created|deleted|says|said|claims))|from user|by user|(?:succeeded|failed|denied|granted|success|failure|accepted|rejected) for|(?:TODO|FIXME|XXX)\(|user=|USER=|uid=\d+\()\s?([A-Za-z][A-Za-z0-9._\-]{2,31})(?![A-Za-z0-9@])"
 )
 _FLAG_USER = re.compile(
     r"(?:mysql\w*|mariadb\w*|psql|pg_\w+|mongo\w*|redis-cli|ftp|smbclient|sqlcmd|sqlplus|docker login|az login|svn|kinit|su|sudo|chown)\b[^\n|;]{0,80}?\s(?:-u|-U|--user(?:name)?)[= ]?[\"']?([A-Za-z_][\w.\-]{2,31})(?![\w:@/])"
@@ -137,9 +137,13 @@ _PROMPT_LINE = re.compile(
 _NETWORK = r"(?:github|gitlab|twitter|instagram|insta|ig|telegram|discord|tiktok|reddit|twitch|snap(?:chat)?|steam|skype|psn|xbox|gamer ?tag|battle ?tag|kik|venmo|mastodon|bluesky|threads|line id|インスタ|ツイッター)"
 _ON_NETWORK = re.compile(
     rf"(?<![A-Za-z/.@])(?:(?:my|his|her|our|your|their)[ ]{_NETWORK}(?:'s|[ ]is|[ ]name[ ]is|[ ]was|[ ]=|:)|{_NETWORK}(?:[ ](?:is|handle|id|name)|[ ]?[:=])|gamer ?tag|user ?names?|user[ ]?id|ユーザー名|インスタ|(?:^|[ ])(?:snap|psn|kik))[ :=@は]{{1,2}}(@?[A-Za-z0-9_](?:[\w.\-]{{2,30}})(?:#[0-9]{{4}})?)(?![\w])"
-    rf"|(?<![A-Za-z0-9])u/([A-Za-z0-9_\-]{{3,20}})(?![A-Za-z0-9/])|(?:ユーザー名|インスタ|ツイッター|アカウント名?)([A-Za-z0-9_.]{{4,30}})", re.I | re.A | re.M,
+    rf"|(?<![A-Za-z0-9])u/([A-Za-z0-9_\-]{{3,20}})(?![A-Za-z0-9/])|(?:ユーザー名|インスタ|ツイッター|アカウント名?)([A-Za-z0-9_.]{{4,30}})",
+    re.I | re.A | re.M,
 )
-_OPTION_USER = re.compile(r"(?<!\w)(?:--user(?:name)?|/user:)[= ]?([A-Za-z_][\w.\-]{2,31})(?![\w:@/])|CREATE USER '?([A-Za-z_][\w.\-]{2,31})'?@|htpasswd\s-\S{1,5}\s\S{1,60}\s([A-Za-z][\w.\-]{2,31})|ssh ([A-Za-z_][\w.\-]{1,31})@", re.I)
+_OPTION_USER = re.compile(
+    r"(?<!\w)(?:--user(?:name)?|/user:)[= ]?([A-Za-z_][\w.\-]{2,31})(?![\w:@/])|CREATE USER '?([A-Za-z_][\w.\-]{2,31})'?@|htpasswd\s-\S{1,5}\s\S{1,60}\s([A-Za-z][\w.\-]{2,31})|ssh ([A-Za-z_][\w.\-]{1,31})@",
+    re.I,
+)
 _GENERIC_USERS = listed("users of no one")
 
 
@@ -154,14 +158,19 @@ _JSON_ID = re.compile(
 _POSTAL_BANK = re.compile(
     r"記号[ 　:：]{0,2}([0-9]{5})[ 　\-、,]{0,3}(?:番号)?[ 　:：]{0,2}([0-9]{5,8})(?![0-9])"
 )
+_INSURED = re.compile(
+    r"保険[^\n。]{0,16}?記号[はが:： 　]{0,2}([0-9\-]{2,8})[、,とで 　]{0,2}番号[はが:： 　]{0,2}([0-9]{1,10})(?![0-9])"
+)
 _PREFIXED_ID = re.compile(
     r"(?<![A-Za-z0-9\-])(?:CUST|CUS|EMP|ACC|ACCT|POL|MEM|MBR|USR|CLI|STU|KD)[\-_#][0-9]{4,12}(?![A-Za-z0-9])"
 )
 _BADGE = re.compile(
-    r"(?<![A-Za-z])(?:badge|loyalty card|rewards card|membership|matricule|dossier|staff pass|employee|library card)(?:[ ](?:is|was)|:|[ ]#)?[ ]((?=[A-Z\-]{0,6}[0-9])[A-Z0-9][A-Z0-9\-]{4,15}|[0-9]{3,4}(?: [0-9]{3,4}){1,3})(?![A-Za-z0-9])", re.I,
+    r"(?<![A-Za-z])(?:badge|loyalty card|rewards card|membership|matricule|dossier|staff pass|employee|library card)(?:[ ](?:is|was)|:|[ ]#)?[ ]((?=[A-Z\-]{0,6}[0-9])[A-Z0-9][A-Z0-9\-]{4,15}|[0-9]{3,4}(?: [0-9]{3,4}){1,3})(?![A-Za-z0-9])",
+    re.I,
 )
 _BESIDE_SORT = re.compile(
-    r"(?<![0-9\-])([0-9]{8})(?![0-9\-])(?=[^\n0-9]{1,24}(?:sort|s/c))|sort(?:[ _\-]?code)?[ :]{1,2}([0-9]{2}-[0-9]{2}-[0-9]{2})(?![0-9])", re.I
+    r"(?<![0-9\-])([0-9]{8})(?![0-9\-])(?=[^\n0-9]{1,24}(?:sort|s/c))|sort(?:[ _\-]?code)?[ :]{1,2}([0-9]{2}-[0-9]{2}-[0-9]{2})(?![0-9])",
+    re.I,
 )
 _DVLA = re.compile(r"(?<![A-Za-z0-9])[A-Z9]{5}[ ]?[0-9]{6}[ ]?[A-Z9]{2}[A-Z0-9]{3}(?![A-Za-z0-9])")
 """A British driving licence: five letters of the surname, six digits of the birth, five more."""
@@ -227,6 +236,9 @@ def labelled(text: str) -> Iterator[Found]:
     for match in matches(_POSTAL_BANK, text):
         yield Found(*match.span(1), Kind.BANK_ACCOUNT, 0.95)
         yield Found(*match.span(2), Kind.BANK_ACCOUNT, 0.95)
+    for match in matches(_INSURED, text):
+        yield Found(*match.span(1), Kind.HEALTH_ID, 0.95)
+        yield Found(*match.span(2), Kind.HEALTH_ID, 0.95)
     for match in matches(_ORDINARY, text):
         yield Found(*match.span(), Kind.BANK_ACCOUNT, 0.94)
 

@@ -102,7 +102,7 @@ PERSONAL = re.compile(
     re.I,
 )
 TELL = re.compile(
-    r"(?<![a-z])(?:ask|asked|tell|told|called|texted|text|email|emailed|hi|hey|hello|dear|thanks|met|remind|invite|me and)[ ,]{1,2}$",
+    r"(?<![a-z])(?:ruf|rufe|frag|frage|sag|sage|appelle|demande à|dis à|llama a|dile a|pregunta a|escribe a|(?:fight|argu|talk|hang|liv|stay|go|sleep|broke|break|deal|cop|agree|disagree)\w* (?:out |up |in )?with|ask|asked|tell|told|called|texted|text|email|emailed|hi|hey|hello|dear|thanks|met|remind|invite|me and)[ ,]{1,2}$",
     re.I,
 )
 PERSON_VERB = re.compile(
@@ -110,13 +110,13 @@ PERSON_VERB = re.compile(
     re.I,
 )
 POSSESSION = re.compile(
-    r"(?:'s|’s)[ ](?:\w+ )?(?:phone|email|e-mail|number|address|birthday|house|account|salary|password|passport|ssn|wife|husband|son|daughter|mother|father|laptop|car|contract|resume|cv|file|record|results?|diagnosis|calendar|team|manager|desk|office|review|order|case|data|info\w*|details|name|dob|home|apartment|job|schedule|medical|insurance|bank|card|credit)",
+    r"(?:'s|’s)[ ](?:\w+ )?(?:phone|email|e-mail|number|address|birthday|house|account|therapist|doctor|friend|friends|sister|brother|mom|mum|dad|parents|kids?|boyfriend|girlfriend|bf|gf|ex|boss|roommate|lawyer|dog|cat|party|wedding|funeral|place|room|salary|password|passport|ssn|wife|husband|son|daughter|mother|father|laptop|car|contract|resume|cv|file|record|results?|diagnosis|calendar|team|manager|desk|office|review|order|case|data|info\w*|details|name|dob|home|apartment|job|schedule|medical|insurance|bank|card|credit)",
     re.I,
 )
 
 BETWEEN_PEOPLE = re.compile(
     r"(?:'s|’s)?[ ](?:just[ ]|always[ ]|never[ ]|still[ ]|also[ ]|totally[ ]|literally[ ]|even[ ]|only[ ]|has[ ]|had[ ]|have[ ]|already[ ]){0,2}(?:said|says|told|asked[ ](?:me|us|him|her|my|if|for|whether)|lied|ignored|ignores|ghosted|dumped|cheated|cheating|texted|texts|messaged|called[ ](?:me|us|him|her|back|in)|apologi[sz]e[sd]?"
-    r"|hates|loves|likes|thinks|feels|knows|wants[ ](?:me|us|him|her|to)|broke[ ]up|hasn't[ ](?:paid|called|texted|replied|answered)|left[ ](?:me|him|her|us|early)|cried|kissed|hugged|invited|promised|moved[ ](?:out|in)|snores|yelled|screamed|laughed|complained|owes|paid|borrowed|married|quit|resigned|forgot|sent[ ](?:me|us|him|her)|gave[ ](?:me|us|him|her)|helped[ ](?:me|us)"
+    r"|hates|loves|likes|thinks|feels|knows|wants[ ](?:me|us|him|her|to)|broke[ ]up|hasn't[ ](?:paid|called|texted|replied|answered)|left[ ](?:me|him|her|us|early)|cried|kissed|hugged|invited|promised|moved[ ](?:out|in)|snores|yelled|screamed|laughed|complained|owes|paid|borrowed|married|quit|resigned|forgot|sent[ ](?:me|us|him|her)|gave[ ](?:me|us|him|her)|helped[ ](?:me|us)|(?:changed|broke|took|lost|made|bought|fixed|did|found|wrote|knew|needs|wants|has|had|got|ate|stole|sold|used|deleted|opened|closed|moved|approved|rejected|signed|booked|cancell?ed)[ ](?:it|that|them|this|the|my|our|his|her|a|an|everything|nothing)"
     r"|is[ ](?:my|mad|upset|angry|pregnant|crying|jealous|single|married|dating|leaving|late|sick|lying|coming|moving|getting|being|so|always|never|on[ ]leave|from)|was[ ](?:like|my|mad|upset|angry|late|sick|crying|fired|hired|born|mean|rude)|from[ ](?:accounting|hr|it|sales|marketing|finance|legal|work|school|upstairs|downstairs|next[ ]door|apt|apartment|church|class|the[ ](?:office|team|gym|party)))(?![a-z])",
     re.I,
 )
@@ -126,7 +126,17 @@ HAILED = re.compile(
     re.I,
 )
 GOES_ON = re.compile(
-    r"[ ](?:can|could|would|will|do|did|are|is|just|i|i'm|it|it's|how|what|when|where|please|pls|you|hope|sorry|thanks|thx|and|so|this|my|we|u)(?![a-z])", re.I
+    r"[ ](?:can|could|would|will|do|did|are|is|just|i|i'm|it|it's|how|what|when|where|please|pls|you|hope|sorry|thanks|thx|and|so|this|my|we|u)(?![a-z])",
+    re.I,
 )
 SIGNED = re.compile(r"(?:^|\n)[ \t>]{0,4}[-–—~]{1,2}[ ]?$|(?:^|[\s.!?])(?:xx?|xoxo|xo)[ ]$")
 SAYS_WHO = re.compile(r"(?<![A-Za-z])(?:this is|it's|its|here is|i'm|im)[ ]$", re.I)
+ABROAD = re.compile(
+    r"[ ](?:hat|ist|war|will|sagt|sagte|meint|lügt|kommt|geht|nervt|kann|soll|wird|macht|schreibt|wohnt|heißt|m'a|t'a|a[ ](?:dit|fait|appelé|oublié)|est|était|veut|ment|mentait|arrive|habite|me|te|dijo|dice|está|quiere|miente|viene|vive|llamó|dass|que)(?![a-zà-ɏ])",
+    re.I,
+)
+"""What a given name does in German, French and Spanish."""
+ASKED_OF = re.compile(
+    r"(?<![a-z])(?:can|could|is|was|will|does|did|has|should|may|would|dating|forgive|about|between|with|for|from|when|because|dass|que|how do i tell|do i tell)[ ]$",
+    re.I,
+)

@@ -46,11 +46,14 @@ def speakers(text: str) -> Iterator[Found]:
             yield Found(*match.span(1), Kind.PERSON, 0.7)
 
 
-_LINE = re.compile(r"^[ \t>*•\-]{0,4}([A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'’\-]{1,20}(?:[ ][A-ZÀ-Þ][A-Za-zÀ-ɏ'’.\-]{0,20})?)[ ]?:[ ]", re.M)
+_LINE = re.compile(
+    r"^[ \t>*•\-]{0,4}([A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'’\-]{1,20}(?:[ ][A-ZÀ-Þ][A-Za-zÀ-ɏ'’.\-]{0,20})?)[ ]?:[ ]", re.M
+)
 
 
 _FIRST_PERSON = re.compile(
-    r"[^\n]{0,60}?(?<![A-Za-z])(?:i|i'll|i'm|ill|im|we|we'll|my|me|us|you|ok|yes|no|lol|thanks|sorry|sure)(?![A-Za-z])", re.I
+    r"[^\n]{0,60}?(?<![A-Za-z])(?:i|i'll|i'm|ill|im|we|we'll|my|me|us|you|ok|yes|no|lol|thanks|sorry|sure)(?![A-Za-z])",
+    re.I,
 )
 
 
@@ -66,7 +69,12 @@ def voices(text: str) -> Iterator[Found]:
         return
     for match in lines:
         low = match[1].lower()
-        if low not in NEVER and low not in PLACES and low not in public_figures()[1] and not match[1].isupper():
+        if (
+            low not in NEVER
+            and low not in PLACES
+            and low not in public_figures()[1]
+            and not match[1].isupper()
+        ):
             yield Found(*match.span(1), Kind.PERSON, 0.6)
 
 

@@ -19,7 +19,7 @@ from renga.client.sanitisation.lexicon import japanese, listed, public_figures
 _JAPANESE = re.compile(r"[一-龥ぁ-んァ-ヶ々]")
 _CHUNK = 2000
 _HONORIFIC = re.compile(
-    r"[ 　]?(?:さん|様|さま|氏|くん|君(?!が代|主|臨)|ちゃん|先生|殿|先輩|後輩|部長|課長|係長|社長|専務|常務|主任|教授|准教授|医師|看護師|弁護士|税理士|店長|支店長|室長|次長|本部長|会長|校長|園長|院長|議員|選手|容疑者|被告|夫妻|夫人|師長|CTO|CEO|CFO|COO|PM|マネージャー|リーダー|ディレクター|チーフ|代表|講師|研究員|博士|工場長|所長|局長|コーチ|監督|班長|担当|嬢|女史|両氏|家の|宅|宛|御中(?!)|拝)"
+    r"[ 　]?(?:さん|様|さま|氏|くん|君(?!が代|主|臨)|ちゃん|先生|殿|先輩|後輩|部長|課長|係長|社長|専務|常務|主任|教授|准教授|医師|看護師|弁護士|税理士|行政書士|司法書士|社会保険労務士|社労士|弁理士|公認会計士|会計士|建築士|薬剤師|歯科医|保健師|助産師|保育士|介護士|教諭|住職|神父|牧師|刑事|巡査|警部|検事|判事|秘書|理事長|理事|監査役|顧問|相談役|執行役員|支部長|組長|機長|船長|店長|支店長|室長|次長|本部長|会長|校長|園長|院長|議員|選手|容疑者|被告|夫妻|夫人|師長|CTO|CEO|CFO|COO|PM|マネージャー|リーダー|ディレクター|チーフ|代表|講師|研究員|博士|工場長|所長|局長|コーチ|監督|班長|担当|嬢|女史|両氏|家の|宅|宛|御中(?!)|拝)"
 )
 _NOT_NAMES = listed("before an honorific")
 _ORG_TAIL = re.compile(
@@ -284,7 +284,7 @@ def _by_honorific(text: str) -> Iterator[Found]:
     for match in _KIN_GIVEN.finditer(text):
         name = match[1]
         if name in japanese().given or (
-            len(name) > 2 and hiragana(name) in japanese().given_kana and not re.match(r"[ぁ-ん]", name)
+            len(name) > 1 and hiragana(name) in japanese().given_kana and not re.match(r"[ぁ-ん]", name)
         ):
             if name not in _NOT_NAMES:
                 yield Found(*match.span(1), Kind.PERSON, 0.6)
@@ -315,31 +315,79 @@ _ONE_KANJI = re.compile(
 
 
 _GIVEN_ALONE = re.compile(
-    r"(?<![一-龥々ァ-ヴー])([一-龥々]{2,3}|[ァ-ヴー]{2,4})(?=って(?:呼|いう|言う|名前|人|子|友|いい|言い)|という(?:名前|子|人|友|彼|息子|娘)|から(?:既読|返信|返事|連絡|LINE|ライン|電話|告白|メール|聞い|もらっ|借り)|に(?:振られ|フラれ|告白|嫌われ|返信|謝|言われ|怒られ|貸し|借り|プレゼント|渡し)"
+    r"(?<![一-龥々ァ-ヴー])([一-龥々]{2,3}|[ァ-ヴー]{2,4})(?=って(?:呼|いう|言う|名前|人|子|友|いい|言い|上司|先輩|後輩|部長|店長|奴|やつ|男|女)|という(?:名前|子|人|友|彼|息子|娘)|から(?:既読|返信|返事|連絡|LINE|ライン|電話|告白|メール|聞い|もらっ|借り)|に(?:振られ|フラれ|告白|嫌われ|返信|謝|言われ|怒られ|貸し|借り|プレゼント|渡し)"
     r"|と(?:別れ|喧嘩|ケンカ|付き合|結婚|離婚|デート|遊|仲直り|話し|飲み)|が(?:怒|泣|入院|退院|退職|好き|浮気|言っ|言い|寝|結婚|妊娠|引っ越|辞め|風邪|熱を|来な|返事|無視)|は(?:怒|優し|私の|僕の|俺の|まだ返|既読|浮気|私に|僕に)|の(?:誕生日|彼氏|彼女|浮気|両親|実家|電話番号|LINE|連絡先|機嫌|気持ち))"
+    r"|(?:^|\n)[ 　]{0,4}([一-龥々]{1,4}|[ァ-ヴー]{2,6})(?=「)"
     r"|(?:(?:下の)?名前は|名前が|名は|名前：|名前:|(?:妻|夫|嫁|旦那|息子|娘|長男|次男|長女|次女|兄|姉|弟|妹|彼氏|彼女|友人|友達|同僚|孫|姪|甥|母|父|祖母|祖父)[（(「])([一-龥々]{1,3}|[ァ-ヴー]{2,4}|[ぁ-ん]{2,4})(?=です|だ|。|、|・|[）)」\n]|$)"
 )
-_NO_GIVEN = frozenset("未来 希望 世界 大地 自然 青空 大和 太陽 真実 平和 美人 天使 神奈 日向 千里 明日 今日 一生 一番 最高 先生 友人 彼女 彼氏 本人 主人 相手 家族".split())
-_ALSO = re.compile(r"(?:と|、|・|や|＆|&|および|及び)([一-龥々]{1,3})(?=と|、|の|が|は|に|を|も|で|へ|。|$|\n)")
+_NO_GIVEN = frozenset(
+    [
+        "未来",
+        "希望",
+        "世界",
+        "大地",
+        "自然",
+        "青空",
+        "大和",
+        "太陽",
+        "真実",
+        "平和",
+        "美人",
+        "天使",
+        "神奈",
+        "日向",
+        "千里",
+        "明日",
+        "今日",
+        "一生",
+        "一番",
+        "最高",
+        "先生",
+        "友人",
+        "彼女",
+        "彼氏",
+        "本人",
+        "主人",
+        "相手",
+        "家族",
+    ]
+)
+_ALSO = re.compile(
+    r"(?:と|、|・|や|＆|&|および|及び)([一-龥々]{1,3})(?=と|、|の|が|は|に|を|も|で|へ|。|$|\n)"
+)
 
 
 def _given_alone(text: str) -> Iterator[Found]:
     """Given names with nothing but a sentence that only a person fits; and whom a list goes on with."""
     lists = japanese()
     for match in _GIVEN_ALONE.finditer(text):
-        group = 1 if match[1] else 2
+        group = match.lastindex or 1
         name = match[group]
         known = name in lists.given or name in lists.surnames or hiragana(name) in lists.given_kana
-        if not known or name in _NO_GIVEN or name in _NOT_NAMES or name in _PLACE_SURNAMES or _is_public(name):
+        if (
+            not known
+            or name in _NO_GIVEN
+            or name in _NOT_NAMES
+            or name in _PLACE_SURNAMES
+            or _is_public(name)
+        ):
             continue
         yield Found(*match.span(group), Kind.PERSON, 0.6)
         end = match.end(group)
-        while (also := _ALSO.match(text, end)) is not None and also[1] in lists.given and also[1] not in _NO_GIVEN:
+        while (
+            (also := _ALSO.match(text, end)) is not None
+            and also[1] in lists.given
+            and also[1] not in _NO_GIVEN
+        ):
             yield Found(*also.span(1), Kind.PERSON, 0.58)
             end = also.end(1)
     for match in _KIN_GIVEN.finditer(text):
         end = match.end(1)
-        while (also := _ALSO.match(text, end)) is not None and also[1] in lists.given and also[1] not in _NO_GIVEN:
+        while (
+            (also := _ALSO.match(text, end)) is not None
+            and also[1] in lists.given
+            and also[1] not in _NO_GIVEN
+        ):
             yield Found(*also.span(1), Kind.PERSON, 0.58)
             end = also.end(1)
 
@@ -352,7 +400,9 @@ def _in_kana(text: str) -> Iterator[Found]:
         labelled = _LABEL.search(text[max(0, match.start() - 24) : match.start()]) is not None or text[
             match.start() - 1 : match.start()
         ] in tuple("（(")
-        if spaced and first in lists.surname_kana and (last in lists.given_kana or labelled):
+        honoured = _HONORIFIC.match(text, match.end()) is not None
+        known = (first in lists.surname_kana, last in lists.given_kana)
+        if spaced and ((known[0] and (known[1] or labelled)) or (honoured and any(known))):
             yield Found(*match.span(), Kind.PERSON, 0.76)
         elif labelled and ((first + last) or whole) in lists.surname_kana | lists.given_kana:
             yield Found(*match.span(), Kind.PERSON, 0.7)

@@ -201,7 +201,9 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
     ):
         return 0.0
     signed = cues.SIGNED.search(text, max(0, start - 8), start) is not None
-    if not mailed and (cues.CODE_TAIL.match(tail) or (start and text[start - 1] in "._/\\#$@&%-" and not signed)):
+    if not mailed and (
+        cues.CODE_TAIL.match(tail) or (start and text[start - 1] in "._/\\#$@&%-" and not signed)
+    ):
         return 0.0
     lexicon = latin()
     capital = all(_is_capital(p) for p, _ in core)
@@ -239,7 +241,7 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
         score = (
             _capitals(inside, opens, unplaced)
             if capital
-            else _lower(inside, introduced or said.strong or (said.greeting and closed))
+            else _lower(inside, introduced or said.strong or (said.greeting and closed), said.casual)
         )
         score += 0.45 if said.strong or (said.greeting and closed) else 0.1 if said.weak else 0.0
         if not said.strong and text[max(0, start - 4) : start].lower() == "the ":
@@ -250,7 +252,9 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
             and not (inside[-1].rank or 9999) < 4000
         ):
             score -= 0.15
-    if not (said.strong or said.titled or honoured or reachable) and _public_talk(text, start, end, said.public):
+    if not (said.strong or said.titled or honoured or reachable) and _public_talk(
+        text, start, end, said.public
+    ):
         score -= 0.5
     if honoured:
         score += (
@@ -345,7 +349,16 @@ class _Heard:
         strong = label or titled or start in self.strong
         greeting = strong or start in self.greeting
         opens = start == 0 or text[start - 1] == "\n" or not text[max(0, start - 60) : start].strip()
-        return _Said(label, titled, strong, greeting, greeting or opens or start in self.weak, self.personal, self.casual, self.public)
+        return _Said(
+            label,
+            titled,
+            strong,
+            greeting,
+            greeting or opens or start in self.weak,
+            self.personal,
+            self.casual,
+            self.public,
+        )
 
 
 _WRITTEN = re.compile(r"[A-Za-zÀ-ɏ]+")
@@ -356,7 +369,7 @@ def _is_casual(text: str) -> bool:
     """Are hardly any of its words capitals (`I` aside), and is it no code?"""
     tokens = _WRITTEN.findall(text[:4000])
     capital = sum(token[0].isupper() and token != "I" for token in tokens)
-    return 0 < len(tokens) and capital * 12 <= len(tokens) and _CODE.search(text[:4000]) is None
+    return len(tokens) > 0 and capital * 12 <= len(tokens) and _CODE.search(text[:4000]) is None
 
 
 class _Part(NamedTuple):
@@ -401,8 +414,9 @@ def _capitals(parts: Sequence[_Part], opens: bool, unplaced: bool) -> float:
     return score
 
 
-def _lower(parts: Sequence[_Part], introduced: bool) -> float:
-    """Several parts not all capitalised, from inside; only an introduction makes names of unknown ones."""
+def _lower(parts: Sequence[_Part], introduced: bool, casual: bool) -> float:
+    """Several parts not all capitalised, from inside; only an introduction makes names of unknown ones, or a
+    given name before them in a text without capitals."""
     first, last = parts[0], parts[-1]
     if any(len(p.low) < 3 or (p.word and not p.given and p.rank is None) or p.low in _FOREIGN for p in parts):
         return -0.6
@@ -413,6 +427,8 @@ def _lower(parts: Sequence[_Part], introduced: bool) -> float:
         return 0.65 if not last.word else 0.4 if not (first.word and last.word) else -0.1
     if last.given and first.rank is not None and len(parts) == 2:
         return 0.45 if not (first.word or last.word) else 0.0
+    if casual and first.given and not any(p.word for p in parts) and min(len(p.low) for p in parts) > 3:
+        return 0.5
     if not introduced or any(p.word for p in parts):
         return -0.3
     return 0.35 if first.given else 0.1
@@ -490,7 +506,14 @@ def _in_company(
     is."""
     if part.low in _ASSISTANTS and cues.HAILED.search(before):
         return 0.0
-    if part.word or famous or _SAINT.search(before) or len(part.low) < 3 or part.low in _FOREIGN or part.low.endswith(_NO_NAME_ENDINGS):
+    if (
+        part.word
+        or famous
+        or _SAINT.search(before)
+        or len(part.low) < 3
+        or part.low in _FOREIGN
+        or part.low.endswith(_NO_NAME_ENDINGS)
+    ):
         return None
     if not part.text.islower() and not part.text.istitle():
         return None
@@ -505,19 +528,64 @@ def _in_company(
     if not said.casual:
         return None
     if part.given:
-        owns = cues.POSSESSION.match(text, end) is not None
+        if part.low in _TOOLS:
+            return None
+        owns = cues.POSSESSION.match(text, end) is not None or cues.ABROAD.match(text, end) is not None
+        acts = (
+            acts or cues.PERSON_VERB.match(text, end) is not None or cues.ASKED_OF.search(before) is not None
+        )
         if acts or owns or (said.personal and (len(part.low) > 3 or cues.TELL.search(before))):
             return 0.6
         return 0.55 if len(part.low) > 3 and cues.TO_SOMEBODY.search(before) else None
     if acts and len(part.low) > 3 and (said.personal or part.rank is not None):
         return 0.55
     told = said.personal and len(part.low) > 3 and cues.TELL.search(before) is not None
-    return 0.5 if told or (cues.HERE.match(text, end) and cues.SAYS_WHO.search(before) and len(part.low) > 3) else None
+    return (
+        0.5
+        if told or (cues.HERE.match(text, end) and cues.SAYS_WHO.search(before) and len(part.low) > 3)
+        else None
+    )
 
 
 _SAINT = re.compile(r"(?<![A-Za-z])(?:st\.?|saint|san|santa)[ ]$", re.I)
-_ASSISTANTS = frozenset({"claude", "chatgpt", "gpt", "alexa", "siri", "gemini", "copilot", "grok", "cortana", "llama", "bard"})
+_ASSISTANTS = frozenset(
+    {"claude", "chatgpt", "gpt", "alexa", "siri", "gemini", "copilot", "grok", "cortana", "llama", "bard"}
+)
 """Who is hailed, and is no person."""
+_TOOLS = frozenset(
+    [
+        "jenkins",
+        "travis",
+        "kafka",
+        "cassandra",
+        "celery",
+        "hudson",
+        "gatsby",
+        "jasmine",
+        "chai",
+        "mocha",
+        "ruby",
+        "julia",
+        "crystal",
+        "pascal",
+        "ada",
+        "oracle",
+        "delphi",
+        "jira",
+        "perl",
+        "jade",
+        "apollo",
+        "athena",
+        "selenium",
+        "beam",
+        "luigi",
+        "dagger",
+        "sierra",
+        "monterey",
+        "ventura",
+    ]
+)
+"""Names that in lower case are programs rather."""
 _NO_NAME_ENDINGS = ("ing", "tion", "ness", "ware", "js", "sql", "ism", "ist", "'s", "lol", "haha", "ish")
 
 

@@ -90,7 +90,7 @@ _NAME = (
     r"|kennwort|passwort|mot de passe|code secret|contrase[ñn]a|wachtwoord|digicode|code (?:porte|d'entrée|immeuble|wifi)|türcode|(?<=[\"'])auth(?=[\"'])|(?<![A-Za-z])(?:wi-?fi|pass|psk|psw|pw|otp|pin|salt|dsn|seed|mdp|clave|senha|creds?))(?:[_\-][A-Za-z0-9]{1,20}|[0-9]){0,2})"
 )  # fmt: skip
 _ASSIGNED = re.compile(
-    rf"({_NAME})(?:\s?[\[(][^\])\n]{{0,24}}[\])])?[\"'`\]\)*]{{0,3}}\s{{0,3}}(?:(?<=[\"'])(?=[\"'])|(?<=[\"']\s)(?=[\"'])|:=|=>|={{1,3}}|:|->|→|,(?=\s?[\"'])|>(?=[^<>\s]{{4,200}}</)|value\s?=(?=\s?[\"'])|(?<=with password )(?=[\"']))\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}"
+    rf"({_NAME})(?:\s?[\[(][^\])\n]{{0,24}}[\])])?[\"'`\]\)*]{{0,3}}\s{{0,3}}(?:(?<=[\"'])(?=[\"'])|(?<=[\"']\s)(?=[\"'])|:=|=>|={{1,3}}|:|->|→|,(?=\s?[\"'])|>(?=[^<>\s]{{4,200}}</)|value\s?=(?=\s?[\"'])|,?\s{{0,12}}[\"']?value[\"']?\s?[:=](?=\s?[\"'])|(?<=with password )(?=[\"']))\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}"
     r"(\"[^\"\n]{1,400}\"|'[^'\n]{1,400}'|`[^`\n]{1,400}`|[^\s\"'`<>、。，；]{1,400})",
     re.I,
 )
@@ -133,7 +133,9 @@ _SEED = re.compile(
     r"(?:seed|mnemonic|recovery|backup|wallet|シード|リカバリー?|復元)[ \w]{0,20}(?:phrase|words|フレーズ)?[^a-z\n]{0,12}(?:is|are|は)?[^a-z\n]{0,6}\n?((?:[a-z]{3,8}[ ,\n]{1,2}){11,23}[a-z]{3,8})",
     re.I,
 )
-_ENTROPIC = re.compile(r"(?<![A-Za-z0-9+/_\-.])(?<![?&=]=)[A-Za-z0-9+/_\-]{30,200}={0,2}(?![A-Za-z0-9+/=_\-])")
+_ENTROPIC = re.compile(
+    r"(?<![A-Za-z0-9+/_\-.])(?<![?&=]=)[A-Za-z0-9+/_\-]{30,200}={0,2}(?![A-Za-z0-9+/=_\-])"
+)
 _HASHED = re.compile(
     r"(?:sha-?\d{1,3}|md5|hash|commit|digest|checksum|etag|integrity|fingerprint|revision|blob|tree|ssh-(?:rsa|ed25519|dss)|nonce|uuid|guid|base64|data:[\w/+\-]+;?)\S{0,12}[\s:=\-,\"']{0,6}$",
     re.I,
@@ -143,7 +145,7 @@ _PLACEHOLDER = re.compile(
     r"^(?:$|[<\[{(%$].*|.*[>}]\)?;?$|x{3,}.*|X{3,}.*|[*•●.…\-_#]+|(?:your|my|the|insert|replace|enter|some|change|put|add)[_\-\s]?(?!.*[0-9]{2}).*(?:key|token|secret|pass|word|here|me|value|id|it|this)\w*.*"
     r"|YOUR[_\-].*|(?:example|sample|dummy|fake|placeholder|redacted|hidden|masked|removed|todo|tbd|changeme|change-me|n/?a|secret|password|passwd|pass|token|none|null|nil|true|false|undefined|string|str|int|bytes|bool|optional|required|test|foo|bar|baz)[\"',;:)]*"
     r"|(?:os|process|env|config|settings|self|this|ctx|req|request|args|options|props|secrets|vault|getenv|System|Environment|var|local|data|module|params|user|form|input|app|crypto|random|uuid|hashlib|base64|st|getpass|generate|create|get|fetch|load|read|new|await|await|fn|lambda|function|def|return|print|models?|hash|bcrypt|jwt|z|Field|Column|Mapped)[.(\[_ ].*"
-    r"|\$\{?\w+.*|%\w+%|[\w.]+\(.*|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+){1,5}|.*(?:YOUR_|_HERE|EXAMPLE|PLACEHOLDER|xxxx|XXXX|<|>|\*\*\*\*|\.\.\.|…).*)$",
+    r"|\$\{?\w+.*|%\w+%|[\w.]+\(.*|[A-Z][A-Z0-9]*(?:_[A-Z0-9]*[A-Z][A-Z0-9]*){1,5}|.*(?:YOUR_|_HERE|EXAMPLE|PLACEHOLDER|xxxx|XXXX|<|>|\*\*\*\*|\.\.\.|…).*)$",
 )  # fmt: skip
 _ENGLISH = listed("no secret")
 
@@ -161,7 +163,11 @@ def _worth(value: str, name: str, prose: bool) -> bool:
     if _PLACEHOLDER.match(value) or len(value) < 3:
         return False
     low = value.lower().strip(".,;:!?)('\"")
-    if low == name.lower() or low in _ENGLISH or (low.startswith(("http://", "https://")) and not prose and "@" not in low):
+    if (
+        low == name.lower()
+        or low in _ENGLISH
+        or (low.startswith(("http://", "https://")) and not prose and "@" not in low)
+    ):
         return False
     if _ABOUT_SECRETS.search(name) or value.startswith("/") or _IDENTIFIER.fullmatch(value):
         return False
@@ -320,7 +326,9 @@ def _assigned(text: str) -> Iterator[Found]:
             yield Found(match.start(1), match.start(1) + len(value), Kind.SECRET, 0.9)
 
 
-_NEXT = re.compile(r"[ ]?(?:[,;/]|[ ]and[ ]|[ ]or[ ]|\r?\n)[ \t]{0,4}(?:[\-*•][ ]|[0-9]{1,2}[.)][ ])?([!-~]{4,40}?)(?=[,;.]?(?:\s|$))")
+_NEXT = re.compile(
+    r"[ ]?(?:[,;/]|[ ]and[ ]|[ ]or[ ]|\r?\n)[ \t]{0,4}(?:[\-*•][ ]|[0-9]{1,2}[.)][ ])?([!-~]{4,40}?)(?=[,;.]?(?:\s|$))"
+)
 
 
 def _further(name: str, text: str, start: int, end: int) -> Iterator[Found]:
@@ -334,10 +342,14 @@ def _further(name: str, text: str, start: int, end: int) -> Iterator[Found]:
 
 
 _STATE = re.compile(
-    r".{2,}(?:ed|ing|able|ible|ly|ive|ful|less|ous|ent|ant|al|ic|ate|en|er|est|ise|ize)|(?:not|too|very|so|the|an?|in|on|at|my|your).*", re.I
+    r".{2,}(?:ed|ing|able|ible|ly|ive|ful|less|ous|ent|ant|al|ic|ate|en|er|est|ise|ize)|(?:not|too|very|so|the|an?|in|on|at|my|your).*",
+    re.I,
 )
 """How words end that say how a password is, rather than which."""
-_GOES_ON = re.compile(r"[\"'`]?(?:[.,!;)\n]|[ ]?$|[ ](?:lol|btw|thx|thanks|pls|please|and|but|now|for|so|if|in case)(?![A-Za-z]))", re.I)
+_GOES_ON = re.compile(
+    r"[\"'`]?(?:[.,!;)\n]|[ ]?$|[ ](?:lol|btw|thx|thanks|pls|please|and|but|now|for|so|if|in case)(?![A-Za-z]))",
+    re.I,
+)
 
 
 def _is_plain_word(value: str, name: str, text: str, end: int) -> bool:

@@ -33,12 +33,15 @@ _HEADS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
     )
 )  # fmt: skip
 _HEAD = re.compile(
-    r"^[ \t>]{0,4}(?:\|[ ]?)?[^\n\r,;|\t.!?:=0-9@]{1,32}(?:[,;|\t][^\n\r,;|\t.!?:=0-9@]{1,32}){1,15}(?:[|,])?[ ]?(?=\r?\n)", re.M
+    r"^[ \t>]{0,4}(?:\|[ ]?)?[^\n\r,;|\t.!?:=0-9@]{1,32}(?:[,;|\t][^\n\r,;|\t.!?:=0-9@]{1,32}){1,15}(?:[|,])?[ ]?(?=\r?\n)",
+    re.M,
 )
-_CELL = re.compile(r"[^,;|\t\n\r]+")
+_ROW = re.compile(r"\r?\n([^\n\r]*)")
 _RULE = re.compile(r"[ \t|:+\-]{3,}$")
-_PLACEHOLDER = re.compile(r"(?:n/?a|none|null|nil|-+|x+|\.+|true|false|yes|no|string|text|varchar.*|int\w*|<.*>|\{.*\}|\[.*\]|\*+|todo|tbd|redacted)?", re.I)
-_MOST_ROWS = 20_000
+_PLACEHOLDER = re.compile(
+    r"(?:n/?a|none|null|nil|-+|x+|\.+|true|false|yes|no|string|text|varchar.*|int\w*|<.*>|\{.*\}|\[.*\]|\*+|todo|tbd|redacted)?",
+    re.I,
+)
 _IDS = frozenset({Kind.ACCOUNT_ID, Kind.HEALTH_ID, Kind.BANK_ACCOUNT, Kind.PHONE, Kind.DOB, Kind.ADDRESS, Kind.VEHICLE_PLATE, Kind.DRIVER_LICENSE, Kind.PASSPORT, Kind.NATIONAL_ID})  # fmt: skip
 
 
@@ -48,11 +51,15 @@ def columns(text: str) -> Iterator[Found]:
     while (head := _HEAD.search(text, at)) is not None:
         at = head.end()
         mark = max(",\t|;", key=head[0].count)
-        names = head[0].split(mark)
+        marks, names = head[0].count(mark), head[0].split(mark)
         kinds = [_kind_of(name) for name in names]
-        if not any(kinds) or (len(names) == 2 and mark == "," and not _next_agrees(text, at, head[0].count(mark), mark)):
+        few = len(names) == 2 and mark == ","
+        if not any(kinds) or (few and not _next_agrees(text, at, marks, mark)):
             continue
-        yield from _cells(text, at, mark, head[0].count(mark), kinds)
+        alone = sum(kind is not None for kind in kinds) < 2
+        while (row := _ROW.match(text, at)) is not None and row[1].strip() and row[1].count(mark) == marks:
+            yield from _cells(row[1], row.start(1), mark, kinds, alone)
+            at = row.end()
 
 
 def _kind_of(head: str) -> Kind | None:
@@ -66,26 +73,22 @@ def _next_agrees(text: str, at: int, marks: int, mark: str) -> bool:
     return all(line.count(mark) == marks and len(line) < 160 for line in lines if line.strip())
 
 
-def _cells(text: str, at: int, mark: str, marks: int, kinds: list[Kind | None]) -> Iterator[Found]:
-    alone = sum(kind is not None for kind in kinds) < 2
-    for row in re.finditer(r"\r?\n([^\n\r]*)", text[at : at + 2_000_000]):
-        line = row[1]
-        if row.start() and not line.strip() or line.count(mark) != marks:
-            break
-        if _RULE.match(line):
+def _cells(line: str, start: int, mark: str, kinds: list[Kind | None], alone: bool) -> Iterator[Found]:
+    if _RULE.match(line):
+        return
+    for kind, cell in zip(kinds, line.split(mark)):
+        value = cell.strip(" \t\"'`*>\r")
+        where = start + cell.find(value)
+        start += len(cell) + 1
+        if kind is None or len(value) < 2 or _PLACEHOLDER.fullmatch(value):
             continue
-        start = at + row.start(1)
-        for kind, cell in zip(kinds, line.split(mark)):
-            value = cell.strip(" \t\"'`*>\r")
-            where = start + cell.find(value)
-            start += len(cell) + 1
-            if kind is None or len(value) < 2 or _PLACEHOLDER.fullmatch(value):
-                continue
-            if kind in _IDS and not any(c.isdigit() or c > "\u3000" for c in value):
-                continue
-            if (kind is Kind.PERSON and not _can_be_name(value, alone)) or (kind is Kind.EMAIL and "@" not in value):
-                continue
-            yield Found(where, where + len(value), kind, 0.8)
+        if kind in _IDS and not any(c.isdigit() or c > "\u3000" for c in value):
+            continue
+        if (kind is Kind.PERSON and not _can_be_name(value, alone)) or (
+            kind is Kind.EMAIL and "@" not in value
+        ):
+            continue
+        yield Found(where, where + len(value), kind, 0.8)
 
 
 def _can_be_name(value: str, alone: bool) -> bool:
@@ -95,5 +98,7 @@ def _can_be_name(value: str, alone: bool) -> bool:
     parts = re.findall(r"[^\W\d_]+", value)
     if not parts or not parts[0].isascii():
         return bool(parts)
-    known = any(p.lower() in latin().given or (p.lower() in latin().rank and p.lower() not in words()) for p in parts)
+    known = any(
+        p.lower() in latin().given or (p.lower() in latin().rank and p.lower() not in words()) for p in parts
+    )
     return known if alone else known or (parts[0][0].isupper() and parts[0].lower() not in words())

@@ -40,7 +40,7 @@ _TERM_CASED = re.compile(
 _LABEL = re.compile(r"[A-Za-z/\-]{1,14}[:=](?=.)")
 _STRANGE = re.compile(r"[=(){}\[\]<>;|\\\"`]|://|^[@/~.\-$]|/.*/")
 _CODE_LINE = re.compile(
-    r"^[ \t>+\-]{0,12}(?:def|class|import|from|return|function|const|let|var|if|for|while|public|private|static|async|await|raise|throw|assert|print|SELECT|INSERT|CREATE|#include|//|\$ ?(?:pip|npm|git|docker|apt))\b|[{;]\s*$"
+    r"^[ \t>+\-]{0,12}(?:(?:def|class|import|from|return|function|const|let|var|if|for|while|public|private|static|async|await|raise|throw|assert|print|SELECT|INSERT|CREATE|#include)\b.*[(){};=\[\]]|//|\$ ?(?:pip|npm|git|docker|apt)\b)|[{;]\s*$"
 )
 _REACH = 56
 
@@ -50,20 +50,22 @@ _STOCK = re.compile(
     r"(?<![\w./\-])(?:root|admin|administrator|ubuntu|postgres|sa|pi|guest|superuser|pwd?)[ ]?[/:][ ]?([!-~]{6,72})"
 )
 _PAIR = re.compile(
-    r"(?<![A-Za-z])(?:log[ \-]?in|sign[ ]in|creds?|credentials?|user(?:[ ]?name)?s?|u/p|u|id/pw|id|access|zugang(?:sdaten)?|benutzer|identifiants?|usuario|acceso|ログイン|account)(?![A-Za-z])"
-    r"[^\w\n]{0,4}(?:(?:is|are|was|with|as|for|details|data|info|für|pour|→|は)[^\w\n]{1,3}){0,2}"
-    r"([A-Za-z][\w.\-]{2,31})(?:[ ]{0,2}(?:/|:|,|\||→|->|、)[ ]{0,2}|[ ](?:and|with|und|et|y|mit|pw?|pass|password|passwort|clave)[ :]{1,3}|[ ])(?:p(?:ass|w|wd)?:[ ]?)?([!-~]{6,72})",
+    r"(?<![A-Za-z])(?:log[ \-]?in|sign[ ]in|creds?|credentials?|user(?:[ ]?name)?s?|u/p|u|id/pw|id|access|zugang(?:sdaten)?|benutzer|identifiants?|usuario|acceso|ログイン|account)(?![A-Za-z])(?:[ ]for[ ](?:the|my|our)[ ]\w{2,14})?"
+    r"(?:[は：]|[^\w\n]){0,4}(?:(?:is|are|was|with|as|for|details|data|info|für|pour|→|は)[^\w\n]{1,3}){0,2}"
+    r"([A-Za-z][\w.\-]{2,31})(?:[ ]{0,2}(?:/|:|,|\||→|->|、)[ ]{0,2}|[,;]?[ ](?:and|with|und|et|y|mit|psk|secret|kennwort|passwort|contraseña|mdp|mot[ ]de[ ]passe|pw?|pass|password|passwort|clave)[ :]{1,3}|[ ])(?:(?:p(?:ass|w|wd)?|PW|パス(?:ワード)?)[:：はが][ ]?)?([!-~]{6,72})",
+    re.I,
+)
+_QUOTED = re.compile(
+    r"(?<![A-Za-z])(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[ _]?key|kennwort|passwort)[ ]{1,2}[\"']([^\"'\s]{6,72})[\"']",
     re.I,
 )
 _PGPASS = re.compile(r"(?<![\w.\-])[\w.\-*]{1,80}:[0-9*]{1,5}:[\w*\-]{1,40}:([\w.\-]{1,40}):([!-~]{4,80})")
 
 _CODE = r"(?<![A-Za-z0-9_.\-/$€£¥,])([*#]?(?:[0-9]{4,8}|[0-9]{3}[ \-][0-9]{3}|[0-9]{1,2}(?:-[0-9]{1,2}){2,3}|[0-9]{3,5}[A-Z])[*#]?)(?![A-Za-z0-9_%°€$]|[.,:/\-][0-9]|[ ]?(?:mm|cm|kg|kb|mb|gb|lbs?|feet|ft|people|users?|dollars|euros?|units?|items|times|steps|gallons|years?|days|hours|minutes|seconds|ms|degrees|円|年|台|人|個|件|名|本|月|回|号|階|万|千)(?![a-z]))"
-_OPENS = (
-    r"(?:open(?:s|ed)?[ ](?:with|to|on)|unlock(?:s|ed)?[ ](?:with|on)|disarm(?:s|ed)?[ ]with|codes?|combo|combination|pin|passcode)"
-)
+_OPENS = r"(?:open(?:s|ed)?[ ](?:with|to|on)|unlock(?:s|ed)?[ ](?:with|on)|disarm(?:s|ed)?[ ]with|codes?|combo|combination|pin|passcode)"
 _THING = r"(?:front[ ]|back[ ]|side[ ]|main[ ]|garden[ ])?(?:doors?|gate|garage|alarm|keypad|key[ ]?box|lock[ ]?box|locker|padlock|safe|vault|elevator|lift|intercom|buzzer|entrance|building|shed|mailbox|deadbolt|lobby|panel|lock|suitcase|combo|combination|phone|ipad|tablet|lock[ ]?screen)"
 _BY_THING = re.compile(
-    rf"(?<![A-Za-z])(?:{_THING}(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ ]{_OPENS}|(?:keypad|alarm(?:[ ]panel)?|intercom|lock[ ]?box|key[ ]?box|padlock|combo|combination|safe|vault|gate|elevator|locker|entrance)(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ ]?(?:takes|needs|wants|uses|[:=→])"
+    rf"(?<![A-Za-z])(?:{_THING}(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ (]{{1,2}}{_OPENS}|(?:keypad|alarm(?:[ ]panel)?|intercom|lock[ ]?box|key[ ]?box|padlock|combo|combination|safe|vault|gate|elevator|locker|entrance)(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ ]?(?:takes|needs|wants|uses|[:=→])"
     rf"|(?:combo|combination|keypad|lock[ ]?box|key[ ]?box|padlock)(?:[ ][^.\n!?;0-9]{{0,24}}?)?(?:[ ](?:is|was))?)[ ]?(?:is|was|now|[:=→\-])?[ ]{{0,2}}{_CODE}",
     re.I,
 )
@@ -73,17 +75,28 @@ _TYPED = re.compile(
 )
 _THINGS = re.compile(rf"(?<![A-Za-z]){_THING}(?![A-Za-z])|disarm|unlock", re.I)
 _SENT_CODE = re.compile(
-    rf"(?<![A-Za-z])(?:(?:[23]fa|mfa|otp|sms|one[ \-]time|log[ \-]?in|your|security|auth\w{{0,12}}|access|verification|confirmation|activation|zoom|meeting|google)[ ](?:code|pin|passcode|password)|puk|passcode)(?:[ ](?:is|was))?[ ]?[:=\-]?[ ]?(?:G-)?{_CODE}",
+    rf"(?<![A-Za-z])(?:(?:[23]fa|mfa|otp|sms|one[ \-]time|log[ \-]?in|your|security|auth\w{{0,12}}|access|verification|confirmation|activation|zoom|meeting|google)[ ](?:code|pin|passcode|password)|puk|passcode|(?:pin|code)'s|me[ ]the[ ]code:?)(?:[ ](?:is|was))?[ ]?[:=\-]?[ ]?(?:G-)?{_CODE}",
     re.I,
 )
 _FOR_CODE = re.compile(
     rf"(?<![A-Za-z])(?:pw|pass(?:word|code)?|pin|codes?|combo|clave|kennwort)(?:[ ]number)?[ ](?:for|to|of|on|der|meiner|von|zur|zum|de|del|du)(?:[ ][A-Za-zÀ-ɏ']+){{1,3}}?[ ]?(?:is|was|:|=|ist|lautet|es|est|c'est)?[ ]{{0,2}}{_CODE}"
     rf"|(?<![A-Za-z])(?:digicode|türcode|toegangscode)[ ]?(?:is|:|=|ist|est|c'est)?[ ]?{_CODE}", re.I,
 )  # fmt: skip
-_TOLD_CODE = re.compile(rf"{_CODE}[ ](?:is|was|as)[ ](?:your|the|my|our)[ ](?:\w+[ ]){{0,3}}?(?:code|pin|passcode)(?![A-Za-z])", re.I)
-_WALLET_CODE = re.compile(r"(?<![A-Za-z])(?:cvv2?|cvc2?|csc|cvn|セキュリティコード|prüfziffer)[^\w\n]{0,4}(?:is|=|:|は|code)?[^\w\n]{0,3}([0-9]{3,4})(?![0-9])", re.I)
+_THEN = re.compile(
+    rf"[^\n.!?0-9]{{0,48}}?[ ](?:now|then|to|and|or|new one|it's|its|is|jetzt|ahora|今は)(?:[ ](?:it's|its|it is|is|to))?[ ]{_CODE}",
+    re.I,
+)
+"""What it was changed to, later in the sentence."""
+_TOLD_CODE = re.compile(
+    rf"{_CODE}[ ](?:is|was|as)[ ](?:your|the|my|our)[ ](?:\w+[ ]){{0,3}}?(?:code|pin|passcode)(?![A-Za-z])",
+    re.I,
+)
+_WALLET_CODE = re.compile(
+    r"(?<![A-Za-z])(?:cvv2?|cvc2?|csc|cvn|セキュリティコード|prüfziffer)[^\w\n]{0,4}(?:is|=|:|は|code)?[^\w\n]{0,3}([0-9]{3,4})(?![0-9])",
+    re.I,
+)
 _JA_THING = re.compile(
-    r"(?:金庫|ロッカー|オートロック|キーボックス|鍵ボックス|宅配ボックス|宅配BOX|玄関|ドア|門扉|ゲート|勝手口|倉庫|スマホ|携帯|アイフォン|iPhone|タブレット|アラーム|警報|セキュリティ|キャッシュカード|エントランス|ポスト|ダイヤル錠?|南京錠|スーツケース|認証|確認|ワンタイムパスワード|暗証番号?|パスコード)"
+    r"(?:金庫|ロッカー|オートロック|キーボックス|鍵ボックス|宅配ボックス|宅配BOX|玄関|ドア|門扉|ゲート|勝手口|倉庫|スマホ|携帯|アイフォン|iPhone|タブレット|アラーム|警報|セキュリティ|キャッシュカード|エントランス|入口|入り口|ポスト|ダイヤル錠?|南京錠|スーツケース|認証|確認|ワンタイムパスワード|暗証番号?|パスコード)"
     r"[^。、\n0-9]{0,12}?(?:番号|暗証|コード|解除|ロック|ナンバー|パス|ダイヤル|パスワード|は|：|:|が|→|=)[はがを：:→= 　「『【\[]{0,3}"
     + _CODE, re.I,
 )  # fmt: skip
@@ -96,9 +109,54 @@ _ANSWER = re.compile(
 )
 
 _SMALL = frozenset(
-    "the and for with from are was has have had but not his her its our your their them which would been into that this when what then than also only very just does did were because about after before could should".split()
+    [
+        "the",
+        "and",
+        "for",
+        "with",
+        "from",
+        "are",
+        "was",
+        "has",
+        "have",
+        "had",
+        "but",
+        "not",
+        "his",
+        "her",
+        "its",
+        "our",
+        "your",
+        "their",
+        "them",
+        "which",
+        "would",
+        "been",
+        "into",
+        "that",
+        "this",
+        "when",
+        "what",
+        "then",
+        "than",
+        "also",
+        "only",
+        "very",
+        "just",
+        "does",
+        "did",
+        "were",
+        "because",
+        "about",
+        "after",
+        "before",
+        "could",
+        "should",
+    ]
 )
-_WORDS = re.compile(r"(?<![A-Za-z])[a-z]{3,8}(?:(?:[ ]{1,2}|,[ ]|[ ,]?\n|[ ,.\n]{1,3}[0-9]{1,2}[.)][ ]?)[a-z]{3,8}){11,24}(?![A-Za-z])")
+_WORDS = re.compile(
+    r"(?<![A-Za-z])[a-z]{3,8}(?:(?:[ ]{1,2}|,[ ]|[ ,]?\n|[ ,.\n]{1,3}[0-9]{1,2}[.)][ ]?)[a-z]{3,8}){11,24}(?![A-Za-z])"
+)
 _SEED_TALK = re.compile(
     r"seed|mnemonic|recovery|ledger|trezor|metamask|wallet|phantom|(?:12|24|twelve|twenty-four)[ -]words?|シード|リカバリ|復元|ウォレット",
     re.I,
@@ -112,10 +170,13 @@ _USED_AS = re.compile(
     re.I,
 )
 _OPAQUE = re.compile(
-    r"(?<![A-Za-z0-9])([A-Za-z][\w.\-]{0,48})[\"'`\])]{0,3}(\s{0,2}(?::=|=>|:|=|,)\s{0,2}|[ ](?:is[ ])?)[\"'`]?([A-Za-z0-9+/_\-%]{16,200}={0,2})(?![A-Za-z0-9+/_\-%])"
+    r"(?<![A-Za-z0-9])((?:[A-Za-z][\w.\-]{0,30}[ ])?[A-Za-z][\w.\-]{0,48})[\"'`\])]{0,3}(\s{0,2}(?::=|=>|:|=|,)\s{0,2}|[ ](?:is[ ])?)[\"'`]?([A-Za-z0-9+/_\-%~]{16,200}={0,2})(?![A-Za-z0-9+/_\-%~])"
 )
 _KEYISH = re.compile(r"key|token|secret|auth|cred|sig(?:nature)?$|psk|appid|passw|pwd", re.I)
-_HASHISH = re.compile(r"hash|sha|md5|commit|digest|checksum|etag|integrity|version|uuid|guid|image|rev|public|pubkey|fingerprint|thumbprint|(?:^|_)id$|nonce|salt", re.I)
+_HASHISH = re.compile(
+    r"hash|sha|md5|commit|digest|checksum|etag|integrity|version|uuid|guid|image|rev|public|pubkey|fingerprint|thumbprint|(?:^|_)id$|nonce|salt",
+    re.I,
+)
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{2,40}")
 _GROUPED = re.compile(
     r"(?<![A-Za-z])(?:key|code|serial|licen[cs]e)s?(?:[ ](?:is|was)|:|=)?[ :]{1,2}[\"']?([A-Z0-9]{4,6}(?:-[A-Z0-9]{4,6}){3,8})(?![A-Za-z0-9\-])",
@@ -134,6 +195,10 @@ def told_secrets(text: str) -> Iterator[Found]:
             code = match.lastindex or 1
             if not _is_year(match[code]) or pattern is _SENT_CODE:
                 yield Found(*match.span(code), Kind.SECRET, 0.88)
+                end = match.end(code)
+                while (after := _THEN.match(text, end)) is not None:
+                    yield Found(*after.span(1), Kind.SECRET, 0.86)
+                    end = after.end(1)
     for match in matches(_TYPED, text):
         if _THINGS.search(text, max(0, match.start() - 40), min(len(text), match.end() + 40)):
             yield Found(*match.span(1), Kind.SECRET, 0.86)
@@ -154,26 +219,38 @@ def told_secrets(text: str) -> Iterator[Found]:
 
 def _is_opaque(name: str, loose: bool, value: str) -> bool:
     """Is this a key that nobody made up to be read, under a name that says so (or in a variable)?"""
-    if _HASHISH.search(name) or re.search(r"[A-Za-z]{9,}|[a-z]{4,}[_\-][a-z]{4,}", value.replace("%", "")):
+    if _HASHISH.search(name) or re.search(r"[a-z]{8,}|[a-z]{4,}[_\-][a-z]{4,}", value.replace("%", "")):
         return False
     digits, letters = sum(c.isdigit() for c in value), sum(c.isalpha() for c in value)
     if digits < 3 or letters < 3 or value.count("/") > 3 or len(set(value)) < 8:
         return False
-    if _KEYISH.search(name):
+    first, _, last = name.rpartition(" ")
+    if _KEYISH.search(last) or (last.lower() in ("value", "string") and _KEYISH.search(first)):
         return True
     cased = any(c.islower() for c in value) and any(c.isupper() for c in value)
-    return not loose and _VARIABLE.fullmatch(name) is not None and (cased and len(value) > 23 or len(value) in (32, 40, 64))
+    return (
+        not loose
+        and _VARIABLE.fullmatch(name.rpartition(" ")[2]) is not None
+        and ((cased and len(value) > 23) or len(value) in (32, 40, 64))
+    )
 
 
 def looks_like_password(token: str) -> bool:
     """Letters with digits or marks in them, and no term that has these too."""
-    if not 6 <= len(token) <= 64 or _STRANGE.search(token) or _TERM.fullmatch(token) or "@" in token.strip("@!"):
+    if (
+        not 6 <= len(token) <= 64
+        or _STRANGE.search(token)
+        or _TERM.fullmatch(token)
+        or "@" in token.strip("@!")
+    ):
         return False
     letters, digits = sum(c.isalpha() for c in token), sum(c.isdigit() for c in token)
     if letters < 2 or _TERM_CASED.fullmatch(token):
         return False
     inner = re.search(r"[A-Za-z0-9][#$%&*!^~+?]+[A-Za-z0-9]", token) is not None
-    return digits > 0 and (digits > 1 or inner or token.strip(_EDGES) != token or len(token) > 7) or (inner and len(token) >= 8)
+    return (digits > 0 and (digits > 1 or inner or token.strip(_EDGES) != token or len(token) > 7)) or (
+        inner and len(token) >= 8
+    )
 
 
 def _told(text: str, start: int, end: int) -> tuple[int, int] | None:
@@ -184,14 +261,18 @@ def _told(text: str, start: int, end: int) -> tuple[int, int] | None:
         start += 1
     while start < end and text[end - 1] in _EDGES:
         end -= 1
-        if text[end] in "!?*" and looks_like_password(text[start : end + 1]) and looks_like_password(text[start:end]):
+        if (
+            text[end] in "!?*"
+            and looks_like_password(text[start : end + 1])
+            and looks_like_password(text[start:end])
+        ):
             end += 1
             break
     return (start, end) if looks_like_password(text[start:end]) else None
 
 
 def _passwords(text: str) -> Iterator[Found]:
-    for pattern in (_BESIDE_EMAIL, _STOCK):
+    for pattern in (_BESIDE_EMAIL, _STOCK, _QUOTED):
         for match in matches(pattern, text):
             if (span := _told(text, *match.span(1))) is not None:
                 yield Found(*span, Kind.SECRET, 0.9)
@@ -205,7 +286,9 @@ def _passwords(text: str) -> Iterator[Found]:
         yield Found(*match.span(2), Kind.SECRET, 0.93)
     done = 0
     for word in matches(_ACCESS, text):
-        first = max(done, text.rfind("\n", 0, word.start()) + 1, word.start() - _REACH)
+        first = max(
+            done, text.rfind("\n", max(0, word.start() - 200), word.start()) + 1, word.start() - _REACH
+        )
         last = text.find("\n", word.end(), word.end() + _REACH)
         last = min(len(text), word.end() + _REACH) if last < 0 else last
         line = text[text.rfind("\n", max(0, word.start() - 200), word.start()) + 1 : last]
@@ -232,7 +315,9 @@ def _phrases(text: str) -> Iterator[Found]:
         said = re.findall("[a-z]+", match[0])
         if _SMALL & set(said):
             continue
-        alone = text[match.end() : match.end() + 1] in ("", "\n") and text[max(0, match.start() - 1) : match.start()] in ("", "\n")
+        alone = text[match.end() : match.end() + 1] in ("", "\n") and text[
+            max(0, match.start() - 1) : match.start()
+        ] in ("", "\n")
         if _SEED_TALK.search(text, max(0, match.start() - 80), match.start()) or (
             alone and "," not in match[0] and len(said) in (12, 15, 18, 21, 24) and len(set(said)) > 9
         ):

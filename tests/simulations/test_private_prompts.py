@@ -3,7 +3,14 @@ import pytest
 from renga.client.sanitisation.entities import Kind
 from renga.simulations.bench_sanitisation import Answer, judged
 from renga.simulations.bench_sanitisation_sheets import sanitisation_sheets
-from renga.simulations.private_prompts import SIDES, Private, PrivatePrompt, evaluation_set, side_of, templates
+from renga.simulations.private_prompts import (
+    SIDES,
+    Private,
+    PrivatePrompt,
+    evaluation_set,
+    side_of,
+    templates,
+)
 
 
 @pytest.mark.parametrize("volume", [1, 2])

@@ -75,12 +75,14 @@ def test_any_text_gives_spans_in_order_inside_of_it_and_without_overlaps(text):
 UNITS = [
     *("a", "1", "1-", "a.", "a@", "password ", "東京都", "一"),
     *("eyJ", "Abc ", "12 Foo ", "市1-", "rue de ", "名前：", "%41"),
+    *("name,name\n", "pin is 1234 ", "Bob: i\n", "key ab12cd34ef56gh78 ", "login bob "),
 ]
 
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_no_text_takes_more_than_linear_time(unit):
-    """CPU seconds: four times the text may take ten times as long; a quadratic one takes sixteen times."""
+    """CPU seconds: four times the text may take ten times as long; a quadratic one takes sixteen times. A busy
+    machine stretches one measurement, not three."""
 
     def seconds(size: int) -> float:
         text = (unit * size)[:size]
@@ -88,8 +90,11 @@ def test_no_text_takes_more_than_linear_time(unit):
         find(text, (), ALL, Deadline.after(60))
         return time.process_time() - began
 
-    small, large = seconds(4_000), seconds(16_000)
-    assert large < 10 * max(small, 0.06)
+    for _ in range(3):
+        small, large = seconds(3_000), seconds(12_000)
+        if large < 10 * max(small, 0.03):
+            return
+    pytest.fail(f"{large:.2f} s for four times what takes {small:.2f} s")
 
 
 def test_a_deadline_that_passes_stops_the_prompt():

@@ -1,0 +1,105 @@
+"""What talk gives away: passwords beside words for getting in, codes of doors, phrases of wallets."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from renga.client.sanitisation.entities import Kind
+from renga.client.sanitisation.secret_values import secrets
+from renga.client.sanitisation.told_secrets import looks_like_password, told_secrets
+
+WORDS = st.sampled_from(["Tulip", "grape", "Kestrel", "himawari", "Blume", "quartz"])
+PASSWORDS = st.one_of(
+    st.builds("{}#{}".format, WORDS, st.integers(10, 99999)),
+    st.builds("{}{}!".format, WORDS, st.integers(10, 9999)),
+    st.builds("{}-{}-{}".format, WORDS, WORDS, st.integers(100, 999)),
+    st.builds("{}{}".format, WORDS, st.integers(10, 9999)),
+)
+TALK = [
+    *(
+        "it's {}, that's the root password",
+        "when it asks for the password enter {}",
+        "log in with mjones / {}",
+    ),
+    *(
+        "i keep typing {} but it says wrong password",
+        "creds admin_lee {} for prod",
+        "smtp: jo@acme-mail.io / {}",
+    ),
+    *("the hotspot is JoPhone and you get on with {}", "{}というパスワード", "ゲスト用Wi-FiはHome、キーは{}"),
+    *(
+        "Zugangsdaten mlee77 {}",
+        "mon mot de passe c'est {}",
+        "root/{}",
+        "password changed from Old#881x to {}",
+    ),
+    *("pw\n{}".replace("\n", " "), "netflix: jo@acme-mail.io {} is the login"),
+]
+CODES = [
+    *("the safe opens with {}", "our garage keypad takes {}", "disarm the alarm with {}", "2FA code {}"),
+    *("{} is your verification code", "lockbox {} on the back door", "the pin for my debit card is {}"),
+    *("金庫は{}で開きます", "宅配ボックスの番号は{}", "スマホのロックは{}", "die PIN meiner Karte ist {}"),
+    *("the vault's combo was 7354 last year, kim changed it, now it's {}", "cvv 123, gate code {}"),
+]
+NOTHING = [
+    *("How do I reset a forgotten password on iOS17?", "Does SHA256 or bcrypt2 make sense for passwords?"),
+    *("Use OAuth2 to log in to version 2.4.1 on ubuntu22.04", "The elevator needs 4000 kg of capacity"),
+    *(
+        "The safe temperature is 165",
+        "It opens with a quote from 1984.",
+        "the token count is 1500 for my login",
+    ),
+    *("The password is case sensitive.", "パスワードを忘れた場合の対処法", "スマホは1000円で買えますか"),
+    *("password = hashlib.sha256(pw.encode()).hexdigest()", "Python3 login fails at tests/test_api.py:42"),
+    *("sign in fails since COVID-19 with error E4041", "password in d41d8cd98f00b204e9800998ecf8427e?"),
+]
+
+
+def hidden(text: str, value: str) -> bool:
+    start = text.rindex(value)
+    spans = [*told_secrets(text), *secrets(text)]
+    return any(f.kind is Kind.SECRET and f.start <= start and start + len(value) <= f.end for f in spans)
+
+
+@pytest.mark.parametrize("talk", TALK)
+@settings(deadline=None, max_examples=15)
+@given(password=PASSWORDS)
+def test_what_looks_like_a_password_is_one_where_somebody_gets_in(talk, password):
+    assert hidden(talk.format(password), password)
+
+
+@pytest.mark.parametrize("talk", CODES)
+@settings(deadline=None, max_examples=10)
+@given(code=st.integers(2100, 999_999).map(str))
+def test_digits_that_open_something_are_a_code(talk, code):
+    assert hidden(talk.format(code), code)
+
+
+@pytest.mark.parametrize("text", NOTHING)
+def test_talk_about_passwords_gives_nothing_away(text):
+    assert [text[f.start : f.end] for f in told_secrets(text)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "My Ledger words, in order: {}. Is it safe?",
+        "seed phrase:\n{}",
+        "{}",
+        "the recovery phrase on my paper says {}",
+    ],
+)
+def test_words_of_a_wallet_are_found_with_and_without_a_word_for_it(text):
+    words = "lunar orphan velvet margin cactus dune ripple gospel anchor shiver meadow trumpet"
+    assert hidden(text.format(words), words)
+
+
+def test_twelve_words_of_a_sentence_are_no_wallet():
+    assert not list(
+        told_secrets("people often forget that their wallet holds more than just paper money alone")
+    )
+
+
+@given(st.text(max_size=80))
+def test_any_token_may_be_asked_about(token):
+    assert looks_like_password(token) in (True, False)
