@@ -91,7 +91,7 @@ def _in_rows(text: str) -> Iterator[Found]:
 def _of_somebody_public(text: str, end: int) -> bool:
     """Is the birth told of a person whom everybody knows?"""
     full, single = public_figures()
-    near = text[max(0, end - 60) : end]
+    near = re.split(r"[;.!?\n]", text[max(0, end - 60) : end])[-1]
     names = re.findall(r"[A-Z][\w.'\-]+(?: [A-Z][\w.'\-]+){0,3}", near)
     return any(n.casefold() in full or n.casefold() in single for n in names) or any(
         n in near for n in full if not n.isascii() and len(n) > 2

@@ -136,8 +136,8 @@ _PROMPT_LINE = re.compile(
 )
 _NETWORK = r"(?:github|gitlab|twitter|instagram|insta|ig|telegram|discord|tiktok|reddit|twitch|snap(?:chat)?|steam|skype|psn|xbox|gamer ?tag|battle ?tag|kik|venmo|mastodon|bluesky|threads|line id|インスタ|ツイッター)"
 _ON_NETWORK = re.compile(
-    rf"(?<![A-Za-z/.@])(?:(?:my|his|her|our|your|their)[ ]{_NETWORK}(?:'s|[ ]is|[ ]name[ ]is|[ ]was|[ ]=|:)|{_NETWORK}(?:[ ](?:is|handle|id|name)|[ ]?[:=])|gamer ?tag|user ?names?|user[ ]?id|ユーザー名|インスタ|(?:^|[ ])(?:snap|psn|kik))[ :=@は]{{1,2}}(@?[A-Za-z0-9_](?:[\w.\-]{{2,30}})(?:#[0-9]{{4}})?)(?![\w])"
-    rf"|(?<![A-Za-z0-9])u/([A-Za-z0-9_\-]{{3,20}})(?![A-Za-z0-9/])|(?:ユーザー名|インスタ|ツイッター|アカウント名?)([A-Za-z0-9_.]{{4,30}})",
+    rf"(?<![A-Za-z/.@])(?:(?:my|his|her|our|your|their)[ ]{_NETWORK}(?:'s|[ ]is|[ ]name[ ]is|[ ]was|[ ]=|:)|{_NETWORK}(?:[ ](?:is|handle|id|name)|[ ]?[:=])|gamer ?tag|user ?names?|user[ ]?id|(?:mon |votre )?identifiant|benutzer(?:name)?|usuario|ユーザー名|インスタ|(?:^|[ ])(?:snap|psn|kik))[ :=@はが]{{1,2}}(@?[A-Za-z0-9_](?:[\w.\-]{{2,30}})(?:#[0-9]{{4}})?)(?![\w])"
+    rf"|(?<![A-Za-z0-9])u/([A-Za-z0-9_\-]{{3,20}})(?![A-Za-z0-9/])|(?:ユーザー名|インスタ|ツイッター|アカウント名?)[がは]?([A-Za-z0-9_.]{{4,30}})|(?<=[にはへ、])([A-Za-z][A-Za-z0-9_.\-]{{3,30}})(?=で(?:入|ログイン|接続|サインイン))",
     re.I | re.A | re.M,
 )
 _OPTION_USER = re.compile(
@@ -169,7 +169,7 @@ _BADGE = re.compile(
     re.I,
 )
 _BESIDE_SORT = re.compile(
-    r"(?<![0-9\-])([0-9]{8})(?![0-9\-])(?=[^\n0-9]{1,24}(?:sort|s/c))|sort(?:[ _\-]?code)?[ :]{1,2}([0-9]{2}-[0-9]{2}-[0-9]{2})(?![0-9])",
+    r"(?<![0-9\-])([0-9]{4}[ ]?[0-9]{4,6})(?![0-9\-])(?=[^\n0-9]{1,24}(?:sort|s/c))|sort(?:[ _\-]?code)?[ :]{1,2}([0-9]{2}-[0-9]{2}-[0-9]{2})(?![0-9])",
     re.I,
 )
 _DVLA = re.compile(r"(?<![A-Za-z0-9])[A-Z9]{5}[ ]?[0-9]{6}[ ]?[A-Z9]{2}[A-Z0-9]{3}(?![A-Za-z0-9])")

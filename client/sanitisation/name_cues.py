@@ -44,7 +44,7 @@ NO_PERSON_TAIL = re.compile(
     r"[ ](?:Inc|Ltd|LLC|Corp|GmbH|Co\.|Company|University|College|Street|St\.|Avenue|Ave|Road|Hospital|School|Bank|Airport|Park|Prize|Award|Stadium|Foundation|Institute|theorem|algorithm|equation|distribution|Island|Bay|County|Hotel|Museum|Series|Group|Center|Centre|Code|Framework|Library|API|Cloud|Studio|Language|series|transform|distribution|method|the [A-Z][a-z]+)\b"
 )
 PUBLIC_TALK = re.compile(
-    r"(?<![a-z])(?:who (?:is|was|were|won|wrote|invented|discovered)|(?:novels?|books?|poems?|plays?|films?|movies?|songs?|albums?|quotes?|paintings?) (?:by|of|from)|written by|starring|directed by|lyrics|singers?|bands?|actors?|actress|characters?|protagonist|presidents?|prime minister|emperor|pope|philosoph\w+|economists?|scientists?|physicists?|mathematicians?|inventors?|painters?|artists?|composers?|footballers?|players?|athletes?|biography|theory|theories|theorem|historical|century|polic(?:y|ies) of|in the style of|difference between|compare|comparison|versus|vs\.?|world cup|nobel|famous|celebrit\w+|wars?|revolution|empire|dynasty|plot|authors|literature|essay on|politicians?|senators?|ideas of)(?![a-z])",
+    r"(?<![a-z])(?:who (?:is|was|were|won|wrote|invented|discovered)|(?:novels?|books?|poems?|plays?|films?|movies?|songs?|albums?|quotes?|paintings?) (?:by|of|from)|written by|starring|directed by|lyrics|singers?|bands?|actors?|actress|characters?|protagonist|presidents?|prime minister|emperor|pope|philosoph\w+|economists?|scientists?|physicists?|mathematicians?|inventors?|painters?|artists?|composers?|footballers?|players?|athletes?|biography|theory|theories|theorem|historical|century|polic(?:y|ies) of|in the style of|difference between|compare|comparison|versus|vs\.?|world cup|nobel|famous|celebrit\w+|wars?|revolution|empire|dynasty|plot|authors|literature|essay on|politicians?|senators?|ideas of|hamlet|macbeth|othello|king lear|odyssey|iliad|bible|myths?|mythology|legends?|fairy tales?|folk tales?|story about|tale of|knights?|wizards?|anime|manga|sitcoms?|simpsons|tv show|fictional|shakespeare)(?![a-z])",
     re.I,
 )
 WORK = re.compile(
@@ -139,4 +139,11 @@ ABROAD = re.compile(
 ASKED_OF = re.compile(
     r"(?<![a-z])(?:can|could|is|was|will|does|did|has|should|may|would|dating|forgive|about|between|with|for|from|when|because|dass|que|how do i tell|do i tell)[ ]$",
     re.I,
+)
+GIFT = re.compile(
+    r"[ ]for[ ](?:christmas|xmas|(?:her|his|their|the)[ ](?:birthday|bday|wedding)|valentine|hanukkah|mother's|father's)",
+    re.I,
+)
+NAMED_AFTER = re.compile(
+    r"(?<![a-z])(?:said|says|with|told|asked|call|called|meet|thanks|from my \w+|and)[ ]$", re.I
 )

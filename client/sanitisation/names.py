@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from renga.client.sanitisation.entities import Deadline, Entity, Kind, Known
-from renga.client.sanitisation.names_beside import speakers, together, voices
+from renga.client.sanitisation.names_beside import lower_lists, speakers, together, voices
 from renga.client.sanitisation.names_ja import japanese_names
 from renga.client.sanitisation.names_latin import latin_names
 from renga.client.sanitisation.normal import normal
@@ -23,7 +23,12 @@ class Names:
         for reading in (view, decoded(view)):
             if reading is None:
                 continue
-            latin = [*latin_names(reading.text), *speakers(reading.text), *voices(reading.text)]
+            latin = [
+                *latin_names(reading.text),
+                *speakers(reading.text),
+                *voices(reading.text),
+                *lower_lists(reading.text),
+            ]
             for found in (*japanese_names(reading.text, deadline), *latin, *together(reading.text, latin)):
                 start, end = reading.span(found.start, found.end)
                 value = normal(Kind.PERSON, reading.text[found.start : found.end])

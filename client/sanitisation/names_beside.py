@@ -78,6 +78,24 @@ def voices(text: str) -> Iterator[Found]:
             yield Found(*match.span(1), Kind.PERSON, 0.6)
 
 
+_ENDS_ITEM = re.compile(r"[ ]?(?:[,;&+)\n!?.]|$|[ ](?:and|or|und|et|y)[ ])")
+_LOWER_LIST = re.compile(
+    r"(?<![A-Za-z])[a-z]{3,20}(?:(?:,[ ]|[ ]and[ ]|[ ]&[ ]|,[ ]and[ ])[a-z]{3,20})+(?![A-Za-z])"
+)
+
+
+def lower_lists(text: str) -> Iterator[Found]:
+    """Given names in a list without capitals (`ezra, nadia, birgit + kids`), where most of it are such."""
+    for run in _LOWER_LIST.finditer(text):
+        items = [m for m in re.finditer("[a-z]+", run[0]) if m[0] != "and"]
+        given = [m for m in items if len(m[0]) > 3 and m[0] in latin().given and not is_word(m[0])]
+        given = [m for m in given if m[0] not in PLACES and m[0] not in public_figures()[1]]
+        if len(given) > 1 and len(given) * 3 >= len(items) * 2:
+            for one in items:
+                if one in given or not is_word(one[0]):
+                    yield Found(run.start() + one.start(), run.start() + one.end(), Kind.PERSON, 0.57)
+
+
 def together(text: str, found: Sequence[Found]) -> Iterator[Found]:
     """Given names that stand beside a found person (`Mark and Priya`): what is ambiguous alone is not there."""
     lexicon = latin()
@@ -87,7 +105,14 @@ def together(text: str, found: Sequence[Found]) -> Iterator[Found]:
         capital, known = token[0][0].isupper(), is_name(low, lexicon.given)
         if low in NEVER or (not capital and (not known or is_word(low))):
             continue
-        unknown = capital and token[0].istitle() and len(low) > 3 and not is_word(low) and low not in PLACES
+        unknown = (
+            capital
+            and token[0].istitle()
+            and len(low) > 3
+            and "-" not in low
+            and not (is_word(low) or low in PLACES)
+            and _ENDS_ITEM.match(text, token.end()) is not None
+        )
         if not (known or unknown or text[token.start() - 1 : token.start()] in tuple("'\"")):
             continue
         if re.match(r"[ ][A-Z]", text[token.end() : token.end() + 2]):

@@ -320,6 +320,8 @@ _GIVEN_ALONE = re.compile(
     r"|(?:^|\n)[ 　]{0,4}([一-龥々]{1,4}|[ァ-ヴー]{2,6})(?=「)"
     r"|(?:(?:下の)?名前は|名前が|名は|名前：|名前:|(?:妻|夫|嫁|旦那|息子|娘|長男|次男|長女|次女|兄|姉|弟|妹|彼氏|彼女|友人|友達|同僚|孫|姪|甥|母|父|祖母|祖父)[（(「])([一-龥々]{1,3}|[ァ-ヴー]{2,4}|[ぁ-ん]{2,4})(?=です|だ|。|、|・|[）)」\n]|$)"
 )
+_LINE_OF_ONE = re.compile(r"^[>＞ 　]{0,6}([一-龥々]{1,4})(?:(です[。、])|[ 　]{0,2}$)", re.M)
+"""A line that says who writes: `堀です。` or the name alone, below a letter."""
 _NO_GIVEN = frozenset(
     [
         "未来",
@@ -381,6 +383,13 @@ def _given_alone(text: str) -> Iterator[Found]:
         ):
             yield Found(*also.span(1), Kind.PERSON, 0.58)
             end = also.end(1)
+    for match in _LINE_OF_ONE.finditer(text):
+        if (
+            match[1] in lists.surnames
+            and (match[2] or match[1] not in _PLACE_SURNAMES)
+            and not _is_public(match[1])
+        ):
+            yield Found(*match.span(1), Kind.PERSON, 0.6)
     for match in _KIN_GIVEN.finditer(text):
         end = match.end(1)
         while (

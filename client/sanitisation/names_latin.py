@@ -221,6 +221,8 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
     if len(core) == 1:
         initials = sum(len(low) == 1 for low in lows)
         score = _alone(inside[0], text, start, end, said, closed)
+        if initials and capital and inside[0].rank is None and not inside[0].word and len(inside[0].low) > 3:
+            score += 0.5 if text[start + 1 : start + 2] == "." and inside[0].text.istitle() else 0.0
         if initials and capital and inside[0].rank is not None:
             dotted = text[start + 1 : start + 2] == "." and text[max(0, start - 8) : start].rstrip(" ")[
                 -1:
@@ -264,7 +266,7 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
         )
     if reachable:
         score += 0.5 if len(core) > 1 else 0.3 if mailed or inside[0].given else 0.0
-    if capital and len(core) == 1 and not inside[0].word and said.personal:
+    if capital and len(core) == 1 and not inside[0].word and said.personal and not parts[0].isupper():
         if cues.THING.match(tail) and cues.HANDS.search(text, max(0, start - 12), start):
             score += 0.5 - 0.25 * (inside[0].low in public_figures()[1])
     if (
@@ -442,6 +444,8 @@ def _alone(part: _Part, text: str, start: int, end: int, said: _Said, closed: bo
         return 0.0
     if capital and not said.strong and cues.PLACE_BEFORE.search(before):
         return 0.0
+    if capital and part.given and not said.strong and _beside_place(text, start, end):
+        return 0.0
     if part.given and said.greeting and cues.AGAIN.match(text, end):
         return 0.6
     famous = part.low in public_figures()[1] or part.low in PLACES
@@ -504,8 +508,11 @@ def _in_company(
 ) -> float | None:
     """One part that is no word, and of which something is said that is said of persons only; None where nothing
     is."""
+    capital = part.text[0].isupper()
     if part.low in _ASSISTANTS and cues.HAILED.search(before):
         return 0.0
+    if famous and capital and part.given and not part.word and said.personal and part.low not in PLACES:
+        return 0.55 if cues.NAMED_AFTER.search(before) else None
     if (
         part.word
         or famous
@@ -517,7 +524,6 @@ def _in_company(
         return None
     if not part.text.islower() and not part.text.istitle():
         return None
-    capital = part.text[0].isupper()
     if cues.SIGNED.search(before) and (capital or part.given) and not text[end : end + 40].strip():
         return 0.7
     if cues.HAILED.search(before) and len(part.low) > 3 and (closed or cues.GOES_ON.match(text, end)):
@@ -539,12 +545,26 @@ def _in_company(
         return 0.55 if len(part.low) > 3 and cues.TO_SOMEBODY.search(before) else None
     if acts and len(part.low) > 3 and (said.personal or part.rank is not None):
         return 0.55
-    told = said.personal and len(part.low) > 3 and cues.TELL.search(before) is not None
+    told = len(part.low) > 3 and (
+        (said.personal and cues.TELL.search(before) is not None) or cues.GIFT.match(text, end) is not None
+    )
     return (
         0.5
         if told or (cues.HERE.match(text, end) and cues.SAYS_WHO.search(before) and len(part.low) > 3)
         else None
     )
+
+
+_BEFORE_ONE = re.compile(r"([A-Z][a-z]+)(?:,| and| or| und| y| et|, and|, or)[ ]$")
+_AFTER_ONE = re.compile(r"(?:,| and| or| und| y| et|, and|, or)[ ]([A-Z][a-z]+)")
+
+
+def _beside_place(text: str, start: int, end: int) -> bool:
+    """Does a list of places go on here (`Victoria, Sydney and Adelaide`)?"""
+    for match in (_BEFORE_ONE.search(text, max(0, start - 30), start), _AFTER_ONE.match(text, end)):
+        if match is not None and match[1].lower() in PLACES:
+            return True
+    return False
 
 
 _SAINT = re.compile(r"(?<![A-Za-z])(?:st\.?|saint|san|santa)[ ]$", re.I)

@@ -52,6 +52,12 @@ def phones(text: str) -> Iterator[Found]:
         while start < end and text[start] not in "+(" and not text[start].isdigit():
             start += 1
         certainty = _certainty(text, start, end)
+        last = text.rfind("\n", start, end) + 1
+        if last and _NORTH_AMERICA.fullmatch(
+            text[last:end].strip()
+        ):  # a line of its own, below another number
+            start = last + len(text[last:end]) - len(text[last:end].lstrip())
+            certainty = _certainty(text, start, end)
         if certainty:
             yield Found(start, end, Kind.PHONE, certainty)
 

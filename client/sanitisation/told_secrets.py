@@ -50,7 +50,7 @@ _STOCK = re.compile(
     r"(?<![\w./\-])(?:root|admin|administrator|ubuntu|postgres|sa|pi|guest|superuser|pwd?)[ ]?[/:][ ]?([!-~]{6,72})"
 )
 _PAIR = re.compile(
-    r"(?<![A-Za-z])(?:log[ \-]?in|sign[ ]in|creds?|credentials?|user(?:[ ]?name)?s?|u/p|u|id/pw|id|access|zugang(?:sdaten)?|benutzer|identifiants?|usuario|acceso|ログイン|account)(?![A-Za-z])(?:[ ]for[ ](?:the|my|our)[ ]\w{2,14})?"
+    r"(?<![A-Za-z])(?:log[ \-]?in|sign[ ]in|creds?|credentials?|user(?:[ ]?name)?s?|u/p|u|id/pw|id|access|zugang(?:sdaten)?|benutzer|identifiants?|usuario|acceso|ログイン|account)(?![A-Za-z])(?:[ ]for[ ](?:the[ ]|my[ ]|our[ ])?\w{2,14})?"
     r"(?:[は：]|[^\w\n]){0,4}(?:(?:is|are|was|with|as|for|details|data|info|für|pour|→|は)[^\w\n]{1,3}){0,2}"
     r"([A-Za-z][\w.\-]{2,31})(?:[ ]{0,2}(?:/|:|,|\||→|->|、)[ ]{0,2}|[,;]?[ ](?:and|with|und|et|y|mit|psk|secret|kennwort|passwort|contraseña|mdp|mot[ ]de[ ]passe|pw?|pass|password|passwort|clave)[ :]{1,3}|[ ])(?:(?:p(?:ass|w|wd)?|PW|パス(?:ワード)?)[:：はが][ ]?)?([!-~]{6,72})",
     re.I,
@@ -193,7 +193,7 @@ def told_secrets(text: str) -> Iterator[Found]:
     for pattern in (_BY_THING, _SENT_CODE, _FOR_CODE, _TOLD_CODE, _JA_THING):
         for match in matches(pattern, text):
             code = match.lastindex or 1
-            if not _is_year(match[code]) or pattern is _SENT_CODE:
+            if not _is_year(match[code]) or pattern in (_SENT_CODE, _JA_THING):
                 yield Found(*match.span(code), Kind.SECRET, 0.88)
                 end = match.end(code)
                 while (after := _THEN.match(text, end)) is not None:

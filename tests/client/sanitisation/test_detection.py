@@ -81,8 +81,8 @@ UNITS = [
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_no_text_takes_more_than_linear_time(unit):
-    """CPU seconds: four times the text may take ten times as long; a quadratic one takes sixteen times. A busy
-    machine stretches one measurement, not three."""
+    """CPU seconds: four times the text may take ten times as long; a quadratic one takes sixteen times. A
+    busy machine stretches one measurement, not three."""
 
     def seconds(size: int) -> float:
         text = (unit * size)[:size]
