@@ -24,6 +24,8 @@ def main() -> None:
     # What all commands need is imported once; nothing that opens a socket or starts a thread is done here.
     for name in ("asking", "cli", "client_status", "joining", "operating", "serving"):
         importlib.import_module(f"renga.{name}")
+    for name in ("masking_utils", "models.llama.modeling_llama", "tokenization_utils_tokenizers"):
+        importlib.import_module(f"transformers.{name}")  # three seconds that loading a first model takes
     print(json.dumps({"ready": os.getpid()}), flush=True)
     waiting = b""
     children: set[int] = set()
