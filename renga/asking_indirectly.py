@@ -12,23 +12,38 @@ from random import Random, SystemRandom
 import numpy as np
 
 from renga.client.sanitisation.desk import Desk
+from renga.client.sanitisation.names_latin import is_word
 from renga.client.sanitisation.private_words import Mechanism, Vector, unit
 from renga.errors import RengaError
-from renga.models.contract import Prompt, Sampling
+from renga.models.contract import Prompt, Said, Sampling
 from renga.models.generate import answer, respond
 from renga.models.local import LocalModel
 
 Write = Callable[[str], None]
 
-REWRITE = (
-    "Rewrite this request as a general question that asks for less: without names, numbers, places or "
-    "anything personal. Answer with the question only.\n\n"
+REWRITE = "Rewrite this as a general question, without names, numbers or places: "
+_EXAMPLES = (
+    (
+        "I am Paul Reed of Leeds, and my boss Ann Wood fired me by text on Friday. Can she do that?",
+        "Can an employer dismiss an employee by text message?",
+    ),
+    (
+        "Dr Kim gave me 20 mg of lisinopril and now I cough all night. Is this normal?",
+        "Is a cough a common side effect of lisinopril?",
+    ),
+    (
+        "Please write an e-mail to Tom Hill, 555-0101, that our meeting on 3 May is off.",
+        "How does one write an e-mail that cancels a meeting?",
+    ),
 )
+"""A small model that is told to rewrite a request answers it; shown how, it rewrites."""
 MERGE = (
     "{question}\n\nSomebody answered a similar question like this:\n{answer}\n\n"
     "Use what is right in it, and answer."
 )
 MOST_WORDS = 128
+ENOUGH = 500
+"""So many words of English in a vocabulary make it one of English."""
 
 
 def ask_indirectly(
@@ -69,8 +84,15 @@ def ask_indirectly(
 def rewritten(edge: LocalModel, sampling: Sampling) -> Callable[[str], str]:
     """By the edge model, which is asked for a question that says less (as in PAPILLON, NAACL 2025)."""
 
+    shown = tuple(
+        said
+        for asked, general in _EXAMPLES
+        for said in (Said("user", REWRITE + asked), Said("assistant", general))
+    )
+
     def leaving(text: str) -> str:
-        return answer(edge, Prompt(REWRITE + text), sampling).strip()
+        written = answer(edge, Prompt(REWRITE + text, before=shown), sampling).strip()
+        return written.partition("\n")[0]
 
     return leaving
 
@@ -94,7 +116,8 @@ def drawn_words(
 
 
 def word_vectors(edge: LocalModel) -> tuple[list[str], Vector]:
-    """The outcomes: whole lower-case words of the vocabulary, which depends on no text, and their vectors."""
+    """The outcomes: lower-case words of the vocabulary, which depends on no text, and their vectors. Pieces
+    of words are left out where the vocabulary has words of English."""
     vocabulary, table = edge.vocabulary, _table(edge)
     found: dict[str, int] = {}
     for id in range(vocabulary.size):
@@ -102,6 +125,8 @@ def word_vectors(edge: LocalModel) -> tuple[list[str], Vector]:
         word = spelled.strip().decode("ascii", "ignore")
         if spelled == f" {word}".encode() and len(word) > 1 and word.isalpha() and word.islower():
             found.setdefault(word, id)
+    whole = {word: id for word, id in found.items() if is_word(word)}
+    found = whole if len(whole) > ENOUGH else found
     if len(found) < 2:
         raise RengaError("the edge model's vocabulary has no whole words to draw from")
     return list(found), np.stack([unit(table[id]) for id in found.values()])

@@ -136,10 +136,11 @@ _PROMPT_LINE = re.compile(
 )
 _NETWORK = r"(?:github|gitlab|twitter|instagram|insta|ig|telegram|discord|tiktok|reddit|twitch|snap(?:chat)?|steam|skype|psn|xbox|gamer ?tag|battle ?tag|kik|venmo|mastodon|bluesky|threads|line id|インスタ|ツイッター)"
 _ON_NETWORK = re.compile(
-    rf"(?<![A-Za-z/.@])(?:(?:my|his|her|our|your|their)[ ]{_NETWORK}(?:'s|[ ]is|[ ]name[ ]is|[ ]was|[ ]=|:)|{_NETWORK}(?:[ ](?:is|handle|id|name)|[ ]?[:=])|gamer ?tag|user ?names?|user[ ]?id|(?:mon |votre )?identifiant|benutzer(?:name)?|usuario|ユーザー名|インスタ|(?:^|[ ])(?:snap|psn|kik))[ :=@はが]{{1,2}}(@?[A-Za-z0-9_](?:[\w.\-]{{2,30}})(?:#[0-9]{{4}})?)(?![\w])"
-    rf"|(?<![A-Za-z0-9])u/([A-Za-z0-9_\-]{{3,20}})(?![A-Za-z0-9/])|(?:ユーザー名|インスタ|ツイッター|アカウント名?)[がは]?([A-Za-z0-9_.]{{4,30}})|(?<=[にはへ、])([A-Za-z][A-Za-z0-9_.\-]{{3,30}})(?=で(?:入|ログイン|接続|サインイン))",
+    rf"(?<![A-Za-z/.@])(?:(?:my|his|her|our|your|their)[ ]{_NETWORK}(?:'s|[ ]is|[ ]name[ ]is|[ ]was|[ ]=|:)|{_NETWORK}(?:[ ](?:is|handle|id|name)|[ ]?[:=])|gamer ?tag|user ?names?|user[ ]?id|(?:mon |votre )?identifiant|benutzer(?:name)?|usuario|ユーザー名|インスタ|snap|psn|kik)[ :=@はが]{{1,2}}(@?[A-Za-z0-9_](?:[\w.\-]{{2,30}})(?:#[0-9]{{4}})?)(?![\w])"
+    rf"|(?<![A-Za-z0-9])u/([A-Za-z0-9_\-]{{3,20}})(?![A-Za-z0-9/])|(?:ユーザー名|インスタ|ツイッター|アカウント名?)[がは]?([A-Za-z0-9_.]{{4,30}})",
     re.I | re.A | re.M,
 )
+_GETS_IN = re.compile(r"(?<=[にはへ、])([A-Za-z][A-Za-z0-9_.\-]{3,30})(?=で(?:入|ログイン|接続|サインイン))")
 _OPTION_USER = re.compile(
     r"(?<!\w)(?:--user(?:name)?|/user:)[= ]?([A-Za-z_][\w.\-]{2,31})(?![\w:@/])|CREATE USER '?([A-Za-z_][\w.\-]{2,31})'?@|htpasswd\s-\S{1,5}\s\S{1,60}\s([A-Za-z][\w.\-]{2,31})|ssh ([A-Za-z_][\w.\-]{1,31})@",
     re.I,
@@ -278,7 +279,7 @@ def usernames(text: str) -> Iterator[Found]:
         for match in matches(pattern, text):
             if is_handle(match[1]):
                 yield Found(*match.span(1), Kind.USERNAME, 0.86)
-    for pattern in (_ON_NETWORK, _OPTION_USER):
+    for pattern in (_ON_NETWORK, _OPTION_USER, _GETS_IN):
         for match in matches(pattern, text):
             value = match[match.lastindex or 1]
             plain = value in words() and pattern is _ON_NETWORK
