@@ -290,6 +290,8 @@ def _assigned(text: str) -> Iterator[Found]:
         start, end = _value(match, 2, text)
         quoted = start != match.start(2)
         value = text[start:end]
+        if value.isdigit() and _MEASURE.match(text, end):
+            continue
         if start < end and (
             (quoted and " " not in value and _worth(value, _named(match, text), False))
             or _worth(value, _named(match, text), True)
@@ -341,6 +343,9 @@ def _further(name: str, text: str, start: int, end: int) -> Iterator[Found]:
         yield Found(start, end, Kind.SECRET, 0.9)
 
 
+_MEASURE = re.compile(
+    r"[ ](?:years?|lines?|words?|characters?|chars|digits?|bytes|bits|days|hours|minutes|seconds|times|mm|cm)(?![a-z])"
+)
 _STATE = re.compile(
     r".{2,}(?:ed|ing|able|ible|ly|ive|ful|less|ous|ent|ant|al|ic|ate|en|er|est|ise|ize)|(?:not|too|very|so|the|an?|in|on|at|my|your).*",
     re.I,

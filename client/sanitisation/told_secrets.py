@@ -27,7 +27,7 @@ _TERM = re.compile(
     r"(?:o?auth|open|sha|md|aes|rsa|utf|base|py(?:thon)?|java|node|php|es|ios|android|win(?:dows)?|macos|ubuntu|debian|http|tls|ssl|ipv|web|log|bcrypt|argon|pbkdf|ed|[hrep]s|pkcs|mp|fido|user|test|foo|bar|item|step|level"
     r"|ver(?:sion)?|section|chapter|part|page|table|fig|line|case|day|week|phase|type|class|grade|unit|covid|gpt|claude|llama|gemma|qwen|my?sql|postgres|room|port|eth|wlan|vlan|usb|iphone|galaxy|pixel|ipad|core|server|host|web|db|app|api|key|pass(?:word|wd)?|pwd?|secret|token|string|number|example|sample|dummy)s?"
     r"[\-_.]?[0-9]+(?:[.\-][0-9]+)*[a-z]{0,3}"
-    r"|[a-z]*[0-9]+(?:[.,:/\-][0-9]+)+[a-z]{0,4}|[#$€£]?[0-9][0-9.,]*(?:st|nd|rd|th|k|m|b|x|s|ms|h|hrs?|min|am|pm|[kmgt]i?b|[kmg]?hz|px|p|fps|d|w|kg|cm|mm|mph|bit|usd|eur|jpy|%)"
+    r"|[0-9]+[ap]m[0-9]*|[a-z]*[0-9]+(?:[.,:/\-][0-9]+)+[a-z]{0,4}|[#$€£]?[0-9][0-9.,]*(?:st|nd|rd|th|k|m|b|x|s|ms|h|hrs?|min|am|pm|[kmgt]i?b|[kmg]?hz|px|p|fps|d|w|kg|cm|mm|mph|bit|usd|eur|jpy|%)"
     r"|[0-9]+[\-/]?(?:bit|days?|chars?|characters?|digits?|factor|step|hours?|minutes?|years?|months?|weeks?|letters?|words?|way|person|star|part)s?"
     r"|[0-9a-f]{8}-[0-9a-f]{4}-.*|[0-9a-f]{32,}|(?:[a-z_\-]+[0-9]?/)+[\w.]*(?::[0-9]+)?|[\w\-]+\.(?:[a-z]{2,5}|7z|mp[34])|\w+[&@]\w{1,2}|.*(?:'s|n't|'re|'ll|…|\.\.\.).*",
     re.I,
@@ -61,11 +61,11 @@ _QUOTED = re.compile(
 )
 _PGPASS = re.compile(r"(?<![\w.\-])[\w.\-*]{1,80}:[0-9*]{1,5}:[\w*\-]{1,40}:([\w.\-]{1,40}):([!-~]{4,80})")
 
-_CODE = r"(?<![A-Za-z0-9_.\-/$€£¥,])([*#]?(?:[0-9]{4,8}|[0-9]{3}[ \-][0-9]{3}|[0-9]{1,2}(?:-[0-9]{1,2}){2,3}|[0-9]{3,5}[A-Z])[*#]?)(?![A-Za-z0-9_%°€$]|[.,:/\-][0-9]|[ ]?(?:mm|cm|kg|kb|mb|gb|lbs?|feet|ft|people|users?|dollars|euros?|units?|items|times|steps|gallons|years?|days|hours|minutes|seconds|ms|degrees|円|年|台|人|個|件|名|本|月|回|号|階|万|千)(?![a-z]))"
+_CODE = r"(?<![A-Za-z0-9_.\-/$€£¥,])([*#]?(?:[0-9]{4,8}|[0-9]{3}[ \-][0-9]{3}|[0-9]{1,2}(?:-[0-9]{1,2}){2,3}|[0-9]{3,5}(?![sSkKmM])[A-Z])[*#]?)(?![A-Za-z0-9_%°€$]|[.,:/\-][0-9]|[ ]?(?:mm|cm|kg|kb|mb|gb|lbs?|feet|ft|people|users?|dollars|euros?|units?|items|times|steps|gallons|years?|lines?|words?|pages?|char(?:acter)?s|bytes|bits|watts|volts|pixels|rows?|results?|calories|days|hours|minutes|seconds|ms|degrees|円|年|台|人|個|件|名|本|月|回|号|階|万|千)(?![a-z]))"
 _OPENS = r"(?:open(?:s|ed)?[ ](?:with|to|on)|unlock(?:s|ed)?[ ](?:with|on)|disarm(?:s|ed)?[ ]with|codes?|combo|combination|pin|passcode)"
 _THING = r"(?:front[ ]|back[ ]|side[ ]|main[ ]|garden[ ])?(?:doors?|gate|garage|alarm|keypad|key[ ]?box|lock[ ]?box|locker|padlock|safe|vault|elevator|lift|intercom|buzzer|entrance|building|shed|mailbox|deadbolt|lobby|panel|lock|suitcase|combo|combination|phone|ipad|tablet|lock[ ]?screen)"
 _BY_THING = re.compile(
-    rf"(?<![A-Za-z])(?:{_THING}(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ (]{{1,2}}{_OPENS}|(?:keypad|alarm(?:[ ]panel)?|intercom|lock[ ]?box|key[ ]?box|padlock|combo|combination|safe|vault|gate|elevator|locker|entrance)(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ ]?(?:takes|needs|wants|uses|[:=→])"
+    rf"(?<![A-Za-z])(?:{_THING}(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ (]{{1,2}}{_OPENS}|(?:keypad|alarm[ ]panel|intercom|lock[ ]?box|key[ ]?box|padlock|combo|combination|safe|vault|gate|elevator|locker|entrance)(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ ]?(?:takes|needs|wants|uses|[:=→])"
     rf"|(?:combo|combination|keypad|lock[ ]?box|key[ ]?box|padlock)(?:[ ][^.\n!?;0-9]{{0,24}}?)?(?:[ ](?:is|was))?)[ ]?(?:is|was|now|[:=→\-])?[ ]{{0,2}}{_CODE}",
     re.I,
 )
