@@ -31,6 +31,7 @@ from renga.client.sanitisation.entities import DetectionFailed
 from renga.client.sanitisation.sanitiser import Blocked
 from renga.client.sanitisation.vault import SealedConversation
 from renga.errors import RengaError, UsageError
+from renga.models.context import TooLong
 from renga.models.contract import Sampling
 
 CONVERSATION, PLAN = "x-renga-conversation", "x-renga-plan"
@@ -356,7 +357,7 @@ def _status(error: RengaError) -> int:
             return 403
         case DetectionFailed():
             return 422
-        case UsageError():
+        case UsageError() | TooLong():
             return 400
         case _ if hasattr(error, "retry_after") or "retry in" in error.message:
             return 429

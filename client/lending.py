@@ -89,7 +89,7 @@ class Lender:
                         await asyncio.to_thread(self._outbox.release, "lent", 0, ahead)
                         noted += ahead
                 except RengaError as error:
-                    await call.write(wire.SessionReply(refused=one_line(error.message)))
+                    await call.write(wire.SessionReply(refused=one_line(error.line)))
                     return
                 await call.write(reply)
         except (TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:

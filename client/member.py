@@ -119,19 +119,21 @@ class Member:
         return LearnReply(losses, self._wants(request, losses), training)
 
     def answer(self, request: AnswerRequest) -> AnswerReply:
-        """Answer bare prompts, greedily, by the frozen model; what it is not sure of it does not say.
+        """Answer bare prompts, greedily, by the frozen model; what it is not sure of, or can't read whole, it
+        does not say.
 
         The share of samples at temperature 1 that would give the very same answer has an exact expectation,
         the answer's own probability; so nothing is sampled.
         """
         model = LocalModel(self.weights, self.state.load((request.round, request.attempt), "snapshot"))
-        prompts = [self._public(i).prompt for i in request.questions]
+        questions = [i for i in request.questions if self.weights.reads(self._public(i).prompt)]
+        prompts = [self._public(i).prompt for i in questions]
         sampling = Sampling(max_tokens=request.answer_tokens)
         found = answer_many(model, prompts, sampling, tick=self._tick("answering"))
         # The same text, cut into tokens as a reader would, may be a little more probable than as it was said.
         told = [
             (int(i), answer.text.strip())
-            for i, answer in zip(request.questions, found, strict=True)
+            for i, answer in zip(questions, found, strict=True)
             if answer.text.strip() and answer.probability >= request.agreement / 2
         ]
         rows = self._rows(model, [self._public(*answer) for answer in told], request)

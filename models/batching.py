@@ -22,6 +22,7 @@ from transformers import DynamicCache
 from renga.errors import RengaError
 from renga.models.adapter import Adapter
 from renga.models.caching import handed
+from renga.models.context import check_prompt, fitting
 from renga.models.contract import Answer, Full, Prompt, Scores, TopK, Verify, Want
 from renga.models.local import LocalModel, answered
 from renga.models.slot_session import SharedSlots, SlotSession
@@ -101,9 +102,10 @@ class _Rows(DynamicCache):  # type: ignore[misc]
 class BatchedModel:
     """A language model whose sessions are read together. Safe to use from many threads; see `close`.
 
-    At most `sessions` sessions of `tokens` ids each, prompt included: the bound of the cache is their
-    product. Learning on the same weights excludes reading by `weights.lock`; a feed that has waited for it
-    for `patience` seconds ends in Overloaded. `lock`: another lock that all users of the weights hold.
+    At most `sessions` sessions of `tokens` ids each, or of as many as the model reads, prompt included: the
+    bound of the cache is their product. Learning on the same weights excludes reading by `weights.lock`; a
+    feed that has waited for it for `patience` seconds ends in Overloaded. `lock`: another lock that all users
+    of the weights hold.
     """
 
     offers: frozenset[type[Want]] = frozenset({Full, TopK, Scores, Verify})
@@ -124,7 +126,7 @@ class BatchedModel:
             )
         self.weights = weights
         self.adapter = adapter
-        self.tokens = tokens
+        self.tokens = min(tokens, weights.context or tokens)
         self.steps = 0
         self._patience = patience
         self._lock = lock or weights.lock
@@ -141,15 +143,15 @@ class BatchedModel:
         return self.weights.vocabulary
 
     def open(self, prompt: Prompt) -> BatchedSession:
-        """A session that will have read `prompt`. Raises Overloaded when all are taken."""
+        """A session that will have read `prompt`. Raises Overloaded when all are taken, TooLong for a prompt
+        of more than `tokens`."""
         return self.open_ids(self.weights.template.ids_of(self.weights.tokenizer, prompt))
 
     def open_ids(self, ids: Sequence[int]) -> BatchedSession:
         """A session that will have read `ids`, at least one, as they are."""
         if not ids:
             raise ValueError("a session needs at least one id before its first answer")
-        if len(ids) > self.tokens:
-            raise RengaError(f"the prompt is longer than a session may be ({self.tokens} tokens)")
+        check_prompt(len(ids), self.tokens, self.weights.name)
         return BatchedSession(self, self._row(), ids)
 
     def open_slots(self, prompt: Prompt, slots: Slots) -> SharedSlots:
@@ -157,13 +159,12 @@ class BatchedModel:
         row = self._row()
         try:
             with self._turn():
-                session = SlotSession(LocalModel(self.weights, self.adapter), prompt.text, slots.vectors())
-            if session.prompt_ids > self.tokens:
-                raise RengaError(f"the prompt is longer than a session may be ({self.tokens} tokens)")
+                host = LocalModel(self.weights, self.adapter)
+                session = SlotSession(host, prompt.text, slots.vectors(), self.tokens)
         except BaseException:
             self._leave(row)
             raise
-        return SharedSlots(session, self._turn, self.tokens, lambda: self._leave(row))
+        return SharedSlots(session, self._turn, lambda: self._leave(row))
 
     def _row(self) -> int:
         """A free row, taken."""
@@ -308,11 +309,10 @@ class BatchedSession:
         return len(self._ids) - self._start
 
     def feed(self, ids: Sequence[int], want: Want = Full()) -> Answer:
-        """Read `ids`; answer as a local session does. Raises Overloaded; RengaError if it is too long."""
+        """Read `ids`; answer as a local session does. Raises Overloaded."""
         if not self._open:
             raise RengaError("the session is closed")
-        if len(self._ids) + len(ids) > self._model.tokens:
-            raise RengaError(f"a session on this model may be {self._model.tokens} tokens long")
+        ids = fitting(ids, want, len(self._ids), self._model.tokens, self._model.weights.name)
         self._model.vocabulary.bytes_of(ids)  # ids of another vocabulary are refused
         boundary = self._boundary
         rows = [] if boundary is None else [boundary]

@@ -28,6 +28,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from renga.errors import RengaError, UsageError
+from renga.models.context import TooLong
 from renga.models.contract import Answer, Full, LanguageModel, Prompt, Scores, Session, TopK, Verify, Want
 from renga.models.local import answered
 from renga.models.meter import Meter
@@ -89,7 +90,13 @@ class RowsSession(ABC):
         if not fed and self._boundary is not None:
             rows = self._boundary
         else:
-            rows = self._rows(self._ids, fed)
+            try:
+                rows = self._rows(self._ids, fed)
+            except TooLong:  # drafts end no answer: what stands before them is verified alone
+                if not isinstance(want, Verify) or len(fed) < 2:
+                    raise
+                fed = fed[:1]
+                rows = self._rows(self._ids, fed)
             if self._boundary is not None:  # said before: of other last bits, a choice could differ
                 rows = torch.cat([self._boundary, rows[1:]])
         self._ids += fed
@@ -189,6 +196,7 @@ class ComposedSession(RowsSession):
         super().__init__(prompt, model.vocabulary)
         self._model = model
         self._voices: list[Voice | None] = []
+        hint = ""
         for index, (member, want) in enumerate(zip(model.members, model.wants, strict=True)):
             try:
                 self._voices.append(Voice(member, prompt, want))
@@ -197,7 +205,8 @@ class ComposedSession(RowsSession):
                     raise
                 self._voices.append(None)
                 self._leave(index, error.message, 0)
-        self._some_left()
+                hint = error.hint
+        self._some_left(hint)
 
     def _rows(self, read: list[int], fed: list[int]) -> torch.Tensor:
         heard = self._heard(read, fed)
@@ -239,10 +248,10 @@ class ComposedSession(RowsSession):
         if not any(a.member == name and a.why == why for a in known):
             known.append(Absence(name, place, why))
 
-    def _some_left(self) -> None:
+    def _some_left(self, hint: str = "") -> None:
         if not any(self._voices):
             why = "; ".join(f"{a.member}: {a.why}" for a in self._model.absences)
-            raise RengaError(f"no member is left to answer ({why})")
+            raise RengaError(f"no member is left to answer ({why})", hint=hint)
 
     def close(self) -> None:
         super().close()
@@ -270,7 +279,11 @@ class Reader:
         self._ids = None
         if kept < len(had):
             self._session.rewind(kept)
-        answer = self._session.feed(read[kept:] + fed, self._want)
+        try:
+            answer = self._session.feed(read[kept:] + fed, self._want)
+        except TooLong:
+            self._ids = had[:kept]
+            raise
         self._ids = read + fed
         return dense(answer, self._size)[-(len(fed) + 1) :]
 

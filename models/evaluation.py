@@ -124,12 +124,16 @@ class _Progress:
 
 
 def _free_answers_right(model: LocalModel, examples: Sequence[Example], batch: int, tick: Tick) -> np.ndarray:
-    """Whether the greedy answer to each example is its response: [examples] bool."""
+    """Whether the greedy answer to each example is its response: [examples] bool. To a prompt that is longer
+    than the model reads there is none."""
     by_length: dict[int, list[int]] = defaultdict(list)
     for place, example in enumerate(examples):
+        if not model.weights.reads(example.prompt):
+            continue
         tokens = len(model.vocabulary.encode(example.response or ""))
         by_length[8 * math.ceil(tokens / 8)].append(place)
-    right, done = np.zeros(len(examples), bool), 0
+    right = np.zeros(len(examples), bool)
+    done = len(examples) - sum(map(len, by_length.values()))
     for tokens, group in sorted(by_length.items()):
         sampling = Sampling(temperature=0.0, max_tokens=tokens + SPARE_TOKENS)
         answers = answer_many(model, [examples[i].prompt for i in group], sampling, batch=batch)

@@ -130,12 +130,13 @@ def answer_many(
 
     The same answers as `answer` gives, up to the last bits of batched kernels; one seeded generator serves
     the whole call. Prompts are taken in order of length, so that batches need little padding. An answer that
-    was cut at `max_tokens` has probability 0: its model has not ended it.
+    was cut at `max_tokens`, or where the model can read no more, has probability 0: its model has not ended
+    it. Raises TooLong for a prompt of more than that.
     """
     weights = model.weights
     weights.wear(model.adapter)
     generator = torch.Generator().manual_seed(sampling.seed)
-    encoded = [weights.template.prompt_ids(weights.tokenizer, prompt) for prompt in prompts]
+    encoded = [weights.prompt_ids(prompt) for prompt in prompts]
     order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
     answers: list[Answered] = [Answered("", 0.0)] * len(prompts)
     if not sampling.max_tokens:
@@ -164,12 +165,15 @@ def _continue(
     taken = [torch.full((len(prompts),), -1)]
     rows = _rows_after(prompts, model, sampling.max_tokens)
     logits = next(rows)
+    lengths = torch.tensor([len(prompt) for prompt in prompts])
     for step in range(sampling.max_tokens):
         logp = logits.float().log_softmax(-1)
         tokens = pick(logp, sampling, generator)
         total += torch.where(running, logp.gather(1, tokens.unsqueeze(1)).squeeze(1), 0.0)
         running &= ~torch.isin(tokens, stops)
         taken.append(torch.where(running, tokens, -1))
+        full = running & (lengths + step >= (weights.context or math.inf))
+        total[full], running = -torch.inf, running & ~full
         if not running.any() or step + 1 == sampling.max_tokens:
             break
         logits = rows.send(tokens)
@@ -203,7 +207,7 @@ def _rows_after(
             output = weights.model(
                 input_ids=tokens.unsqueeze(1),
                 attention_mask=mask,
-                position_ids=mask.sum(1, keepdim=True) - 1,
+                position_ids=(mask.sum(1, keepdim=True) - 1).clamp(max=(weights.context or 2**31) - 1),
                 **handed(read.cache, weights.model),
                 use_cache=True,
                 logits_to_keep=1,

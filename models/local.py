@@ -13,6 +13,7 @@ from transformers import DynamicCache
 
 from renga.models.adapter import Adapter
 from renga.models.caching import handed
+from renga.models.context import check_prompt, fitting
 from renga.models.contract import Answer, Full, Prompt, Scores, TopK, Verify, Want
 from renga.models.meter import Meter
 from renga.models.noise import Place, verified
@@ -43,7 +44,8 @@ class LocalModel:
         return self.weights.meter
 
     def open(self, prompt: Prompt) -> LocalSession:
-        """A session that has read `prompt` in this model's own template."""
+        """A session that has read `prompt` in this model's own template. Raises TooLong for a prompt of more
+        than the model reads."""
         return self.open_ids(self.weights.template.ids_of(self.weights.tokenizer, prompt))
 
     def open_ids(self, ids: Sequence[int]) -> LocalSession:
@@ -58,9 +60,12 @@ class LocalSession:
     last id is read again together with what is fed next.
     """
 
-    def __init__(self, model: LocalModel, prompt_ids: Sequence[int]) -> None:
+    def __init__(self, model: LocalModel, prompt_ids: Sequence[int], most: int | None = None) -> None:
+        """most: ids it may be long, prompt included; None: as many as the model reads."""
         if not prompt_ids:
             raise ValueError("a session needs at least one id before its first answer")
+        self._most = most or model.weights.context
+        check_prompt(len(prompt_ids), self._most, model.weights.name)
         self._model = model
         self._ids = list(prompt_ids)
         self._start = len(self._ids)
@@ -74,7 +79,10 @@ class LocalSession:
 
     @torch.inference_mode()
     def feed(self, ids: Sequence[int], want: Want = Full()) -> Answer:
-        """Read `ids`; answer for the current place and the one after each id (see `contract.Answer`)."""
+        """Read `ids`; answer for the current place and the one after each id (see `contract.Answer`).
+
+        Raises TooLong beyond what the model reads; of ids to verify those are read that fit."""
+        ids = fitting(ids, want, len(self._ids), self._most, self._model.weights.name)
         rows = self._read(list(ids))
         answer = answered(rows, ids, want, self._model.vocabulary)
         if isinstance(want, Verify):

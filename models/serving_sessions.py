@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from renga.errors import RefusedPayload
+from renga.models.context import SHORTER
 from renga.models.contract import Clearance, Full, LanguageModel, Prompt, Said, Sampling, TopK, Verify
 from renga.models.session_codec import NAMES, packed_answer, read_ids, read_want
 from renga.models.slot_session import open_with, width_of
@@ -78,7 +79,10 @@ class ServedSession:
         if asked.clearance not in CLEARANCES:
             raise RefusedPayload("a prompt without clearance is not read")
         if len(asked.prompt.encode()) > self._limits.prompt_bytes:
-            raise RefusedPayload(f"a prompt may have {self._limits.prompt_bytes} bytes")
+            raise RefusedPayload(
+                f"the prompt has {len(asked.prompt.encode()):,} bytes; at most "
+                f"{self._limits.prompt_bytes:,} are read here; {SHORTER}"
+            )
         room = self._limits.prompt_bytes - len(asked.prompt.encode())
         before = tuple(Said(role, text) for role, text in heard(asked.before, room))
         mine = self._model.vocabulary.fingerprint

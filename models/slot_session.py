@@ -41,20 +41,16 @@ class SharedSlots:
         self,
         session: SlotSession,
         turn: Callable[[], AbstractContextManager[object]],
-        most: int,
         leave: Callable[[], None],
     ) -> None:
-        """most: ids it may be long, slots included."""
-        self._session, self._turn, self._most, self._leave = session, turn, most, leave
+        self._session, self._turn, self._leave = session, turn, leave
 
     @property
     def prompt_ids(self) -> int:
         return self._session.prompt_ids
 
     def feed(self, ids: Sequence[int], want: Want = Full()) -> Answer:
-        """As a local session does. Raises RengaError when it gets too long, and what `turn` raises."""
-        if self.prompt_ids + self._session.length + len(ids) > self._most:
-            raise RengaError(f"a session on this model may be {self._most} tokens long")
+        """As a local session does. Raises what `turn` raises, too."""
         with self._turn():
             return self._session.feed(ids, want)
 
@@ -71,13 +67,16 @@ class SharedSlots:
 class SlotSession(LocalSession):
     """A session that has read vectors [slots, width] in the place of input embeddings, then a question."""
 
-    def __init__(self, host: LocalModel, question: str, vectors: torch.Tensor | None) -> None:
-        """Raises RengaError for a host that keeps more than keys."""
+    def __init__(
+        self, host: LocalModel, question: str, vectors: torch.Tensor | None, most: int | None = None
+    ) -> None:
+        """most: places it may have, slots among them. Raises RengaError for a host that keeps more than keys,
+        TooLong for a prompt that it does not read."""
         if not host.weights.keeps_keys:
             raise RengaError("a model with states that are no keys can't read slots")
         before, after = around(host, question)
         count = 0 if vectors is None else len(vectors)
-        super().__init__(host, [*before, *([host.vocabulary.end] * count), *after])
+        super().__init__(host, [*before, *([host.vocabulary.end] * count), *after], most)
         self._fill(before, vectors, after)
 
     @property

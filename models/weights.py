@@ -26,6 +26,8 @@ from transformers import DynamicCache
 from renga.errors import RengaError, UsageError
 from renga.models.adapter import Adapter, Factors
 from renga.models.caching import handed
+from renga.models.context import TooLong, check_prompt, context_of
+from renga.models.contract import Prompt
 from renga.models.meter import Meter
 from renga.models.references import Loaded, end_id, load
 from renga.models.template import Template
@@ -101,6 +103,31 @@ class SharedWeights:
         layers = getattr(self.model.config.get_text_config(), "layer_types", None) or ()
         # transformers' own word for it is not enough: LFM2, with convolutions, does not say it.
         return not getattr(self.model, "_is_stateful", False) and KEYED.issuperset(layers)
+
+    @property
+    def name(self) -> str:
+        """The last part of its reference: what others may be told, who need know of no folders."""
+        return self.reference.rstrip("/").rsplit("/", 1)[-1]
+
+    @cached_property
+    def context(self) -> int | None:
+        """Tokens that it reads at most, prompt and answer together; None if that is not known."""
+        return context_of(self.model.config.get_text_config())
+
+    def prompt_ids(self, prompt: Prompt | str) -> list[int]:
+        """Everything that is read before the answer to `prompt`, in the model's own template. Raises TooLong
+        for more than it reads."""
+        prompt = Prompt(prompt) if isinstance(prompt, str) else prompt
+        ids = self.template.ids_of(self.tokenizer, prompt)
+        check_prompt(len(ids), self.context, self.name)
+        return ids
+
+    def reads(self, prompt: str) -> bool:
+        """Whether a prompt is short enough for it."""
+        try:
+            return bool(self.prompt_ids(prompt))
+        except TooLong:
+            return False
 
     @cached_property
     def linear_shapes(self) -> dict[str, tuple[int, int]]:

@@ -190,6 +190,12 @@ def cooperation(
     bare: Annotated[
         bool, typer.Option("--bare", help="Load no model: measure what needs none. Takes seconds.")
     ] = False,
+    llmlingua: Annotated[
+        Path | None,
+        typer.Option(
+            "--llmlingua", metavar="PYTHON", help="A Python that has llmlingua, to compress beside ours."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")] = Path(
         "runs/bench-cooperation"
     ),
@@ -221,7 +227,7 @@ def cooperation(
         return loaded[reference]
 
     for name in names:
-        setting = Setting(model, host, limit, seed, data, tell, load, bare)
+        setting = Setting(model, host, limit, seed, data, tell, load, bare, llmlingua)
         result = run(name, setting)
         give(result, part_of(name).sheets(result), f"cooperation {name}", out / f"{name}.json", docs, as_json)
 

@@ -23,6 +23,11 @@ class RengaError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def line(self) -> str:
+        """What is wrong and what to do, where there is one line for both."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
 
 class UsageError(RengaError):
     """The command line, a config or a data file is not what it should be."""

@@ -18,6 +18,7 @@ import grpc
 
 from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.models.batching import Overloaded
+from renga.models.context import SHORTER
 from renga.models.contract import Clearance, Piece, Prompt, Said, Sampling
 from renga.models.session_codec import read_sampling
 from renga.protocol import link_pb2 as wire
@@ -61,8 +62,8 @@ class Answering:
             await refuse(
                 context, grpc.StatusCode.INVALID_ARGUMENT, "the prompt does not say that it is cleared"
             )
-        if not 0 < len(request.prompt.encode()) <= self.limits.prompt_bytes:
-            most = f"a prompt has 1 to {self.limits.prompt_bytes} bytes"
+        if not 0 < (size := len(request.prompt.encode())) <= self.limits.prompt_bytes:
+            most = f"a prompt has 1 to {self.limits.prompt_bytes:,} bytes, this one {size:,}; {SHORTER}"
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, most)
         try:
             room = self.limits.prompt_bytes - len(request.prompt.encode())
@@ -84,7 +85,7 @@ class Answering:
         except Overloaded as error:
             await exhausted(context, error.message, error.retry_after)
         except RengaError as error:  # no member is left, say
-            await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, one_line(error.message))
+            await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, one_line(error.line))
         finally:
             self._busy[name] -= 1
 
@@ -95,8 +96,7 @@ class Answering:
         except KeyError:
             await refuse(context, grpc.StatusCode.NOT_FOUND, unknown(plan, self.plans.names))
         except UsageError as error:
-            said = f"{error.message}; {error.hint}" if error.hint else error.message
-            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, one_line(said))
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, one_line(error.line))
         raise AssertionError  # refusing raises
 
     def _sampling(self, asked: wire.Sampling) -> Sampling:

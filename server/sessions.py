@@ -113,7 +113,7 @@ class Sessions:
         except TimeoutError:
             await refuse(context, grpc.StatusCode.DEADLINE_EXCEEDED, "the session was idle for too long")
         except RengaError as error:
-            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, error.message)
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, error.line)
         finally:
             self._taken[peer] -= 1
             served.close()

@@ -28,6 +28,7 @@ class Setting:
     tell: Tell
     load: Callable[[str], LocalModel]
     bare: bool = False  # without models: what needs none
+    llmlingua: Path | None = None  # a Python that has it
 
     def some(self, own: int) -> int:
         return self.limit or own
@@ -44,6 +45,7 @@ class Part:
 PARTS = {
     "speculation": "cooperation_speculate",
     "lookup": "cooperation_lookup",
+    "limits": "cooperation_limits",
     "retrieval": "cooperation_retrieve",
     "compression": "cooperation_compress",
     "detectors": "cooperation_detect",

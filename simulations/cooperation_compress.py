@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from renga.errors import RengaError
 from renga.models.contract import Answer, Full, Prompt, Want
 from renga.models.cooperation.compress import compress
+from renga.models.cooperation.spans import sentences
 from renga.models.local import LocalModel, LocalSession
+from renga.models.locate import locate, ready_folder
 from renga.simulations.bench_cooperation import Setting, interval
 from renga.simulations.bench_tables import Sheet, texts
 from renga.simulations.cooperation_retrieve import answers_right
-from renga.simulations.cooperation_world import questions, world
+from renga.simulations.cooperation_world import Asked, questions, world
 
 RATIOS = (2, 4, 8)
 
@@ -40,9 +46,20 @@ def measure(setting: Setting) -> dict[str, Any]:
     def framed(passage: str, question: str) -> str:
         return f"Answer from this passage.\n{passage}\n\n{question}" if passage else question
 
+    before = [count(a.passage) for a in asked]
+    version, peers = _peers(setting, asked, before)
     plain = answers_right(edge, [framed(a.passage, a.question) for a in asked], asked)
     nothing = answers_right(edge, [a.question for a in asked], asked)
-    before = [count(a.passage) for a in asked]
+
+    def answered(texts: Sequence[str], seconds: float) -> dict[str, Any]:
+        prompts = [framed(text, a.question) for text, a in zip(texts, asked, strict=True)]
+        return {
+            "right": answers_right(edge, prompts, asked),
+            "tokens": sum(map(count, texts)) / len(texts),
+            "bytes": sum(len(text.encode()) for text in texts) / len(texts),
+            "seconds": seconds / len(texts),
+        }
+
     runs: dict[str, dict[str, Any]] = {}
     for name, (method, aware, protect) in WAYS.items():
         runs[name] = {}
@@ -55,14 +72,14 @@ def measure(setting: Setting) -> dict[str, Any]:
                 for a, size in zip(asked, before, strict=True)
             ]  # fmt: skip
             seconds = time.perf_counter() - start
-            prompts = [framed(c.text, a.question) for c, a in zip(cut, asked, strict=True)]
-            runs[name][str(ratio)] = {
-                "right": answers_right(edge, prompts, asked),
-                "tokens": sum(c.after for c in cut) / len(cut),
-                "bytes": sum(len(c.text.encode()) for c in cut) / len(cut),
-                "seconds": seconds / len(cut),
-            }
+            runs[name][str(ratio)] = answered([c.text for c in cut], seconds)
         setting.tell(f"  {name}")
+    for name, said in peers.items():
+        runs[name] = {
+            str(ratio): answered([text for text, _ in part], sum(took for _, took in part))
+            for at, ratio in enumerate(RATIOS)
+            for part in [said[at * len(asked) : (at + 1) * len(asked)]]
+        }
     prefill = _prefill(setting, asked[0].passage)
     return {
         "questions": len(asked),
@@ -74,7 +91,56 @@ def measure(setting: Setting) -> dict[str, Any]:
         "nothing": {"right": nothing},
         "runs": runs,
         "prefill": prefill,
+        "llmlingua": version,
     }
+
+
+def _peers(
+    setting: Setting, asked: Sequence[Asked], before: Sequence[int]
+) -> tuple[str, dict[str, list[tuple[str, float]]]]:
+    """llmlingua's version, and what each of its methods leaves at all ratios; nothing where it is not."""
+    found: dict[str, list[tuple[str, float]]] = {}
+    version = ""
+    if setting.llmlingua is None:
+        return version, found
+    folder = ready_folder(locate(setting.edge), setting.tell)
+    for name, aware in (("llmlingua, LLMLingua", False), ("llmlingua, LongLLMLingua", True)):
+        setting.tell(f"  {name}")
+        asks = [
+            {
+                "parts": [s.of(a.passage) for s in sentences(a.passage)] if aware else [a.passage],
+                "question": a.question if aware else "",
+                "budget": max(1, size // ratio),
+            }
+            for ratio in RATIOS
+            for a, size in zip(asked, before, strict=True)
+        ]
+        version, found[name] = theirs(asks, setting.llmlingua, folder)
+    return version, found
+
+
+def theirs(
+    asks: Sequence[Mapping[str, Any]], python: Path, folder: Path
+) -> tuple[str, list[tuple[str, float]]]:
+    """llmlingua's version, and what it leaves of each passage, in how many seconds; in an environment of its
+    own, with the model in `folder`. Raises RengaError for what it does not answer."""
+    script = Path(__file__).with_name("peer_llmlingua.py")
+    lines = "".join(json.dumps(ask) + "\n" for ask in asks)
+    done = subprocess.run(
+        [python, str(script), str(folder)], input=lines, capture_output=True, text=True, check=False
+    )
+    about, *said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")] or [{}]
+    failed = [line["failed"] for line in said if "failed" in line]
+    if failed or len(said) != len(asks):
+        why = failed[:1] or done.stderr.strip().splitlines()[-1:]
+        raise RengaError(f"llmlingua answered {len(said) - len(failed)} of {len(asks)}", hint="".join(why))
+    return about["version"], [(line["text"], line["seconds"]) for line in said]
+
+
+THEIRS = (
+    " llmlingua is its authors' package, {llmlingua}, with the same small model; LongLLMLingua is given the "
+    "question, and the passage's sentences as its documents. It drops tokens, ours words."
+)
 
 
 class Remembering:
@@ -142,6 +208,7 @@ def sheets(result: Mapping[str, Any]) -> list[Sheet]:
             f"{result['questions']} questions; right, with 95 % intervals. Methods that protect numbers and "
             f"quotations may stay above a small budget. At 4× by sentences and words {whole['bytes']:.0f} "
             f"bytes become {fourth['bytes']:.0f}; {result['host']} reads a whole passage in "
-            f"{result['prefill']['whole']:.2f} s, an eighth in {result['prefill']['eighth']:.2f} s.",
+            f"{result['prefill']['whole']:.2f} s, an eighth in {result['prefill']['eighth']:.2f} s."
+            + (THEIRS.format(**result) if result.get("llmlingua") else ""),
         )
     ]

@@ -36,11 +36,14 @@ from renga.simulations.speculation_runs import (
     targets,
 )
 
+EDGE = "the untuned edge"
+AT_A_TIME = 4
+FIXED = f"the untuned edge, {AT_A_TIME} at a time"  # though fewer would take fewer seconds
 UPLOADED = 32  # rows' best tokens that travel with a draft where the drafter's law does
 
 
 def measure(setting: Setting) -> dict[str, Any]:
-    known, asked, groups = _texts(setting)
+    known, asked, groups = examples_of(setting)
     edge = setting.load(setting.edge)
     target = tuned(edge, known, setting)
     with (
@@ -50,10 +53,11 @@ def measure(setting: Setting) -> dict[str, Any]:
         case = Case(
             target,
             lambda carrying: host.model(0, edge.vocabulary, carrying),
-            {"the untuned edge": ModelDrafter(edge), "prompt lookup": lookup()},
+            {EDGE: ModelDrafter(edge), FIXED: ModelDrafter(edge), "prompt lookup": lookup()},
             [Prompt(e.prompt, Clearance.PUBLIC) for e in asked],
             groups,
             lambda: host.usage()["cpu"],
+            {FIXED: AT_A_TIME},
         )
         rows = run(case, setting.seed, setting.tell)
     peers = {
@@ -68,7 +72,7 @@ def measure(setting: Setting) -> dict[str, Any]:
     return {"rows": rows, "peers": peers, "texts": len(asked), "tokens": TOKENS}
 
 
-def _texts(setting: Setting) -> tuple[list[Example], list[Example], list[str]]:
+def examples_of(setting: Setting) -> tuple[list[Example], list[Example], list[str]]:
     """What the target is tuned on, what is asked, and of which domain that is."""
     count = setting.some(3)
     if setting.data is None:
@@ -138,7 +142,7 @@ def sheets(result: Mapping[str, Any]) -> list[Sheet]:
         by_domain.append((group, f"{tokens / len(answers):.0f}", *cells))
     ways = [row["way"] for row in rows if row["temperature"] == 0 and row["way"] != PLAIN]
     return [
-        targets(rows, "the untuned edge"),
+        targets(rows, EDGE, FIXED),
         sheet("Drafts for a tuned model by what it was tuned from", rows, result["peers"], note),
         Sheet(
             "Passes per token, greedy, domain by domain",

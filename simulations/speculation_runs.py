@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -69,6 +69,7 @@ class Case:
     prompts: Sequence[Prompt]
     groups: Sequence[str]
     cpu: Callable[[], float]  # seconds that the server's process has used
+    lengths: Mapping[str, int] = field(default_factory=dict)  # of drafts; those not named: as many as pay
 
 
 def run(case: Case, seed: int, tell: Tell, tokens: int = TOKENS) -> list[dict[str, Any]]:
@@ -105,7 +106,9 @@ def _run(
 ) -> dict[str, Any]:
     journeys = Journeys()
     remote, close = case.dial(lambda channel: Far(channel, trip, journeys))
-    model: LanguageModel = remote if name == PLAIN else speculate(case.drafters[name], remote)
+    model: LanguageModel = remote
+    if name != PLAIN:
+        model = speculate(case.drafters[name], remote, length=case.lengths.get(name, 0))
     answers: list[dict[str, Any]] = []
     cpu, start = case.cpu(), time.perf_counter()
     for prompt, sampling, ids, group in zip(case.prompts, how, wanted, case.groups, strict=True):
@@ -201,13 +204,11 @@ def assisted(
     }
 
 
-def targets(rows: Sequence[Mapping[str, Any]], way: str) -> Sheet:
-    """What the issue asks of drafts by `way`, and what came of it."""
+def targets(rows: Sequence[Mapping[str, Any]], *ways: str) -> Sheet:
+    """What is wanted of drafts by each of `ways`, and what came of it."""
     met = []
-    for row in rows:
-        if row["way"] != way:
-            continue
-        runs = row["runs"]
+    for row in (row for way in ways for row in rows if row["way"] == way):
+        way, runs = row["way"], row["runs"]
         passes = statistics.mean(r["passes"] for r in runs)
         payload = sum(r["id_bytes"] for r in runs) / max(1, sum(r["drafted"] for r in runs))
         answers = [a for r in runs for a in r["answers"]]

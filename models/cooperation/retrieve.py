@@ -16,7 +16,6 @@ from renga.models.contract import Clearance, LanguageModel, Piece, Prompt, Respo
 from renga.models.cooperation.passages import Citation
 from renga.models.cooperation.sources import Finding, Source
 from renga.models.cooperation.spans import Span, sentences, tokens
-from renga.models.local import LocalModel
 from renga.models.responders import respond_by
 
 _FREEDOM = {Clearance.RAW: 0, Clearance.SANITISED: 1, Clearance.PUBLIC: 2}
@@ -128,13 +127,10 @@ def retrieve(
 
 
 def _contexts(responder: object) -> list[int]:
-    """How many tokens the models in it that are here can look back on, where they say so."""
-    found = [
-        getattr(part.weights.model.config.get_text_config(), "max_position_embeddings", None)
-        for part in parts_of(responder)
-        if isinstance(part, LocalModel)
-    ]
-    return [int(each) for each in found if each]
+    """How many tokens the models in it that are here read, where they say so."""
+    held = [(part, weights) for part in parts_of(responder) if (weights := getattr(part, "weights", None))]
+    found = [getattr(part, "tokens", None) or weights.context for part, weights in held]
+    return [each for each in found if each]
 
 
 def framed(question: str, findings: Sequence[Finding]) -> str:

@@ -18,6 +18,7 @@ import torch
 
 from renga.errors import RengaError, UsageError
 from renga.models.composed import Absence, Reader, close_session, name_of, same_vocabulary, total
+from renga.models.context import TooLong
 from renga.models.contract import Answer, Full, LanguageModel, Prompt, Sampling, Verify, Want
 from renga.models.cooperation.drafters import Drafter, Drafting, ModelDrafter, drafter_of
 from renga.models.cooperation.pace import Pace
@@ -203,7 +204,13 @@ class SpeculatedSession:
         start = time.perf_counter()
         drafts, rows = self._classic.draft(said, count, sampling, place)
         middle = time.perf_counter()
-        whole = self._target.feed(pending + drafts, Full()).logp
+        try:
+            whole = self._target.feed(pending + drafts, Full()).logp
+        except TooLong:
+            if not drafts:
+                raise
+            drafts, rows = [], []
+            whole = self._target.feed(pending, Full()).logp
         assert whole is not None
         own = whole[len(pending) :]
         new = emission(own, drafts, rows, self._model.vocabulary, sampling, place)
@@ -226,7 +233,10 @@ class _Classic:
         drafts: list[int] = []
         rows: list[torch.Tensor] = []
         while len(drafts) < count:
-            row = self.reader.rows(said + drafts, [])[-1]
+            try:
+                row = self.reader.rows(said + drafts, [])[-1]
+            except TooLong:  # the target goes on without drafts
+                break
             id = drawn(restricted(row, sampling), self._vocabulary, sampling, place, "draft")
             drafts.append(id)
             rows.append(row)

@@ -20,7 +20,7 @@ def prompt_features(model: LocalModel, prompts: Sequence[str]) -> NDArray[np.flo
     weights = model.weights
     found = []
     for prompt in prompts:
-        ids = weights.template.prompt_ids(weights.tokenizer, prompt)
+        ids = weights.prompt_ids(prompt)
         with weights.lock, weights.meter.reading(len(ids)):
             weights.wear(model.adapter)
             output = weights.model(input_ids=torch.tensor([ids]), output_hidden_states=True, use_cache=False)
@@ -45,7 +45,7 @@ def answer_features(model: LocalModel, pairs: Sequence[tuple[str, str]]) -> NDAr
     weights = model.weights
     found = []
     for prompt, answer in pairs:
-        before = weights.template.prompt_ids(weights.tokenizer, prompt)
+        before = weights.prompt_ids(prompt)
         ids = [*(weights.vocabulary.attempt_many([answer])[0] or []), weights.vocabulary.end]
         with weights.lock, weights.meter.reading(len(before) + len(ids)):
             weights.wear(model.adapter)

@@ -66,9 +66,7 @@ def differences(model: LocalModel, pairs: Sequence[tuple[str, str, str]]) -> Tab
 
     def seen(prompt: str, one: str, other: str) -> NDArray[np.float64]:
         weights = model.weights
-        ids = weights.template.prompt_ids(
-            weights.tokenizer, COMPARE.format(question=prompt, one=one, other=other)
-        )
+        ids = weights.prompt_ids(COMPARE.format(question=prompt, one=one, other=other))
         with weights.lock, weights.meter.reading(len(ids)):
             weights.wear(model.adapter)
             output = weights.model(

@@ -63,7 +63,7 @@ def test_what_is_full_says_so_and_has_room_again(pair):
         batched.open_ids([2])
     taken[3].close()
     batched.open_ids([2]).feed([])
-    with pytest.raises(RengaError, match="long"):
+    with pytest.raises(RengaError, match="fill all 200 tokens"):
         taken[0].feed([2] * 200)
     with pytest.raises(RengaError, match="closed"):
         taken[3].feed([2])

@@ -231,7 +231,7 @@ def test_a_description_reads_no_weights(tmp_path):
     model = tiny.gemma3()
     facts = describe(str(tiny.write_gguf(tmp_path / "m.gguf", model)))
     assert facts.parameters == sum(p.numel() for p in model.parameters())
-    assert (facts.architecture, facts.vocabulary, facts.context) == ("gemma3", 400, 128)
+    assert (facts.architecture, facts.vocabulary, facts.context) == ("gemma3", 400, 2048)
     assert facts.bytes_in_memory == 4 * sum(p.numel() for p in model.parameters())
     assert facts.chat is False
     assert not facts.prepared

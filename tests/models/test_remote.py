@@ -9,6 +9,7 @@ import torch
 from renga.errors import RefusedPayload, RengaError, UsageError
 from renga.models.batching import BatchedModel
 from renga.models.contract import Clearance, Prompt, Sampling, Scores, TopK, Verify
+from renga.models.cooperation.speculate import speculate
 from renga.models.local import LocalModel
 from renga.models.remote import ConnectionLost, RemoteModel
 from renga.models.serving_sessions import SessionLimits
@@ -98,6 +99,26 @@ def test_the_same_answers_as_locally(world, broken):
         here.rewind(here.length - len(ids))
         there.rewind(there.length - len(ids))
     there.close()
+
+
+def test_what_is_too_long_there_is_said_here(world):
+    weights, dial = world
+    remote = RemoteModel(dial, "host", weights.vocabulary)
+    for draft in (remote, speculate(LocalModel(weights), remote)):
+        with pytest.raises(RengaError, match="tokens long; tiny reads at most 240; put retrieve"):
+            draft.open(Prompt("word " * 300, Clearance.PUBLIC))
+    with pytest.raises(RengaError, match="20,000 bytes; at most 16,384 are read here; put retrieve"):
+        remote.open(Prompt("word " * 4_000, Clearance.PUBLIC))
+    session = _opened(remote)
+    ids = some_ids(weights, 241 - session.prompt_ids, seed=5)
+    session.feed(ids[:-2], Scores())
+    said = session.feed(ids[-2:], Verify(Sampling())).ids  # of two drafts one fits
+    assert said is not None and 1 <= len(said) <= 2
+    session.rewind(len(ids) - 2)
+    session.feed(ids[-2:-1], Scores())
+    with pytest.raises(RengaError, match="fill all 240 tokens that tiny reads: the answer ends here"):
+        session.feed(ids[-1:], Scores())
+    session.close()
 
 
 def test_a_feed_whose_rows_fill_several_replies(world, monkeypatch):

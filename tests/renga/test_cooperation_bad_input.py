@@ -23,7 +23,7 @@ ENDLESS = NUMBERS.format(10**15) + " SELECT 'v' || max(i) AS name FROM n"
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
-    save_folder(folder / "model", llama(), chat_tokenizer())
+    save_folder(folder / "model", llama(max_position_embeddings=512), chat_tokenizer())
     (folder / "broken.db").write_bytes(b"nonsense" * 100)
     databases = {
         "stock.db": "CREATE TABLE ferry (name TEXT, speed INTEGER); INSERT INTO ferry VALUES ('Runa', 9)",
@@ -90,7 +90,11 @@ def test_files_that_are_not_what_they_should_be(ask: Ask, plan: str, status: int
             "What is the name of every ferry?",
             "not asked: endless.db",
         ),
-        ("retrieve(edge, database('huge.db'))", "What is the name of every ferry?", "cut to 64 tokens"),
+        (
+            "retrieve(edge, database('huge.db'), k=50)",
+            "What is the name of every ferry?",
+            "cut to 256 tokens",
+        ),
         ("retrieve(edge, database('huge.db'))", "What is the body of every note?", "huge.db"),
         # a detector that fails: said by default, or what the policy wants
         ("guard(edge, exact(database('endless.db')))", "What is the name of every ferry?", "could not tell"),
@@ -117,9 +121,16 @@ def test_a_database_that_somebody_locks(ask: Ask, world: Path) -> None:
     assert ask("retrieve(edge, database('stock.db'))")[0] == 0
 
 
+@pytest.mark.parametrize("plan", ["edge", "speculate(edge, edge)", "fuse(edge, edge)", "cascade(edge, edge)"])
+def test_a_prompt_longer_than_the_context(ask: Ask, plan: str) -> None:
+    status, out, err = ask(plan, "How many ferries run? " * 60)
+    assert (status, out) == (1, "") and "tokens long; model reads at most 512" in err
+    assert "retrieve" in err and "compress" in err and len(err.splitlines()) <= 3
+
+
 def test_passages_longer_than_the_context(ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
     assert enter(["index", "long.md", "--out", "long.db"], run) == 0
     status, out, _ = ask(
         "retrieve(edge, passages('long.db'), k=50, room=100000)", "When does ferry 17 leave?"
     )
-    assert status == 0 and "cut to 64 tokens, half of the model's context" in out
+    assert status == 0 and "cut to 256 tokens, half of the model's context" in out

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from renga.errors import RefusedPayload, RengaError, UsageError
-from renga.models.contract import Clearance, Prompt, Sampling
+from renga.models.contract import Clearance, Prompt, Said, Sampling
 from renga.models.cooperation.soft import SoftModel, train_soft
 from renga.models.cooperation.speculate import speculate
 from renga.models.generate import generate
@@ -38,6 +38,18 @@ def test_the_same_answers_as_from_a_host_here(world, made, how, broken):  # noqa
     assert list(generate(speculate(LocalModel(weights), there), PUBLIC, how)) == alone
 
 
+def test_a_conversation_is_read_there_as_it_is(world, made):  # noqa: F811
+    weights, dial = world
+    edge, compressor = made
+    there = SoftModel(RemoteModel(dial, "host", weights.vocabulary), edge, compressor)
+    said = {}
+    for name in ("Hello!", "Good day!"):
+        talk = Prompt(TEXT, Clearance.PUBLIC, (Said("user", "Hello."), Said("assistant", name)))
+        said[name] = list(generate(there, talk, HOW[1]))
+        assert said[name] == list(generate(LocalModel(weights), talk, HOW[1]))
+    assert said["Hello!"] != said["Good day!"]
+
+
 def test_what_is_raw_stays_and_what_fits_nobody_is_refused(world, made):  # noqa: F811
     weights, dial = world
     edge, compressor = made
@@ -47,10 +59,15 @@ def test_what_is_raw_stays_and_what_fits_nobody_is_refused(world, made):  # noqa
     slots = Slots.of(compressor.read(edge, "x"), "0" * 64)
     with pytest.raises(RengaError, match="another model"):
         remote.open_slots(PUBLIC, slots)
-    with pytest.raises(RengaError, match="longer than a session"):
+    with pytest.raises(RengaError, match="tokens long; tiny reads at most 240"):
         remote.open_slots(
             Prompt("x " * 240, Clearance.PUBLIC), Slots.of(compressor.read(edge, "x"), compressor.host)
         )
+    talk = Prompt(TEXT, Clearance.PUBLIC, (Said("user", "Hello."), Said("assistant", "Hello!")))
+    with pytest.raises(
+        RengaError, match="at the beginning"
+    ):  # turns would stand behind the slots, or be lost
+        remote.open_slots(talk, Slots.of(compressor.read(edge, "x"), compressor.host))
     for _ in range(6):  # refused ones leave no session taken
         remote.open_slots(PUBLIC, Slots.of(compressor.read(edge, "x"), compressor.host)).close()
 
