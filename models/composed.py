@@ -196,7 +196,6 @@ class ComposedSession(RowsSession):
         super().__init__(prompt, model.vocabulary)
         self._model = model
         self._voices: list[Voice | None] = []
-        hint = ""
         for index, (member, want) in enumerate(zip(model.members, model.wants, strict=True)):
             try:
                 self._voices.append(Voice(member, prompt, want))
@@ -205,8 +204,7 @@ class ComposedSession(RowsSession):
                     raise
                 self._voices.append(None)
                 self._leave(index, error.message, 0)
-                hint = error.hint
-        self._some_left(hint)
+        self._some_left()
 
     def _rows(self, read: list[int], fed: list[int]) -> torch.Tensor:
         heard = self._heard(read, fed)
@@ -248,10 +246,10 @@ class ComposedSession(RowsSession):
         if not any(a.member == name and a.why == why for a in known):
             known.append(Absence(name, place, why))
 
-    def _some_left(self, hint: str = "") -> None:
+    def _some_left(self) -> None:
         if not any(self._voices):
             why = "; ".join(f"{a.member}: {a.why}" for a in self._model.absences)
-            raise RengaError(f"no member is left to answer ({why})", hint=hint)
+            raise RengaError(f"no member is left to answer ({why})")
 
     def close(self) -> None:
         super().close()

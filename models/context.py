@@ -10,7 +10,7 @@ from typing import Any
 from renga.errors import RengaError
 from renga.models.contract import Verify, Want
 
-SHORTER = "put retrieve(…) over a long text, compress(…) over a long prompt, or shorten it"
+SHORTER = "retrieve(…) from a long text, compress(…) a long prompt, or shorten it"
 
 
 class TooLong(RengaError):
@@ -33,7 +33,8 @@ def context_of(config: Any) -> int | None:
 def check_prompt(tokens: int, most: int | None, name: str) -> None:
     """Raises TooLong for a prompt that leaves no place for an answer's first token to be told from."""
     if most is not None and tokens > most:
-        raise TooLong(f"the prompt is {tokens:,} tokens long; {name} reads at most {most:,}", hint=SHORTER)
+        # In one line, hint and all: what composes models tells of a member in its message alone.
+        raise TooLong(f"the prompt is {tokens:,} tokens long; {name} reads at most {most:,}: {SHORTER}")
 
 
 def fitting(ids: Sequence[int], want: Want, read: int, most: int | None, name: str) -> Sequence[int]:

@@ -81,7 +81,7 @@ class ServedSession:
         if len(asked.prompt.encode()) > self._limits.prompt_bytes:
             raise RefusedPayload(
                 f"the prompt has {len(asked.prompt.encode()):,} bytes; at most "
-                f"{self._limits.prompt_bytes:,} are read here; {SHORTER}"
+                f"{self._limits.prompt_bytes:,} are read here: {SHORTER}"
             )
         room = self._limits.prompt_bytes - len(asked.prompt.encode())
         before = tuple(Said(role, text) for role, text in heard(asked.before, room))

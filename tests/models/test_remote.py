@@ -105,9 +105,9 @@ def test_what_is_too_long_there_is_said_here(world):
     weights, dial = world
     remote = RemoteModel(dial, "host", weights.vocabulary)
     for draft in (remote, speculate(LocalModel(weights), remote)):
-        with pytest.raises(RengaError, match="tokens long; tiny reads at most 240; put retrieve"):
+        with pytest.raises(RengaError, match="tokens long; tiny reads at most 240: retrieve"):
             draft.open(Prompt("word " * 300, Clearance.PUBLIC))
-    with pytest.raises(RengaError, match="20,000 bytes; at most 16,384 are read here; put retrieve"):
+    with pytest.raises(RengaError, match="20,000 bytes; at most 16,384 are read here: retrieve"):
         remote.open(Prompt("word " * 4_000, Clearance.PUBLIC))
     session = _opened(remote)
     ids = some_ids(weights, 241 - session.prompt_ids, seed=5)
