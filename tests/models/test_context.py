@@ -18,11 +18,19 @@ from renga.models.evaluation import evaluate
 from renga.models.example import Example
 from renga.models.generate import answer_many, generate
 from renga.models.local import LocalModel
-from tests.models.tiny_weights import some_ids, tiny
+from tests.models import tiny_weights
+from tests.models.tiny_weights import some_ids
 
 KINDS = ["llama", "gpt2 in float64", "gemma3", "lfm2"]  # gpt2's positions end at 256, and would not be found
 LONG = Prompt("word " * 300)
 SAMPLED = Sampling(temperature=1.0, seed=3, max_tokens=400)
+
+
+def tiny(kind):
+    """Any of them, with a context of 256."""
+    weights = tiny_weights.tiny(kind)
+    weights.context = 256
+    return weights
 
 
 class Mean:

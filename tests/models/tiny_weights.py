@@ -34,7 +34,7 @@ SHAPE: dict[str, Any] = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 8,
-    "max_position_embeddings": 256,
+    "max_position_embeddings": 2048,
     "bos_token_id": 0,
     "eos_token_id": 1,
     "pad_token_id": 0,
@@ -85,8 +85,8 @@ def _lfm2() -> Any:
 
 
 KINDS = {
-    "llama": lambda: shared(llama(max_position_embeddings=256), chat_tokenizer()),
-    "gemma3": lambda: shared(gemma3(max_position_embeddings=256), metaspace(120)),
+    "llama": lambda: shared(llama(), chat_tokenizer()),
+    "gemma3": lambda: shared(gemma3(), metaspace(120)),
     "gemma2": lambda: shared(_gemma2(), byte_level(320)),  # caps its logits
     "granite": lambda: shared(_granite(), byte_level(320)),  # scales them
     "lfm2": lambda: shared(_lfm2(), byte_level(320)),  # has states that are no keys

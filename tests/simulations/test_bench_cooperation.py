@@ -78,8 +78,6 @@ def test_every_part_runs_on_tiny_models(name: str, monkeypatch) -> None:
     monkeypatch.setattr(cooperation_steer, "TOKENS", 200)
     monkeypatch.setattr(cooperation_guide, "TOKENS", 4)
     models = {"edge": LocalModel(tiny("llama")), "host": LocalModel(tiny("gemma3"))}
-    for model in models.values():
-        model.weights.context = 4096  # their tokens are bytes, and nobody minds what they say
     setting = Setting(
         "edge", "host", 1 if name == "guiding" else 2, 0, None, lambda line: None, models.__getitem__
     )
