@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from renga.models.composed import close_session
-from renga.models.contract import LanguageModel, Prompt, Scores
+from renga.models.contract import LanguageModel, Prompt, Scores, Session
 from renga.models.cooperation.database import Column, Schema, Value, literal, quoted
 from renga.models.cooperation.spans import tokens
 
 MOST_CONDITIONS = 2
-LINK = 4.0  # nats that naming a thing in the question is worth
+LINK = 8.0  # nats that naming a thing in the question is worth
 
 _CUES: dict[str, str] = {
     "COUNT": r"how many|number of|count",
@@ -213,7 +213,8 @@ def written(
     comes back, and the model reads of them.
     """
     link = linked(schema, question)
-    scorer = _Scorer(model, _prompt(schema, link, question, failed)) if model is not None else None
+    asked = [_prompt(schema, link, what, failed) for what in (f" that answers: {question}", ".")]
+    scorer = _Scorer(model, *asked) if model is not None else None
     beam, done = [(Query(), 0.0)], []
     while beam:
         grown = []
@@ -234,32 +235,38 @@ def written(
 
 
 class _Scorer:
-    """Likelihoods of how a query goes on; what was read stays read."""
+    """By how much a question makes each way to go on likelier than it is without one, in nats: what is long,
+    or hardly ever written, is unlikely in itself, and that says nothing. What was read stays read."""
 
-    def __init__(self, model: LanguageModel, prompt: str) -> None:
+    def __init__(self, model: LanguageModel, asked: str, unasked: str) -> None:
         self._vocabulary = model.vocabulary
-        self._session = model.open(Prompt(prompt))
+        self._sessions = [model.open(Prompt(prompt)) for prompt in (asked, unasked)]
 
     def close(self) -> None:
-        close_session(self._session)
+        for session in self._sessions:
+            close_session(session)
 
     def __call__(self, before: str, parts: Sequence[str]) -> list[float]:
         if len(parts) < 2:
             return [0.0] * len(parts)  # no choice
-        self._session.rewind(0)
+        asked, unasked = (self._likelihoods(session, before, parts) for session in self._sessions)
+        return [one - other for one, other in zip(asked, unasked, strict=True)]
+
+    def _likelihoods(self, session: Session, before: str, parts: Sequence[str]) -> list[float]:
+        session.rewind(0)
         read = self._vocabulary.encode(before)
-        self._session.feed(read, Scores())
+        session.feed(read, Scores())
         found = []
         for part in parts:
             # What comes after a query that ends is a line's end.
-            scores = self._session.feed(self._vocabulary.encode(part or ";"), Scores()).scores
+            scores = session.feed(self._vocabulary.encode(part or ";"), Scores()).scores
             assert scores is not None
             found.append(float(scores.sum()))
-            self._session.rewind(len(read))
+            session.rewind(len(read))
         return found
 
 
-def _prompt(schema: Schema, link: Linked, question: str, failed: Sequence[tuple[str, str]]) -> str:
+def _prompt(schema: Schema, link: Linked, what: str, failed: Sequence[tuple[str, str]]) -> str:
     names = {field.table for field in link.fields}
     lines = [
         f"{quoted(table.name)}({', '.join(quoted(column.name) for column in table.columns)})"
@@ -267,7 +274,7 @@ def _prompt(schema: Schema, link: Linked, question: str, failed: Sequence[tuple[
         if table.name in names
     ]
     tried = "".join(f"This query failed: {sql}\nError: {why}\n" for sql, why in failed)
-    return f"Tables:\n{chr(10).join(lines)}\n{tried}Write one SQL query that answers: {question}"
+    return f"Tables:\n{chr(10).join(lines)}\n{tried}Write one SQL query{what}"
 
 
 def _share(name: str, asked: Sequence[str]) -> float:

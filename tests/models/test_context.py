@@ -1,6 +1,9 @@
 """Nothing is read beyond what a model reads: prompts are refused, answers end with a word, drafts cost
 none."""
 
+from functools import partial
+from typing import Any
+
 import pytest
 import torch
 from transformers import LlamaConfig
@@ -42,7 +45,7 @@ class Mean:
 def test_a_prompt_that_is_too_long_is_refused_before_anything_is_read(kind):
     model = LocalModel(tiny(kind))
     count = len(model.weights.template.ids_of(model.weights.tokenizer, LONG))
-    made = [model, speculate(model, model), Composed([model, model], Mean())]
+    made: list[Any] = [model, speculate(model, model), Composed([model, model], Mean())]
     if model.weights.keeps_keys:
         made += [BatchedModel(model.weights), view(model, 1)]
     for each in made:
@@ -71,7 +74,7 @@ def test_a_batched_model_reads_what_it_is_told_to_and_no_more_than_it_can():
 @pytest.mark.parametrize("batched", [False, True])
 def test_an_answer_ends_where_the_model_can_read_no_more(kind, batched):
     weights = tiny(kind)
-    model = BatchedModel(weights) if batched else LocalModel(weights)
+    model: Any = BatchedModel(weights) if batched else LocalModel(weights)
     session = model.open_ids(some_ids(weights, 250))
     assert session.feed(some_ids(weights, 6), Scores()).scores.shape == (6,)
     with pytest.raises(TooLong, match="fill all 256 tokens that tiny reads: the answer ends here"):
@@ -90,17 +93,16 @@ def test_drafts_cost_no_word_at_the_end(how, accept, kind):
     weights.vocabulary.specials = frozenset()  # nothing ends it sooner
     weights.vocabulary.end = -1
     short = some_ids(weights, 244, seed=1)
-    target, drafter = LocalModel(weights), LocalModel(tiny("gpt2 in float64"))
-    for model in (target, drafter):
-        model.open = lambda prompt, model=model: model.open_ids(short)
-    if kind == "batched":
-        target = BatchedModel(weights)
-        target.open = lambda prompt: target.open_ids(short)
+    target: Any = BatchedModel(weights) if kind == "batched" else LocalModel(weights)
+    drafter: Any = LocalModel(tiny("gpt2 in float64"))
+    for model in (target, drafter):  # both begin behind the same ids
+        model.open = partial(lambda opened, prompt: opened.open_ids(short), model)
     if kind == "composed":
         target = Composed([target, drafter], Mean())
 
     def said(model):
-        found, answer = [], generate(model, Prompt("?"), how)
+        found: list[int] = []
+        answer = generate(model, Prompt("?"), how)
         with pytest.raises(TooLong):
             found.extend(answer)
         return found
