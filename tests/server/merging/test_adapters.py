@@ -226,8 +226,8 @@ def test_bases_are_orthonormal_however_near_to_dependent_the_columns_are(spread)
     x = rng.standard_normal((60, 1)) + spread * rng.standard_normal((60, 20))
     x *= 10.0 ** rng.uniform(-6, 6, 20)
     q, r = _orthonormal(x)
-    assert np.abs(q.T @ q - np.eye(20)).max() < 1e-13
-    assert (np.linalg.norm(q @ r - x, axis=0) < 1e-13 * np.linalg.norm(x, axis=0)).all()
+    assert np.abs(q.T @ q - np.eye(20)).max() < 2e-13
+    assert (np.linalg.norm(q @ r - x, axis=0) < 1e-12 * np.linalg.norm(x, axis=0)).all()
 
 
 def test_knots_and_core_space_are_ties_in_their_spaces():
