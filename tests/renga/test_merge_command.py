@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import subprocess
@@ -89,6 +90,9 @@ def talking(tmp_path, monkeypatch):
         save_folder(tmp_path / f"m{number}", model, tokenizer)
     lines = [json.dumps({"prompt": f"{n} and {n}?", "response": str(2 * n)}) for n in range(3)]
     (tmp_path / "texts.jsonl").write_text("\n".join(lines))
+    gc.freeze()  # every model that is scored is collected: not the libraries, each time anew
+    yield
+    gc.unfreeze()
 
 
 def test_a_merge_of_models_is_judged(talking, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from renga.server.merging.parts import identity
 from tests.server.merging import dense as references
 from tests.server.merging.adapters_made import (
     SHAPES,
-    all_dense,
     apart,
     dense,
     made,
@@ -316,13 +316,13 @@ def test_coordinates_lose_nothing(method, space):
 @pytest.mark.parametrize("method", ["dare", "della_linear"])
 def test_what_is_dropped_at_random_is_right_on_average(method):
     xs, weights = unequal()
-    draws = [all_dense(merge(xs, method, weights, seed=s, density=0.5).adapter) for s in range(60)]
-    mean = {name: sum(d[name] for d in draws) / len(draws) for name in SHAPES}
-    expected = mean_of(xs, weights)
-    gap = np.hypot.reduce([np.linalg.norm(mean[n] - expected[n]) for n in SHAPES])
-    spread = np.hypot.reduce([np.linalg.norm(draws[0][n] - expected[n]) for n in SHAPES])
+    name, expected = "model.layers.1.self_attn.q_proj", mean_of(xs, weights)
+    chosen: dict[str, Any] = {"density": 0.5, "only": [name], "threads": 1}
+    draws = [dense(merge(xs, method, weights, seed=s, **chosen).adapter, name) for s in range(60)]
+    gap = np.linalg.norm(sum(draws) / len(draws) - expected[name])
+    spread = np.linalg.norm(draws[0] - expected[name])
     assert gap < 2.0 * spread / np.sqrt(len(draws))
-    assert spread > 0.1 * np.hypot.reduce([np.linalg.norm(expected[n]) for n in SHAPES])
+    assert spread > 0.1 * np.linalg.norm(expected[name])
     again = merge(xs, method, weights, seed=3, density=0.5).adapter
     assert bytes_of(again) == bytes_of(merge(xs[::-1], method, weights[::-1], seed=3, density=0.5).adapter)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -178,9 +180,10 @@ def test_what_is_learned_lowers_the_entropy(weights, adapters, method, options):
     before = entropy_of(weights, merge(adapters, "average").adapter, TEXTS)
     merged = merge(adapters, method, learning=how, **options).adapter
     assert entropy_of(weights, merged, TEXTS) < before
-    again = merge(adapters, method, learning=how, **options).adapter
-    assert distance(again, merged) < 1e-4, "the same seed learns the same"
-    assert distance(merge([adapters[0]] * 3, method, learning=how, **options).adapter, adapters[0]) < 1e-6
+    short = replace(how, steps=5)
+    one, again = (merge(adapters, method, learning=short, **options).adapter for _ in range(2))
+    assert distance(again, one) < 1e-4, "the same seed learns the same"
+    assert distance(merge([adapters[0]] * 3, method, learning=short, **options).adapter, adapters[0]) < 1e-6
     with pytest.raises(UsageError, match="unlabelled texts"):
         merge(adapters, method)
 
