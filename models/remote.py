@@ -158,9 +158,15 @@ class RemoteSession:
         """A channel to a session that has read what this one has."""
         if self._channel is None:
             channel = self._model.dial()
-            reply = channel.ask(self._opening)
-            if reply.opened.vocabulary != self._model.vocabulary.fingerprint:
-                raise RengaError(f"{self._model.name} has another vocabulary than the one counted with here")
+            try:
+                reply = channel.ask(self._opening)
+                if reply.opened.vocabulary != self._model.vocabulary.fingerprint:
+                    raise RengaError(
+                        f"{self._model.name} has another vocabulary than the one counted with here"
+                    )
+            except BaseException:  # nobody else knows of it, and its place at the other end is one of few
+                channel.close()
+                raise
             self._channel, self._there, self._said = channel, 0, None
             self.prompt_ids = reply.opened.prompt_ids
         if self._there > len(self._ids):

@@ -1,7 +1,7 @@
 """A remote model answers as the local one, over a real socket, and through broken connections."""
 
-import gc
 import time
+from functools import partial
 
 import grpc
 import pytest
@@ -160,9 +160,30 @@ def _opened(model):
         except RengaError as error:
             if "too many" not in error.message:
                 raise
-        gc.collect()  # sessions that an error's frames still hold
         time.sleep(0.05)
     raise AssertionError("the places were never free again")
+
+
+def test_a_session_that_does_not_open_holds_no_place(world):
+    weights, _ = world
+    closed = []
+
+    class Channel:
+        def __init__(self, error):
+            self.error = error
+
+        def ask(self, request):
+            if self.error is not None:
+                raise self.error
+            return wire.SessionReply(opened=wire.Opened(vocabulary="another"))
+
+        def close(self):
+            closed.append(self.error)
+
+    for error in (None, RengaError("refused"), KeyboardInterrupt()):
+        with pytest.raises((RengaError, KeyboardInterrupt)):
+            RemoteModel(partial(Channel, error), "host", weights.vocabulary).open(PUBLIC)
+        assert closed[-1] is error
 
 
 def test_what_comes_off_the_wire_is_checked():
