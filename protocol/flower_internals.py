@@ -19,6 +19,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from renga.errors import RengaError
 
@@ -176,3 +179,24 @@ def acting_as_server(run_id: int) -> Iterator[None]:
 def empty_run(run_id: int) -> Run:
     """A Run that says nothing but its id."""
     return Run.create_empty(run_id)
+
+
+def sign_off(fleet: str, authority: Path, key: ec.EllipticCurvePrivateKey, node: int) -> bool:
+    """Tell the SuperLink at `host:port` that the SuperNode `node`, whose key this is, has gone; whether it
+    took that in.
+
+    A SuperNode says so itself, unless it was killed. Without this Flower takes one that was for present, and
+    lets it back in after a minute at the earliest. There is neither a command nor a public function for it.
+    """
+    import httpx
+    from flwr.proto.fleet_pb2 import DeactivateNodeRequest
+    from flwr.supernode.fleet_http_client import FleetHttpClient
+    from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+
+    signed = NodeAuthHttpInterceptor(key, key.public_key())
+    try:
+        with FleetHttpClient.from_server_address(fleet, False, authority.read_bytes(), [signed]) as client:
+            client.DeactivateNode(DeactivateNodeRequest(node_id=node))
+    except (OSError, ValueError, httpx.HTTPError, RuntimeError):
+        return False
+    return True

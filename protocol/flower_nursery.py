@@ -15,6 +15,7 @@ Run as a script with `-IS` this module needs only what it imports, and is one su
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
@@ -40,13 +41,33 @@ def main() -> None:
     name, arguments = _serve(listening)
     # From here on this is a child, and the program: it ends as it would if it had been started alone.
     sys.argv = [name, *arguments]
+    status = [1]
+    atexit.register(_leave, status)  # runs after what the program itself registers, before what it inherited
     try:
-        status = _entry(name)()
+        status[0] = _status(_entry(name)())
+    except SystemExit as leaving:
+        status[0] = _status(leaving.code)
     except Exception:  # noqa: BLE001 - the end of a program
         # Flower's SuperNode would stay on as a shell of itself: threads of its own go on without the first.
         traceback.print_exc()
         os._exit(1)
-    sys.exit(status)
+    sys.exit(status[0])
+
+
+def _status(code: object) -> int:
+    """What a program's end means, as `sys.exit` has it."""
+    if code is None or isinstance(code, int):
+        return code or 0
+    print(code, file=sys.stderr)
+    return 1
+
+
+def _leave(status: list[int]) -> None:
+    """End without taking down what belongs to the nursery: for torch alone that is a second of processor."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status[0])
 
 
 def scripts(folder: Path, address: Path, names: list[str]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -36,6 +37,7 @@ from renga.protocol.failure import one_line
 from renga.protocol.flower_internals import QUIET
 
 CONNECTION = "renga"
+RELEASE_HEADER = "x-flower-release"  # of a /health reply of a front of ours: the server's release of Flower
 FINISHED = "finished:"
 
 INNER = (
@@ -44,8 +46,12 @@ INNER = (
     "flwr-serverapp",
     "flwr-simulation",
 )  # what Flower starts itself
+TASK_POLL = 0.5  # seconds between two looks of a SuperExec for work; each look costs some 20 ms of processor
 FIRST_PAUSE, LONGEST_PAUSE = 3.0, 60.0  # seconds before a program that ended is started again
 WORDS = 16  # lines of its log that are looked at then
+
+_COLOUR = re.compile(r"\x1b?\[[0-9;]*m")
+_NO_REASON = re.compile(r"\b(INFO|DEBUG)\b|Exit Code:|For more information, visit")
 
 
 class Home:
@@ -74,7 +80,7 @@ class Home:
             **QUIET,
             "PYTHONPATH": os.pathsep.join([ours, *filter(None, [os.environ.get("PYTHONPATH")])]),
             "FLWR_HOME": str(self.folder.absolute()),
-            "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.2",
+            "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": str(TASK_POLL),
             "PATH": os.pathsep.join([*scripts, os.environ.get("PATH", "")]),
             "PYTHONUNBUFFERED": "1",
         }
@@ -206,20 +212,23 @@ class Kept:
     not live long.
 
     Flower's SuperNode gives up rather than tries again: after a crash it is not let back in for a minute.
-    explain: what the end of its log means to a person, asked when it has ended.
+    explain: what the end of its log means to a person, asked when it has ended; ended: called then, before
+    it is started again.
     """
 
     def __init__(
         self,
         begin: Callable[[], Program],
         tell: Callable[[str], None],
-        explain: Callable[[str], str] = lambda words: words.split(" / ")[-1],
+        explain: Callable[[str], str] = lambda words: explained(words),
         pause: float = FIRST_PAUSE,
         longest: float = LONGEST_PAUSE,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._begin = begin
         self._tell = tell
         self._explain = explain
+        self._ended = ended
         self._pause = pause
         self._longest = longest
         self._over = threading.Event()
@@ -243,6 +252,7 @@ class Kept:
                     pause, said = self._pause, None
                 if self._over.is_set():
                     return
+                self._ended()
                 why = self._explain(self.program.last_words(WORDS, 2000))
                 if why != said:  # once for one reason, however often it is tried
                     self._tell(f"{self.program.name} ended and is started again: {why}")
@@ -255,6 +265,14 @@ class Kept:
                     break
             if self._over.is_set():
                 self.program.stop()
+
+
+def explained(words: str) -> str:
+    """The last of a program's last words that say what was wrong; one that was killed said nothing of it."""
+    plain = _COLOUR.sub("", words)
+    said = [line.strip() for line in plain.split(" / ") if not _NO_REASON.search(line)]
+    said = [line for line in said if line]
+    return said[-1] if said else "nothing in its log says why"
 
 
 def flwr(arguments: Sequence[str], home: Home, *, patience: float = 120.0) -> dict[str, Any]:

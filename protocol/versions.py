@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from renga.errors import RefusedPayload
 
-PROTOCOL = 2  # since ids are as wide as the vocabulary needs
+PROTOCOL = 3  # 2: ids are as wide as the vocabulary needs; 3: short payloads say their version
 
 
 def software() -> str:

@@ -10,6 +10,7 @@ on a SuperLink that is somebody else's, the work is done in these processes (`fl
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,14 +20,20 @@ from flwr.serverapp import Grid, ServerApp
 
 from renga.errors import UsageError, did_you_mean
 from renga.protocol.envelope import MESSAGE_TYPES
-from renga.protocol.failure import scrub_failures
+from renga.protocol.failure import one_line, scrub_failures
 from renga.protocol.relay import forward, lend
 
 RUN_KEYS = ("clients", "rounds", "server", "socket", "state")
 NODE_KEYS = ("config", "name", "socket", "state")
 
+
+def _note(_: str, trace: str) -> None:
+    """What went wrong on a node goes to the log of its SuperNode; the server hears a line at most."""
+    print(trace, file=sys.stderr, flush=True)
+
+
 server = ServerApp()
-client = ClientApp(mods=[scrub_failures()])
+client = ClientApp(mods=[scrub_failures(_note)])
 
 
 @server.main()
@@ -55,7 +62,9 @@ def checked(config: Mapping[str, object], known: tuple[str, ...], what: str) -> 
     """The config, if it has no other keys than these. Raises UsageError that names the first."""
     for key in sorted(config):
         if key not in known:
-            raise UsageError(f"unknown key {key!r} in the {what} config", hint=did_you_mean(key, known))
+            # All in the message: of an error in its processes Flower passes nothing else on.
+            told = f"unknown key {one_line(key, 40)!r} in the {what} config: {did_you_mean(key, known)}"
+            raise UsageError(told)
     return config
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import cast
 
 from flwr.app import Context, Message
 from flwr.serverapp import Grid
@@ -44,17 +43,22 @@ from renga.serving import FORMAT as SERVER_FORMAT
 from renga.serving import Vocabularies, federation_of, host_of, public_texts
 
 PATIENCE = 600.0  # seconds for as many nodes to be there as the run asks for
-LOAD_FAILED = "load"  # what Flower's words for a ClientApp that can't be imported contain
+AGAIN = 60.0  # seconds before a node that did not say who it is is asked anew: it starts a process for that
+NO_RENGA = (
+    "no module named 'renga",
+    "attempting to load `clientapp`",
+)  # of Flower's words for a node without it
 
 
 def play_here(grid: Grid, context: Context, run: Mapping[str, object]) -> None:
     """Play `rounds` more rounds. Raises UsageError for a run config that can't be right, RengaError."""
+    wanted, more = _count(run, "clients"), _count(run, "rounds")
     path, folder = _path(run, "server", "run"), Path(str(run.get("state") or "state")).absolute()
     config = read_deployment(ServerConfig, path, {})
     if not config.transfer.validation:
         raise UsageError(
-            f"{path}: [transfer] validation is missing",
-            hint="nodes must hold the very same public texts, so none can be set apart by chance",
+            f"{path}: [transfer] validation is missing; nodes must hold the very same public texts, so "
+            "none can be set apart by chance"
         )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     check_format(folder, SERVER_FORMAT)
@@ -63,14 +67,13 @@ def play_here(grid: Grid, context: Context, run: Mapping[str, object]) -> None:
     state = ServerState(folder)
     host = host_of(config, weights, validation)
     host.adapter = state.standing().host
-    named = NamedGrid(grid, lambda nodes: ask_names(grid, nodes, SystemClock(POLL), silent=_silent))
-    wanted = max(1, int(cast(int, run.get("clients") or 1)))
+    named = NamedGrid(grid, _Names(grid))
     end = time.monotonic() + PATIENCE
     while len(names := named.names()) < wanted:
         if time.monotonic() > end:
             raise RengaError(f"{len(names)} of {wanted} nodes are there after {PATIENCE:.0f} s")
         time.sleep(1.0)
-    rounds = state.standing().round + int(cast(int, run.get("rounds") or 1))
+    rounds = state.standing().round + more
     vocabularies = Vocabularies(config.edge_models, weights)
     build = federation_of(config, transfer, host, state, None, vocabularies)
     federation = build(lambda: list(config.clients) or named.names(), rounds, _listen)
@@ -90,7 +93,7 @@ def _member(path: str, name: str, state: str) -> tuple[Work, Outbox]:
     config, folder = read_deployment(ClientConfig, Path(path), {}), Path(state).absolute()
     if not config.public or not config.host:
         raise UsageError(
-            f"{path} names no public texts or no host", hint='public = ["public.jsonl"], host = REF'
+            'the config of this node names no public texts or no host: public = ["public.jsonl"], host = REF'
         )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     check_format(folder, CLIENT_FORMAT)
@@ -116,9 +119,37 @@ def _path(config: Mapping[str, object], key: str, what: str) -> Path:
     return path
 
 
+def _count(run: Mapping[str, object], key: str) -> int:
+    found = run.get(key, 1)
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise UsageError(f"{key!r} in the run config must be a whole number from 1 on, not {found!r}")
+    return found
+
+
+class _Names:
+    """Asks nodes who they are; of one that does not say, why is told once."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._later: dict[int, float] = {}
+        self._told: set[tuple[int, str]] = set()
+
+    def __call__(self, nodes: Sequence[int]) -> Mapping[int, str]:
+        now = time.monotonic()
+        due = [node for node in nodes if self._later.get(node, now) <= now]
+        return ask_names(self._grid, due, SystemClock(POLL), silent=self._silent) if due else {}
+
+    def _silent(self, node: int, why: str) -> None:
+        self._later[node] = time.monotonic() + AGAIN
+        if (node, why) not in self._told:
+            self._told.add((node, why))
+            _silent(node, why)
+
+
 def _silent(node: int, why: str) -> None:
-    hint = " (is renga installed there, in the same version?)" if LOAD_FAILED in why.lower() else ""
-    _tell(f"node {node} does not take part: {why}{hint}")
+    if any(words in why.lower() for words in NO_RENGA):
+        why = "it has no renga, or one that does not start: pip install renga there; its own log says more"
+    _tell(f"node {node} does not take part: {why}")
 
 
 def _listen(told: Told) -> None:

@@ -16,11 +16,16 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, MutableMapping
+from importlib.metadata import version
 from typing import Any
 
 import httpx
 
+from renga.protocol.flower_programs import RELEASE_HEADER
+
 log = logging.getLogger("renga.server")
+
+FLOWER = version("flwr")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,7 +38,9 @@ BRING = ("/v1/fleet/push-", "/v1/fleet/activate-", "/v1/fleet/deactivate-")
 HELD = 15.0  # seconds that a node is kept waiting for a message; it would wait for 30
 LOOK = 3.0  # seconds between two looks in that time, should nobody have said that there is news
 LARGEST_BODY = 8 << 20  # an array travels in chunks of 5 MiB
+SETTLE = 0.1  # seconds from a part of a reply until somebody is told: parts come one upon another
 AT_ONCE = 64
+RELEASE = RELEASE_HEADER.encode()
 HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding"})
 
 
@@ -44,6 +51,7 @@ class FleetFront:
         self.on_reply: Callable[[], None] = _nothing  # part of a reply has come, or a node; or one has gone
         self.traffic = [0, 0]  # bytes of bodies to and from nodes
         self._over = False
+        self._settling = False
         self._largest = largest
         self._news = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -80,11 +88,18 @@ class FleetFront:
         if reply is None:
             return  # the node has gone
         kept = [(k.encode(), v.encode()) for k, v in reply.headers.items() if k.lower() not in HOP]
+        if path == HEALTH:
+            kept.append((RELEASE, FLOWER.encode()))
         self.traffic[0] += len(reply.content)
         self.traffic[1] += len(body)
         await _answer(send, reply.status_code, kept, reply.content)
-        if path.startswith(BRING):
-            self.on_reply()
+        if path.startswith(BRING) and not self._settling:
+            self._settling = True
+            self._loop.call_later(SETTLE, self._tell)
+
+    def _tell(self) -> None:
+        self._settling = False
+        self.on_reply()
 
     def news(self) -> None:
         """There are new messages for nodes. May be called from any thread."""

@@ -25,6 +25,16 @@ from renga.simulations.faults import carrier_faults
 from renga.simulations.progress_socket import OnProgress, listening
 
 
+def require_ray() -> None:
+    """Raises UsageError if Ray is not installed."""
+    try:
+        found = importlib.util.find_spec("ray")
+    except ImportError:
+        found = None
+    if found is None:
+        raise UsageError("Ray is not installed", hint="pip install 'renga[ray]', or leave out --carrier ray")
+
+
 @contextmanager
 def ray_grid(config: Config, written: Path, folder: Path, report: OnProgress) -> Iterator[Grid]:
     """A grid over the config's clients, each an actor of Ray's. `written`: the config as a file, absolute.
@@ -53,8 +63,7 @@ def simulated(
 
     Raises UsageError if Ray is not installed, RengaError if Flower does not start or the run fails.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise UsageError("Ray is not installed", hint="pip install 'renga[ray]', or leave out --carrier ray")
+    require_ray()
     logs = folder / "flower"
     home = Home(logs / "home", ("flower-superlink", "flower-superexec", "flwr"))
     address = f"127.0.0.1:{free_port()}"

@@ -61,6 +61,10 @@ def run(
 
     Raises UsageError for what is wrong with the config or its data, RengaError for what went wrong.
     """
+    if carrier == "ray":
+        from renga.simulations.ray_carrier import require_ray
+
+        require_ray()  # before anything dear begins
     texts = read_texts(config)
     folder = RunFolder(out)
     with folder.held(config, resume=resume):

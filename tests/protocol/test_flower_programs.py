@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -41,6 +44,26 @@ def test_a_command_that_fails_says_so_in_flowers_words(home: Home) -> None:
         flwr(["run", str(home.folder)], home)
 
 
+@pytest.mark.parametrize(("code", "status"), [("0", 0), ("None", 0), ("3", 3), ("'no'", 1)])
+def test_a_program_ends_with_its_own_status_and_not_with_what_the_nursery_holds(
+    code: str, status: int
+) -> None:
+    """Whoever imports torch pays a second for every end, else."""
+    script = f"""
+import atexit, os, sys
+from renga.protocol import flower_nursery as nursery
+atexit.register(print, "of the nursery")
+nursery._entry = lambda name: lambda: (atexit.register(print, "its own"), sys.exit({code}))
+nursery._serve = lambda listening: ("program", [])
+nursery.socket.socket = lambda fileno: None
+sys.argv = ["nursery", "0"]
+nursery.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (status, "its own\n")
+    assert done.stderr == ("no\n" if status == 1 else "")
+
+
 def test_what_is_kept_is_started_again_after_ever_longer_pauses(home: Home) -> None:
     told: list[str] = []
     kept = Kept(lambda: supernode(home, "kept"), told.append, pause=0.2)
@@ -48,6 +71,7 @@ def test_what_is_kept_is_started_again_after_ever_longer_pauses(home: Home) -> N
         before = kept.program
         assert before.running
         before.kill()
+        assert before.status == -signal.SIGKILL
         end = time.monotonic() + 60
         while kept.program is before and time.monotonic() < end:
             time.sleep(0.05)

@@ -9,6 +9,7 @@ import pytest
 from flwr.app import Message
 from flwr.clientapp import ClientApp
 
+from renga.protocol import envelope
 from renga.protocol.clock import SystemClock
 from renga.protocol.envelope import opened, sealed, sealed_reply
 from renga.protocol.faults import planned
@@ -17,6 +18,7 @@ from renga.protocol.gather import gather
 from renga.protocol.local_carrier import LocalGrid
 from renga.protocol.named_grid import NamedGrid, ask_names
 from renga.protocol.names import node_id
+from renga.protocol.versions import PROTOCOL
 from tests.protocol.descriptions import description
 from tests.protocol.numbered_grid import NumberedGrid
 
@@ -108,3 +110,24 @@ def test_nobody_waits_in_real_time_for_those_who_drop_out_by_plan() -> None:
     assert time.monotonic() - began < 60 and found.seconds >= 600
     again = gather(grid, asked("ada", "bo", round=2), deadline=3600.0, quorum=2)
     assert len(again.replies) == 2
+
+
+def test_a_node_with_another_version_of_our_package_is_told_by_its_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = ClientApp()
+
+    @made.query("describe")
+    def describe(message: Message, context) -> Message:
+        with monkeypatch.context() as newer:
+            if context.node_config["name"] == "bo":
+                newer.setattr(envelope, "PROTOCOL", PROTOCOL + 1)
+            return sealed_reply(description(str(context.node_config["name"])).encode(), message)
+
+    inner = NumberedGrid(LocalGrid(made, {name: {} for name in ("ada", "bo")}), NUMBERS)
+    told: list[tuple[int, str]] = []
+    names = ask_names(inner, [71, 5], SystemClock(0.01), silent=lambda node, why: told.append((node, why)))
+    assert names == {71: "ada"}
+    ((node, why),) = told
+    assert node == 5 and f"speaks version {PROTOCOL + 1} of the protocol, this one version {PROTOCOL}" in why
+    assert "update the older one" in why

@@ -19,13 +19,20 @@ import signal
 import sys
 from typing import Any
 
+# What transformers imports when a first tiny model is loaded, and with it what torch leaves for later: five
+# seconds of processor, in every process that loads one.
+OF_TRANSFORMERS = tuple(
+    f"transformers.{name}"
+    for name in ("masking_utils", "models.llama.modeling_llama", "tokenization_utils_tokenizers")
+)
+
 
 def main() -> None:
     # What all commands need is imported once; nothing that opens a socket or starts a thread is done here.
     for name in ("asking", "cli", "client_status", "joining", "operating", "serving"):
         importlib.import_module(f"renga.{name}")
-    for name in ("masking_utils", "models.llama.modeling_llama", "tokenization_utils_tokenizers"):
-        importlib.import_module(f"transformers.{name}")  # three seconds that loading a first model takes
+    for name in OF_TRANSFORMERS:
+        importlib.import_module(name)
     print(json.dumps({"ready": os.getpid()}), flush=True)
     waiting = b""
     children: set[int] = set()
@@ -35,7 +42,7 @@ def main() -> None:
             if not read:  # the tests are over, or were killed: nothing of theirs goes on
                 for child in children:
                     os.kill(child, signal.SIGKILL)
-                return
+                os._exit(0)
             *lines, waiting = (waiting + read).split(b"\n")
             for line in lines:
                 children.add(child := _started(json.loads(line)))

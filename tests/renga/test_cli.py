@@ -95,6 +95,17 @@ def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+def test_a_simulation_on_ray_without_ray_is_a_line_before_anything_dear(
+    renga: Renga, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    config = write_federation(tmp_path)
+    refused(
+        renga("simulate", config, "--carrier", "ray"), 2, "Ray is not installed", "pip install 'renga[ray]'"
+    )
+    assert not (tmp_path / "runs").exists()
+
+
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys, contextlib\n"

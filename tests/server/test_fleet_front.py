@@ -6,12 +6,14 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import httpx
 import pytest
 
-from renga.server.fleet_front import PULL, FleetFront
+from renga.protocol.flower_programs import RELEASE_HEADER
+from renga.server.fleet_front import PULL, SETTLE, FleetFront
 
 Inner = Callable[[httpx.Request], httpx.Response]
 
@@ -54,6 +56,13 @@ def test_a_large_body_is_refused_and_headers_pass() -> None:
     assert (small.status_code, small.content, small.headers["x-of-flower"]) == (200, b"back", "1")
     assert large.status_code == 413 and len(seen) == 1
     assert seen[0].headers["sig"] == "s" and seen[0].url.query == b"a=b"
+
+
+def test_who_asks_how_it_is_hears_which_flower_it_is() -> None:
+    async def run() -> httpx.Response:
+        return await asked(front(lambda request: httpx.Response(200))).get("/health")
+
+    assert asyncio.run(run()).headers[RELEASE_HEADER] == version("flwr")
 
 
 def test_a_question_is_held_until_there_is_news() -> None:
@@ -107,3 +116,19 @@ def test_a_superlink_that_is_away_is_tried_again_by_its_nodes() -> None:
         return (await asked(front(inner)).post("/v1/fleet/activate-node")).status_code
 
     assert asyncio.run(run()) == 503  # what Flower's SuperNode takes for "later"
+
+
+def test_the_parts_of_a_reply_are_told_together() -> None:
+    told: list[float] = []
+
+    async def run() -> None:
+        made = front(lambda request: httpx.Response(200))
+        made.on_reply = lambda: told.append(time.monotonic())
+        client = asked(made)
+        for path in ("push-messages", "push-object", "push-object", "pull-object"):
+            await client.post(f"/v1/fleet/{path}")
+        assert not told
+        await asyncio.sleep(2 * SETTLE)
+
+    asyncio.run(run())
+    assert len(told) == 1

@@ -15,7 +15,7 @@ import pytest
 
 from renga.client.ledger import Ledger
 from renga.errors import RengaError
-from renga.flower_apps import RUN_KEYS, checked
+from renga.flower_apps import NODE_KEYS, RUN_KEYS, checked
 from renga.protocol.flower_bundle import CLIENT_APP, SERVER_APP
 from renga.protocol.flower_programs import (
     CONNECTION,
@@ -30,6 +30,7 @@ from renga.protocol.flower_programs import (
     wait_until,
 )
 from renga.server.state import ServerState
+from tests.renga.nursery import OF_TRANSFORMERS
 from tests.renga.processes import CONFIG
 from tests.tiny_federation import write_federation
 
@@ -37,6 +38,7 @@ BUNDLE = Path(__file__).parents[2] / "simulations" / "flower_app"
 PROGRAMS = (
     *("flower-superlink", "flower-superexec", "flower-supernode", "flwr", "flwr-serverapp", "flwr-clientapp"),
     "renga.flower_standalone",  # so that torch is imported once, and not per message
+    *OF_TRANSFORMERS,
 )
 
 CLIENT = """
@@ -49,6 +51,27 @@ rank = 2
 tokens = 200
 transfer_tokens = 100
 """
+
+
+ABSENT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "renga":
+            raise ModuleNotFoundError("No module named 'renga'", name="renga")
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+class Bare(Home):
+    """Where renga is not installed."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        (self.folder / "sitecustomize.py").write_text(ABSENT)
+        return {**super().environment, "PYTHONPATH": str(self.folder)}
 
 
 class Stack:
@@ -64,22 +87,20 @@ class Stack:
         for name, text in (("server", server), ("client", CLIENT.format(model=model))):
             (folder / f"{name}.toml").write_text(text)
         self.home = Home(folder / "flower", PROGRAMS)
+        self.bare = Bare(folder / "bare", ("flower-supernode", "flower-superexec", "flwr-clientapp"))
 
     def up(self) -> None:
-        port = free_port()
-        self.home.connect(f"127.0.0.1:{port}", None)
-        where = ["--insecure", "--host", "127.0.0.1"]
-        link = start(
-            "flower-superlink", [*where, "--port", str(port)], self.home, self.folder / "superlink.log"
-        )
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), link, "the SuperLink")
+        self.port = free_port()
+        self.home.connect(f"127.0.0.1:{self.port}", None)
+        where = ["--insecure", "--host", "127.0.0.1", "--port", str(self.port)]
+        link = start("flower-superlink", where, self.home, self.folder / "superlink.log")
+        wait_until(lambda: answers(f"http://127.0.0.1:{self.port}/health"), link, "the SuperLink")
         node = f'config="{self.folder / "client.toml"}" state="{self.folder / "ada"}" name="ada"'
-        start(
-            "flower-supernode",
-            [*where, "--superlink", f"127.0.0.1:{port}", "--port", str(free_port()), "--node-config", node],
-            self.home,
-            self.folder / "supernode.log",
-        )
+        self.node(self.home, "--node-config", node)
+
+    def node(self, home: Home, *more: str) -> None:
+        where = ["--superlink", f"127.0.0.1:{self.port}", "--host", "127.0.0.1", "--port", str(free_port())]
+        start("flower-supernode", ["--insecure", *where, *more], home, home.folder / "supernode.log")
 
     def run(self, **config: str | int) -> str:
         text = " ".join(f"{key}={json.dumps(value)}" for key, value in config.items())
@@ -109,6 +130,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     made = Stack(tmp_path_factory.mktemp("foreign"))
     yield made
     made.home.close()
+    made.bare.close()
 
 
 def test_the_bundle_is_small_and_names_what_the_package_has(
@@ -126,9 +148,10 @@ def test_the_bundle_is_small_and_names_what_the_package_has(
 
 
 def test_unknown_keys_are_refused_in_a_line() -> None:
-    with pytest.raises(RengaError, match="unknown key 'round' in the run config") as refused:
+    with pytest.raises(RengaError, match="unknown key 'round' in the run config: did you mean 'rounds'"):
         checked({"round": 3}, RUN_KEYS, "run")
-    assert "rounds" in refused.value.hint
+    with pytest.raises(RengaError, match="unknown key 'nonsense' in the node config: known: config, name"):
+        checked({"nonsense": 1}, NODE_KEYS, "node")
 
 
 @pytest.mark.slow
@@ -150,8 +173,18 @@ def test_a_normal_flower_app_that_runs_fails_and_stops_as_one(stack: Stack) -> N
     assert stack.became(failing, FINISHED) == "finished:failed"
     assert "'server' in the run config must be the absolute path" in stack.log(failing)
 
+    odd = stack.run(**where, rounds=-3)
+    stack.node(stack.bare)
+    assert stack.became(odd, FINISHED) == "finished:failed"
+    assert "'rounds' in the run config must be a whole number from 1 on, not -3" in stack.log(odd)
+
     waiting = stack.run(**where, clients=5)
-    stack.became(waiting, "running")
+    end = time.monotonic() + 120
+    while "does not take part: it has no renga" not in stack.log(waiting):
+        assert time.monotonic() < end, stack.log(waiting)
+        time.sleep(3.0)
+    assert stack.log(waiting).count("does not take part") == 1
+    assert stack.became(waiting, "running") == "running"
     flwr(["stop", waiting, CONNECTION], stack.home)
     assert stack.became(waiting, FINISHED) == "finished:stopped"
     runs = {str(each["run-id"]) for each in flwr(["list", CONNECTION], stack.home)["runs"]}
