@@ -31,7 +31,7 @@ from renga.errors import RengaError, UsageError
 from renga.models.context import TooLong
 from renga.models.contract import Answer, Full, LanguageModel, Prompt, Scores, Session, TopK, Verify, Want
 from renga.models.local import answered
-from renga.models.meter import Meter
+from renga.models.meter import Meter, added
 from renga.models.vocabulary import Vocabulary
 
 ALL_WANTS: frozenset[type[Want]] = frozenset({Full, TopK, Scores, Verify})
@@ -375,13 +375,7 @@ def total(model: object) -> Meter:
         meter = None if getattr(part, "members", None) else getattr(part, "meter", None)
         if meter is not None and not any(meter is known for known in meters):
             meters.append(meter)
-    return Meter(
-        passes=sum(m.passes for m in meters),
-        tokens=sum(m.tokens for m in meters),
-        bytes_up=sum(m.bytes_up for m in meters),
-        bytes_down=sum(m.bytes_down for m in meters),
-        seconds=sum(m.seconds for m in meters),
-    )
+    return added(meters)
 
 
 def absences(model: object) -> list[Absence]:

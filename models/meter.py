@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -38,3 +38,14 @@ class Meter:
             yield
         self.passes += 1
         self.tokens += tokens
+
+
+def added(meters: Sequence[Meter]) -> Meter:
+    """What several have cost together."""
+    return Meter(
+        passes=sum(m.passes for m in meters),
+        tokens=sum(m.tokens for m in meters),
+        bytes_up=sum(m.bytes_up for m in meters),
+        bytes_down=sum(m.bytes_down for m in meters),
+        seconds=sum(m.seconds for m in meters),
+    )

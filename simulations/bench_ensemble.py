@@ -1,8 +1,9 @@
 """`renga bench ensemble`: what do several models know together that none knows alone, and what does it cost?
 
 Edge models of one base, each tuned to one domain; a host of another family that was tuned to a fourth domain
-and to the public texts of all. Every plan answers the same held-out texts of all domains; half of them fit
-what is to be fitted (weights, thresholds, routers, heads), the other half is what the tables are made of.
+and to the public texts of all. Every plan answers the same held-out texts of all domains. What is to be
+fitted (weights, thresholds, routers, heads) is fitted to one half of them and judged by the other, and the
+other way round: every text judges, and none judges what was fitted to it.
 
 Each part writes its result into the folder `work`, and what the members say is kept there, row by row: a run
 that was stopped goes on, and a part that was measured stands beside the next.
@@ -23,11 +24,11 @@ from renga.models.contract import LanguageModel, Responder
 from renga.models.ensemble.measuring import Measured, measure, paired_interval, paired_ratio_interval
 from renga.models.ensemble.remembering import Remembering
 from renga.models.example import Example
-from renga.models.meter import Meter
+from renga.models.meter import Meter, added
 from renga.simulations.bench_ensemble_members import ANSWERED, EXPERTS, HOSTED, members_of, texts_of
 from renga.simulations.bench_ensemble_plans import plans_of
 from renga.simulations.bench_ensemble_reward import reward
-from renga.simulations.bench_ensemble_routing import routing
+from renga.simulations.bench_ensemble_routing import routed, routing
 from renga.simulations.bench_tables import Tell, conditions, write_json
 
 EDGE, HOST = "SmolLM2-135M-Instruct", "gemma-3-270m"
@@ -55,6 +56,7 @@ class Asked:
 
 
 Alone = dict[str, tuple[Asked, Asked]]  # of each member: on texts that fit, and on those that judge
+Halves = tuple[list[Example], list[Example]]
 
 
 def bench(
@@ -68,13 +70,14 @@ def bench(
     models: tuple[str, str] = (EDGE, HOST),
     budget: int = 0,
 ) -> dict[str, Any]:
-    """Measure a part on `texts` texts of each domain, after fitting on as many others; the result has what
-    other parts have measured in `work`, too. models: edge and host. budget: tokens of training instead of
-    the members' own. Raises UsageError for too few texts."""
+    """Measure a part on two halves of `texts` texts of each domain; the result has what other parts have
+    measured in `work`, too. models: edge and host. budget: tokens of training instead of the members' own.
+    Raises UsageError for too few texts."""
     members = members_of(data, work, models, budget, tell)
-    fitting, held = _texts(data, texts, seed)
+    halves = _texts(data, texts, seed)
+    fitting, held = halves
     measures: dict[str, Callable[[], dict[str, Any]]] = {
-        "quality": lambda: quality(members, fitting, held, seed, tell),
+        "quality": lambda: quality(members, halves, tell),
         "reward": lambda: {"reward": reward(members, fitting, held, work, tell)},
         "acceptance": lambda: {"acceptance": _acceptance(members, held, tell)},
         "speed": lambda: {"speed": _speed(members, models, held, tell)},
@@ -92,39 +95,55 @@ def bench(
     return result
 
 
-def quality(
-    members: dict[str, Remembering],
-    fitting: Sequence[Example],
-    held: Sequence[Example],
-    seed: int,
-    tell: Tell,
-) -> dict[str, Any]:
-    """Every plan beside every member, paired by text."""
+def quality(members: dict[str, Remembering], halves: Halves, tell: Tell) -> dict[str, Any]:
+    """Every plan beside every member, paired by text; each half is answered by plans fitted to the other."""
     alone: Alone = {}
     for name, model in members.items():
         tell(f"{name} alone")
-        alone[name] = asked(model, members, fitting), asked(model, members, held)
-    rows = {name: both[1] for name, both in alone.items()}
-    best = max(rows, key=lambda name: rows[name].accuracy)
-    least = min(rows, key=lambda name: rows[name].bits_per_byte)
-    rows |= _policies(rows)
-    plans, fitted = plans_of(members, alone, fitting, held, tell)
-    for name, plan in plans.items():
-        tell(name)
-        rows[name] = asked(plan, members, held)
-    short = short_of(held)
+        alone[name] = asked(model, members, halves[0]), asked(model, members, halves[1])
+    parts: dict[str, list[Asked]] = {name: list(both) for name, both in alone.items()}
+    sides, told = [], []
+    for held in (0, 1):
+        other = 1 - held
+        known = {name: (both[other], both[held]) for name, both in alone.items()}
+        plans, fitted = plans_of(members, known, halves[other], halves[held], tell)
+        for name, plan in plans.items():
+            tell(f"{name}, half {held + 1} of 2")
+            parts.setdefault(name, []).append(asked(plan, members, halves[held]))
+        sides.append(routed(known, halves[other], halves[held], fitted.router, fitted.features))
+        told.append(fitted.told)
+    rows = {name: joined(both) for name, both in parts.items() if len(both) == 2}
+    own = {name: rows[name] for name in members}
+    best = max(own, key=lambda name: own[name].accuracy)
+    least = min(own, key=lambda name: own[name].bits_per_byte)
+    bounds = _policies(own)
+    rows = {**own, **bounds, **rows}
+    texts = [*halves[0], *halves[1]]
     return {
-        "held": len(held),
-        "answered": len(short),
+        "held": len(texts),
+        "answered": len(short_of(texts)),
         "best_member": best,
         "best_member_by_bits": least,
         "members": list(members),
         "rows": {name: _row(found, rows[best], rows[least], rows["host"]) for name, found in rows.items()},
-        "domains": {name: _by_domain(found, held) for name, found in rows.items()},
-        "routing": routing(alone, fitting, held, fitted.router, fitted.features),
-        "bytes": _by_bytes(members, held, tell),
-        "fitted": fitted.told,
+        "domains": {name: _by_domain(found, texts) for name, found in rows.items()},
+        "routing": routing(sides),
+        "bytes": _by_bytes(members, halves[1], tell),
+        "fitted": told,
     }
+
+
+def joined(parts: Sequence[Asked]) -> Asked:
+    """What was asked of several lists of texts, as of one."""
+    shares = [len(part.right) for part in parts]
+    return Asked(
+        np.concatenate([part.bits for part in parts]),
+        np.concatenate([part.bytes for part in parts]),
+        np.concatenate([part.right for part in parts]),
+        [text for part in parts for text in part.answers],
+        added([part.cost for part in parts]),
+        float(np.average([part.calls for part in parts], weights=shares)),
+    )
 
 
 def short_of(texts: Sequence[Example]) -> list[Example]:
@@ -149,7 +168,7 @@ def asked(
     return Asked(bits, sizes, said.right, said.answers, said.cost, calls)
 
 
-def _texts(data: Path, texts: int, seed: int) -> tuple[list[Example], list[Example]]:
+def _texts(data: Path, texts: int, seed: int) -> Halves:
     rng = np.random.default_rng(seed)
     fitting: list[Example] = []
     held: list[Example] = []

@@ -101,10 +101,10 @@ def plans_of(
         "select(experts, host)": select(*everybody),
         "select(experts, host, by='loglik')": select(*everybody, by="loglik"),
         "select(experts, host, by='mbr')": select(*everybody, by="mbr"),
-        f"cascade({small.name}, host, judge='loglik', accept=fitted)": cascade(
+        "cascade(best expert, host, judge='loglik', accept=fitted)": cascade(
             small, host, judge="loglik", accept=accept
         ),
-        f"cascade({small.name}, host, judge='sure', accept=fitted)": cascade(
+        "cascade(best expert, host, judge='sure', accept=fitted)": cascade(
             small, host, judge="sure", accept=_accepting(small, small, alone, fitting)
         ),
         **_scorer(members, small, alone, fitting),
@@ -154,7 +154,7 @@ def _scorer(
     said = scorer.probabilities(features[~odd])[:, None]
     accept = fit_thresholds(said, right[~odd], [1.0, 3.0], 1.0 + 3.0 * 0.5)
     plan = cascade(small, members["host"], judge=Scored(scorer, eye), accept=accept)
-    return {f"cascade({small.name}, host, judge=scored, accept=fitted)": plan}
+    return {"cascade(best expert, host, judge=scored, accept=fitted)": plan}
 
 
 def _compared(members: dict[str, Remembering], alone: Alone, fitting: Sequence[Example]) -> np.ndarray:

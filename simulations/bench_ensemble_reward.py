@@ -21,7 +21,7 @@ from renga.models.ensemble.judges import chrf
 from renga.models.ensemble.remembering import Remembering
 from renga.models.ensemble.reward import fit_heads, put_together
 from renga.models.example import Example
-from renga.models.generate import answer
+from renga.models.generate import answer_many
 from renga.models.local import LocalModel
 from renga.simulations.bench_ensemble_members import EXPERTS, kept
 from renga.simulations.bench_tables import Tell
@@ -33,7 +33,7 @@ HEADS = 5
 FLIPPED = 0.25
 PAIRS = 24  # of a text, at most
 HOT = 1.2
-MOST_TEXTS = 10
+MOST_TEXTS = 16
 WAYS = {
     "gold itself": "c1",
     "one head": "c2",
@@ -54,12 +54,11 @@ def reward(
     inner = members[EXPERTS[0]].inner
     assert isinstance(inner, LocalModel)
     eye = LocalModel(inner.weights)
-    bare = Remembering(eye, "edge", folder=work / "rows" / "edge")
     both = [[e for e in texts if e.domain == EXPERTS[0]][:MOST_TEXTS] for texts in (fitting, held)]
     seen: list[tuple[np.ndarray, np.ndarray]] = []
     for texts in both:
         tell(f"{CANDIDATES} candidates for each of {len(texts)} texts")
-        seen.append(_candidates(bare, eye, texts, work / "rows" / "candidates"))
+        seen.append(_candidates(eye, texts, work / "rows" / "candidates"))
     rng = np.random.default_rng(0)
     better, worse = _preferences(*seen[0], rng)
     heads = fit_heads(better, worse, heads=HEADS)
@@ -113,16 +112,20 @@ def drawing(found: Mapping[str, Any]) -> str:
     return f"{head}><style>{style}</style>{rest.removesuffix('</svg>')}{keys}</svg>\n"
 
 
-def _candidates(
-    bare: Remembering, eye: LocalModel, texts: Sequence[Example], folder: Path
-) -> tuple[np.ndarray, np.ndarray]:
+def _said(eye: LocalModel, prompt: str) -> np.ndarray:
+    """CANDIDATES answers to a prompt: text [candidates]."""
+    how = Sampling(temperature=HOT, max_tokens=8)
+    said = answer_many(eye, [prompt] * CANDIDATES, how, batch=CANDIDATES)
+    return np.array([each.text for each in said])
+
+
+def _candidates(eye: LocalModel, texts: Sequence[Example], folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Features [texts, candidates, width] and gold scores [texts, candidates]; each text's are kept."""
     rows, gold = [], []
     for example in texts:
-        said = [
-            answer(bare, example.prompt, Sampling(temperature=HOT, max_tokens=8, seed=seed))
-            for seed in range(CANDIDATES)
-        ]
+        said = kept(
+            folder, ("said", example.prompt, CANDIDATES), partial(_said, eye, example.prompt)
+        ).tolist()
         different = list(dict.fromkeys(said))
         pairs = [(example.prompt, text) for text in different]
         features = kept(folder, pairs, partial(answer_features, eye, pairs))

@@ -17,7 +17,8 @@ def ensemble_sheets(result: Mapping[str, Any]) -> list[Sheet]:
     """The tables of whatever parts `bench_ensemble.bench` has a result of."""
     sheets = [_targets(result)]
     if result.get("rows"):
-        sheets += [_answers(result), _domains(result), _routing(result["routing"]), _bytes(result["bytes"])]
+        sheets += [_answers(result), _domains(result), _routing(result["routing"])]
+        sheets += [_curves(result["routing"]), _bytes(result["bytes"])]
     if result.get("reward"):
         sheets.append(_reward(result["reward"]))
     if result.get("acceptance"):
@@ -163,10 +164,22 @@ def _routing(routing: Mapping[str, Any]) -> Sheet:
         ("score", "APGR", "CPT 50", "CPT 80", "CPT 95", "AIQ", "calls for 95 %", "best %"),
         texts(rows),
         "CPT: the least share of host calls that recovers so much of the gap between the two sides; calls "
-        "for 95 %: the least share that keeps 95 % of the best quality on the router's curve; best: the "
-        "highest accuracy on the curve. The threshold that did best on other texts with at most half of "
-        f"the calls comes to {100 * fitted['quality']:.1f} % with {100 * fitted['calls']:.0f} % of the "
-        "calls.",
+        "for 95 %: the least share that keeps 95 % of the best quality, on the router's curve or of a member "
+        "alone; best: the highest accuracy on the curve. The thresholds that did best on the other half of "
+        f"the texts with at most half of the calls come to {100 * fitted['quality']:.1f} % with "
+        f"{100 * fitted['calls']:.0f} % of the calls.",
+    )
+
+
+def _curves(routing: Mapping[str, Any]) -> Sheet:
+    rows = [
+        (name, *(f"{100 * value:.1f}" for value in routing[name]["curve"]))
+        for name in ("router", "length of the prompt", "random", "oracle")
+    ]
+    return Sheet(
+        "Accuracy % over the share of texts that the host is asked about",
+        ("asked first by", *(f"{100 * share:.0f} %" for share in routing["shares"])),
+        texts(rows),
     )
 
 

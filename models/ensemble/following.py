@@ -39,6 +39,7 @@ class FollowingSession:
         self._like = like
         self._reader = Reader(model, prompt, want)
         self._ids: list[int] = []
+        self._spelled: list[int] | None = []  # the answer so far in the member's tokens; None: not known
 
     @property
     def length(self) -> int:
@@ -47,16 +48,19 @@ class FollowingSession:
     def feed(self, ids: Sequence[int], want: Want = Full()) -> Answer:
         """Rows over the member's own vocabulary: [len(ids) + 1, its size]."""
         text = self._like.bytes_of(self._ids)
-        places = [self._own.encode_bytes(text)]
+        places = [self._own.encode_bytes(text) if self._spelled is None else self._spelled]
         for id in ids:
             text += self._like.token_bytes(id)
             places.append(self._own.encode_bytes(text))
         rows = self._rows(places)
         self._ids += ids
+        self._spelled = places[-1]
         return Answer(logp=rows)
 
     def rewind(self, length: int) -> None:
-        self._ids = self._ids[:length]
+        if length < len(self._ids):
+            self._ids = self._ids[:length]
+            self._spelled = None
 
     def close(self) -> None:
         self._reader.close()

@@ -64,7 +64,8 @@ class Union:
         for member, view in zip(rows, views, strict=True):
             listed.update(dict.fromkeys(map(view.token, best(member, self._k))))
         lead = self._views[0]
-        strings = [string for string in listed if lead.unit(string) >= 0]  # what it can't spell it can't say
+        spelled = dict(zip(listed, lead.units(list(listed)), strict=True))
+        strings = [string for string, unit in spelled.items() if unit >= 0]  # else the first can't say it
         begun = np.array([view.units(strings) for view in (*views, lead)])
         alike = (begun[:, :, None] == begun[:, None, :]).astype(np.float64)  # which begin with one token
         own = np.array(
@@ -89,18 +90,20 @@ class Union:
 
 
 def best(row: Floats, k: int) -> list[int]:
-    """The k most probable tokens, falling. Of a long row only the parts with the largest maxima are sorted:
-    each of the k best is in one of the k parts whose best are best."""
+    """The k most probable tokens, falling. Of a long row only the parts with the largest maxima are looked at
+    again: each of the k best is in one of the k parts whose best are best, and no less than the least of
+    these."""
     parts = len(row) // PART
     if parts <= 2 * k:
         return _falling(row, np.arange(len(row)), k)
     tops = row[: parts * PART].reshape(parts, PART).max(1)
     chosen = np.argpartition(tops, parts - k)[parts - k :]
-    ids = np.concatenate([(chosen[:, None] * PART + _WITHIN).ravel(), np.arange(parts * PART, len(row))])
+    least = tops[chosen].min()
+    within = row[: parts * PART].reshape(parts, PART)[chosen]
+    part, place = (within >= least).nonzero()
+    behind = row[parts * PART :]  # what fills no part
+    ids = np.concatenate([chosen[part] * PART + place, parts * PART + (behind >= least).nonzero()[0]])
     return _falling(row[ids], ids, k)
-
-
-_WITHIN = np.arange(PART)
 
 
 def _falling(values: Floats, ids: NDArray[np.intp], k: int) -> list[int]:
@@ -124,21 +127,31 @@ class _View:
             found = self._tokens[id] = self._vocabulary.token_bytes(id)
         return found
 
-    def unit(self, string: bytes) -> int:
-        """The token for a string, or the first of those that spell it; -1 if none can."""
-        found = self._units.get(string)
-        if found is None:
-            found = self._vocabulary.id_of(string)
-            if found is None:
-                try:
-                    found = self._vocabulary.encode_bytes(string)[0]
-                except RengaError:
-                    found = -1
-            self._units[string] = found
-        return found
-
     def units(self, strings: list[bytes]) -> list[int]:
-        return [self.unit(string) for string in strings]
+        """For each string its token, or the first of those that spell it; -1 if none can."""
+        if new := [string for string in strings if string not in self._units]:
+            self._look_up(new)
+        return [self._units[string] for string in strings]
+
+    def _look_up(self, strings: list[bytes]) -> None:
+        """Tokenise what is no token all at once: a call takes as long as ten short texts do."""
+        texts: dict[bytes, str] = {}
+        for string in strings:
+            if (known := self._vocabulary.id_of(string)) is not None:
+                self._units[string] = known
+                continue
+            try:
+                texts[string] = string.decode()
+            except UnicodeDecodeError:  # a part of a character
+                self._units[string] = self._first(string)
+        for string, ids in zip(texts, self._vocabulary.attempt_many(list(texts.values())), strict=True):
+            self._units[string] = -1 if ids is None else ids[0]
+
+    def _first(self, string: bytes) -> int:
+        try:
+            return self._vocabulary.encode_bytes(string)[0]
+        except RengaError:
+            return -1
 
     def probabilities(self, row: Floats, units: NDArray[np.intp], strings: list[bytes]) -> Floats:
         """Of each string's unit; the end is all specials together."""

@@ -132,6 +132,14 @@ def test_a_route_in_a_plan(tmp_path):
             make()
 
 
+@pytest.mark.parametrize("kind", ["llama", "gemma3"])
+def test_answers_that_are_read_together_are_seen_as_each_is_alone(kind):
+    model = LocalModel(tiny(kind))
+    pairs = [("Who counts?", "the dog"), ("a", "fox"), ("Who counts?", ""), ("Who counts?", "over the fox")]
+    alone = np.concatenate([answer_features(model, [pair]) for pair in pairs])
+    assert np.allclose(answer_features(model, pairs), alone, atol=1e-5)
+
+
 def test_a_bandit_learns_from_feedback_and_remembers(tmp_path):
     features, _, domain = known_domains(300, members=2)
     path = tmp_path / "bandit"
