@@ -11,9 +11,10 @@ that was stopped goes on, and a part that was measured stands beside the next.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,8 @@ def quality(members: dict[str, Remembering], halves: Halves, tell: Tell) -> dict
         plans, fitted = plans_of(members, known, halves[other], halves[held], tell)
         for name, plan in plans.items():
             tell(f"{name}, half {held + 1} of 2")
-            parts.setdefault(name, []).append(asked(plan, members, halves[held]))
+            file = _file(members, name, fitted.told, halves[other], halves[held])
+            parts.setdefault(name, []).append(_asked_once(file, plan, members, halves[held]))
         sides.append(routed(known, halves[other], halves[held], fitted.router, fitted.features))
         told.append(fitted.told)
     rows = {name: joined(both) for name, both in parts.items() if len(both) == 2}
@@ -166,6 +168,30 @@ def asked(
     bits = scored.bits if scored is not None else np.full(len(texts), np.nan)
     calls = len(host.asked) / len({example.prompt for example in short})
     return Asked(bits, sizes, said.right, said.answers, said.cost, calls)
+
+
+def _asked_once(
+    file: Path, plan: Responder | LanguageModel, members: dict[str, Remembering], texts: Sequence[Example]
+) -> Asked:
+    """`asked`, and written to a file, or read from there: judges see answers anew each time, which takes
+    long."""
+    if file.exists():
+        told = json.loads(file.read_text())
+        numbers = [np.array(told[name]) for name in ("bits", "bytes", "right")]
+        return Asked(*numbers, told["answers"], Meter(**told["cost"]), told["calls"])
+    found = asked(plan, members, texts)
+    told = {name: getattr(found, name).tolist() for name in ("bits", "bytes", "right")}
+    cost = {key: value for key, value in asdict(found.cost).items() if not key.startswith("_")}
+    told |= {"answers": found.answers, "cost": cost, "calls": found.calls}
+    write_json(file, json.dumps(told))
+    return found
+
+
+def _file(members: dict[str, Remembering], *what: object) -> Path:
+    """Where the answers of a plan are kept: what was fitted to other texts belongs to its name."""
+    folders = [member.folder for member in members.values() if member.folder is not None]
+    named = hashlib.sha256(repr(([folder.name for folder in folders], what)).encode()).hexdigest()[:24]
+    return folders[0].parent / "asked" / f"{named}.json"
 
 
 def _texts(data: Path, texts: int, seed: int) -> Halves:
