@@ -177,8 +177,8 @@ def _asked_once(
     long."""
     if file.exists():
         told = json.loads(file.read_text())
-        numbers = [np.array(told[name]) for name in ("bits", "bytes", "right")]
-        return Asked(*numbers, told["answers"], Meter(**told["cost"]), told["calls"])
+        bits, sizes, right = (np.array(told[name]) for name in ("bits", "bytes", "right"))
+        return Asked(bits, sizes, right, told["answers"], Meter(**told["cost"]), told["calls"])
     found = asked(plan, members, texts)
     told = {name: getattr(found, name).tolist() for name in ("bits", "bytes", "right")}
     cost = {key: value for key, value in asdict(found.cost).items() if not key.startswith("_")}
