@@ -18,7 +18,7 @@ def ensemble_sheets(result: Mapping[str, Any]) -> list[Sheet]:
     sheets = [_targets(result)]
     if result.get("rows"):
         sheets += [_answers(result), _domains(result), _routing(result["routing"])]
-        sheets += [_curves(result["routing"])] if "shares" in result["routing"] else []  # none in older results
+        sheets += [_curves(result["routing"])] if "shares" in result["routing"] else []  # not in old ones
         sheets += [_bytes(result["bytes"])]
     if result.get("reward"):
         sheets.append(_reward(result["reward"]))
