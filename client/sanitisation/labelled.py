@@ -120,8 +120,24 @@ _ACCESS_LOG = re.compile(
 _SSH = re.compile(
     r"(?:(?<![A-Za-z])ssh|(?<![A-Za-z])scp|(?<![A-Za-z])rsync|(?<![A-Za-z])sftp|mosh|ssh-copy-id)(?![A-Za-z])[^\n|;]{0,80}?\s([a-z_][a-z0-9._\-]{1,31})@(?=[A-Za-z0-9.\-]+)"
 )
+_BEFORE_LOG_USER = (
+    r"for (?:invalid )?user",
+    r"Failed password for",
+    r"Accepted \w+ for",
+    r"session opened for user",
+    r"sudo:\s{1,3}",
+    r"su: ",
+    r"(?:^|\s)user (?=\S+ (?:reported|logged|signed|tried|requested|created|deleted|says|said|claims))",
+    r"from user",
+    r"by user",
+    r"(?:succeeded|failed|denied|granted|success|failure|accepted|rejected) for",
+    r"(?:TODO|FIXME|XXX)\(",
+    r"user=",
+    r"USER=",
+    r"uid=\d+\(",
+)
 _LOG_USER = re.compile(
-    r"(?:for (?:invalid )?user|Failed password for|Accepted \w+ for|session opened for user|sudo:\s{1,3}|su: |(?:^|\s)user (?=\S+ (?:reported|logged|signed|tried|requested|created|deleted|says|said|claims))|from user|by user|(?:succeeded|failed|denied|granted|success|failure|accepted|rejected) for|(?:TODO|FIXME|XXX)\(|user=|USER=|uid=\d+\()\s?([A-Za-z][A-Za-z0-9._\-]{2,31})(?![A-Za-z0-9@])"
+    rf"(?:{'|'.join(_BEFORE_LOG_USER)})\s?([A-Za-z][A-Za-z0-9._\-]{{2,31}})(?![A-Za-z0-9@])"
 )
 _FLAG_USER = re.compile(
     r"(?:mysql\w*|mariadb\w*|psql|pg_\w+|mongo\w*|redis-cli|ftp|smbclient|sqlcmd|sqlplus|docker login|az login|svn|kinit|su|sudo|chown)\b[^\n|;]{0,80}?\s(?:-u|-U|--user(?:name)?)[= ]?[\"']?([A-Za-z_][\w.\-]{2,31})(?![\w:@/])"

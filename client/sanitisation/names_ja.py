@@ -375,14 +375,7 @@ def _given_alone(text: str) -> Iterator[Found]:
         ):
             continue
         yield Found(*match.span(group), Kind.PERSON, 0.6)
-        end = match.end(group)
-        while (
-            (also := _ALSO.match(text, end)) is not None
-            and also[1] in lists.given
-            and also[1] not in _NO_GIVEN
-        ):
-            yield Found(*also.span(1), Kind.PERSON, 0.58)
-            end = also.end(1)
+        yield from _others(text, match.end(group))
     for match in _LINE_OF_ONE.finditer(text):
         if (
             match[1] in lists.surnames
@@ -391,14 +384,15 @@ def _given_alone(text: str) -> Iterator[Found]:
         ):
             yield Found(*match.span(1), Kind.PERSON, 0.6)
     for match in _KIN_GIVEN.finditer(text):
-        end = match.end(1)
-        while (
-            (also := _ALSO.match(text, end)) is not None
-            and also[1] in lists.given
-            and also[1] not in _NO_GIVEN
-        ):
-            yield Found(*also.span(1), Kind.PERSON, 0.58)
-            end = also.end(1)
+        yield from _others(text, match.end(1))
+
+
+def _others(text: str, end: int) -> Iterator[Found]:
+    """Given names that follow one that ended at `end`, in a list."""
+    given = japanese().given
+    while (also := _ALSO.match(text, end)) is not None and also[1] in given and also[1] not in _NO_GIVEN:
+        yield Found(*also.span(1), Kind.PERSON, 0.58)
+        end = also.end(1)
 
 
 def _in_kana(text: str) -> Iterator[Found]:
