@@ -78,7 +78,8 @@ class Lender:
         try:
             await call.write(wire.SessionReply(lease=lease))
             while True:
-                move = await asyncio.wait_for(call.read(), self._limits.idle_seconds)
+                async with asyncio.timeout(self._limits.idle_seconds):
+                    move = await call.read()
                 if move is grpc.aio.EOF:
                     return
                 try:

@@ -122,7 +122,8 @@ class Link:
         )
         self._outgoing.put_nowait(wire.ClientFrame(hello=hello))
         call = self._stub.Attach(self._frames())
-        first = await asyncio.wait_for(call.read(), WELCOME_SECONDS)
+        async with asyncio.timeout(WELCOME_SECONDS):
+            first = await call.read()
         if first is grpc.aio.EOF:
             await _fail(call)
         self._welcomed(first, nonce)

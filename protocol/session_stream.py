@@ -66,7 +66,8 @@ class SessionStream:
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         async def within() -> T:
-            return await asyncio.wait_for(work, self._patience)
+            async with asyncio.timeout(self._patience):
+                return await work
 
         try:
             return asyncio.run_coroutine_threadsafe(within(), self._loop).result()

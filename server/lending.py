@@ -75,7 +75,8 @@ class Lending:
         upcoming = aiter(replies)
         lease: _Lease | None = None
         try:
-            first = await asyncio.wait_for(anext(upcoming), LEASE_SECONDS)
+            async with asyncio.timeout(LEASE_SECONDS):
+                first = await anext(upcoming)
             lease = self._leases.pop(first.lease, None)
             if lease is None or lease.name != name or lease.over:
                 lease = None
@@ -85,7 +86,8 @@ class Lending:
                 move, future = asked
                 try:
                     yield move
-                    reply = await asyncio.wait_for(anext(upcoming), REPLY_SECONDS)
+                    async with asyncio.timeout(REPLY_SECONDS):
+                        reply = await anext(upcoming)
                 except BaseException:
                     future.set_exception(ConnectionLost("the lender is gone"))
                     raise
@@ -107,7 +109,8 @@ class Lending:
         try:
             if not self._post.tell(name, frame):
                 raise ConnectionLost(f"{name} is gone")
-            await asyncio.wait_for(asyncio.wrap_future(lease.opened), LEASE_SECONDS)
+            async with asyncio.timeout(LEASE_SECONDS):
+                await asyncio.wrap_future(lease.opened)
         except TimeoutError:
             raise ConnectionLost(f"{name} opens no session") from None
         finally:
@@ -129,10 +132,13 @@ class Lending:
         try:
             lease = await self.lease(name)
             while True:
-                move = await asyncio.wait_for(anext(upcoming), IDLE_SECONDS)
+                async with asyncio.timeout(IDLE_SECONDS):
+                    move = await anext(upcoming)
                 future: Future[wire.SessionReply] = Future()
                 _put(lease, move, future)
-                yield await asyncio.wait_for(asyncio.wrap_future(future), REPLY_SECONDS)
+                async with asyncio.timeout(REPLY_SECONDS):
+                    reply = await asyncio.wrap_future(future)
+                yield reply
         except StopAsyncIteration:
             return
         except TimeoutError:

@@ -223,7 +223,8 @@ class Post:
 
     async def _hello(self, frames: AsyncIterator[wire.ClientFrame], context: Context) -> wire.Hello:
         try:
-            first = await asyncio.wait_for(anext(aiter(frames)), HELLO_SECONDS)
+            async with asyncio.timeout(HELLO_SECONDS):
+                first = await anext(aiter(frames))
             if first.WhichOneof("frame") != "hello" or len(first.hello.nonce) != 16:
                 raise RefusedPayload("the stream does not begin with a hello")
             speaks(first.hello.protocol)
@@ -241,7 +242,8 @@ class Post:
         old.alive.clear()
         old.outgoing.put_nowait(wire.ServerFrame(ping=wire.Ping(number=1)))
         try:
-            await asyncio.wait_for(old.alive.wait(), PROBE_SECONDS)
+            async with asyncio.timeout(PROBE_SECONDS):
+                await old.alive.wait()
         except TimeoutError:
             old.outgoing.put_nowait(None)
             return

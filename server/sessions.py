@@ -104,7 +104,8 @@ class Sessions:
         served = ServedSession(self._model, self._limits, self._name)
         try:
             while True:
-                move = await asyncio.wait_for(anext(upcoming), self._limits.idle_seconds)
+                async with asyncio.timeout(self._limits.idle_seconds):
+                    move = await anext(upcoming)
                 yield await asyncio.to_thread(served.answer, move)
         except StopAsyncIteration:
             return

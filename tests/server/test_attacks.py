@@ -75,7 +75,12 @@ class Hand:
 
 def told(here: World, hand: Hand, forge: Forge) -> str:
     """What the strategy is told of a reply."""
-    answering = here.loop.start(asyncio.wait_for(hand.answer(forge), 60))
+
+    async def within() -> None:
+        async with asyncio.timeout(60):
+            await hand.answer(forge)
+
+    answering = here.loop.start(within())
     here.wait_for(lambda: "ada" in here.post.attached())
     (id,) = here.post.grid.push_messages([message("ada", np.ones(2))])
     found: list[Message] = []

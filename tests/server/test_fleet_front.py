@@ -100,7 +100,8 @@ def test_a_node_that_has_gone_is_given_nothing() -> None:
         asking = asyncio.create_task(made(scope, events.get, send))
         await asyncio.sleep(0.05)
         events.put_nowait({"type": "http.disconnect"})
-        await asyncio.wait_for(asking, 1.0)
+        async with asyncio.timeout(1.0):
+            await asking
         made.news()
         await asyncio.sleep(0.05)
         return sent

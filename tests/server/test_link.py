@@ -7,7 +7,8 @@ import json
 import logging
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import CancelledError
 from datetime import timedelta
 from pathlib import Path
 
@@ -197,6 +198,29 @@ def test_a_client_that_crashed_comes_back_at_once(here: World, monkeypatch) -> N
     assert ask(here, ["ada"], np.ones(1)).replies
 
 
+def test_a_client_stopped_just_as_the_server_speaks_stops(here: World, monkeypatch) -> None:
+    class Speaking:
+        async def read(self) -> wire.ServerFrame:
+            loop, said = asyncio.get_running_loop(), asyncio.Future[wire.ServerFrame]()
+            loop.call_soon(said.set_result, wire.ServerFrame())
+            loop.call_soon(staying[0].cancel)  # before who waits has heard of it
+            return await said
+
+    class Stub:
+        def Attach(self, frames: AsyncIterator[wire.ClientFrame]) -> Speaking:
+            return Speaking()
+
+    async def stay() -> None:
+        staying.append(asyncio.create_task(link.stay()))
+        await staying[0]
+
+    staying: list[asyncio.Task[None]] = []
+    link = here.link("ada", doubling())
+    monkeypatch.setattr("renga.client.link.LinkStub", lambda channel: Stub())
+    with pytest.raises(CancelledError):
+        here.loop.do(stay())
+
+
 def test_a_client_whose_first_connection_is_dead_comes_back(here: World, monkeypatch) -> None:
     monkeypatch.setattr("renga.server.link.PROBE_SECONDS", 0.05)
     credentials = here.enrolled("ada")
@@ -323,7 +347,8 @@ async def _first_frame(credentials: Credentials, address: str) -> grpc.StatusCod
         call = LinkStub(channel).Attach()
         try:
             await call.write(wire.ClientFrame(hello=wire.Hello(protocol=PROTOCOL, nonce=bytes(16))))
-            await asyncio.wait_for(call.read(), 60)
+            async with asyncio.timeout(60):
+                await call.read()
         except grpc.aio.AioRpcError as error:
             return error.code()
         return grpc.StatusCode.OK if not call.done() else await call.code()
