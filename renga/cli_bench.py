@@ -316,7 +316,8 @@ def merging(
     parts = ("adapters", "domains", "models", "shapes")
     if part not in parts:
         raise UsageError(f"unknown part {part!r}", hint=did_you_mean(part, parts))
-    look_for_block(docs, f"merging {part}")
+    block = f"merging {part}" + (f" {threads} threads" if threads > 1 else "")
+    look_for_block(docs, block)
     from renga.simulations import bench_merging_sheets as tables
 
     if part == "adapters":
@@ -327,7 +328,7 @@ def merging(
         result = measure_adapters(work / "adapters-cost", threads=threads, tell=tell)
         sheets = cost_sheets(result)
         for axis in ("adapters", "rank"):
-            for folder in (work, *([docs.parent] if docs else [])):
+            for folder in (work, *([docs.parent] if docs and threads == 1 else [])):
                 (folder / f"merging-growth-{axis}.svg").write_text(drawing(result["growth"], axis), "utf-8")
     elif part == "domains":
         if data is None:
@@ -351,7 +352,7 @@ def merging(
 
         result = measure_shapes(_texts(data, 10**6), work, tell=tell)
         sheets = [tables.vocabulary_sheet(result["vocabularies"]), tables.neuron_sheet(result["neurons"])]
-    give(result, sheets, f"merging {part}", out, docs, as_json)
+    give(result, sheets, block, out, docs, as_json)
 
 
 def _texts(data: Path, limit: int) -> list[Example]:

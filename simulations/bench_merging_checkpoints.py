@@ -163,25 +163,28 @@ def _case(method: str, count: int, program: str, models: Path, work: Path, tell:
     out = work / "out"
     ours = [sys.executable, "-m", "renga", "merge", str(written), "-o", str(out), "--threads"]
 
-    def run(name: str, command: Sequence[str], *, fresh: bool = True) -> dict[str, float]:
+    def run(name: str, command: Sequence[str], *, fresh: bool = True, threads: int = 1) -> dict[str, float]:
         def once() -> dict[str, float]:
             tell(f"{method} of {count}: {name}")
             shutil.rmtree(out, ignore_errors=True)
             if fresh:
                 shutil.rmtree(work / "store", ignore_errors=True)
-            found = _run(command, work)
+            found = _run(command, work, threads)
             shutil.rmtree(out, ignore_errors=True)
             return found
 
         return _kept(work, f"{method}-{count}-{name}", once)
 
+    theirs = [program, str(written), str(out), "--no-copy-tokenizer"]
+    cores = len(os.sched_getaffinity(0))
     return {
         "method": method,
         "inputs": count,
         "ours": run("ours", [*ours, "1"]),
         "ours_again": run("ours-again", [*ours, "1"], fresh=False),
-        "ours_all_cores": run("ours-all-cores", [*ours, "0"]),
-        "mergekit": run("mergekit", [program, str(written), str(out), "--no-copy-tokenizer"]),
+        "ours_all_cores": run("ours-all-cores", [*ours, "0"], threads=cores),
+        "mergekit": run("mergekit", theirs),
+        "mergekit_all_cores": run("mergekit-all-cores", theirs, threads=cores),
     }
 
 
@@ -210,12 +213,14 @@ def _kept(work: Path, name: str, compute: Any) -> dict[str, float]:
     return kept
 
 
-def _run(command: Sequence[str], work: Path) -> dict[str, float]:
-    """CPU and wall seconds of a process, and the peak of its private memory in MB."""
+def _run(command: Sequence[str], work: Path, threads: int = 1) -> dict[str, float]:
+    """CPU and wall seconds of a process with so many threads, and the peak of its private memory in MB."""
     surroundings = os.environ | {
-        "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
-        "RENGA_CACHE": str(work / "store"), "TQDM_DISABLE": "1",
-    }  # fmt: skip
+        **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads)),
+        "HF_HUB_OFFLINE": "1",
+        "RENGA_CACHE": str(work / "store"),
+        "TQDM_DISABLE": "1",
+    }
     started = time.perf_counter()
     with (work / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=surroundings)

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 
-# Elements of a block: 256 kB of float32 per input.
-BLOCK = 1 << 16
+# Elements of a block: 512 kB of float32 per input. With half of it threads wait for the interpreter's lock as
+# long as they compute: TIES of four models takes 5.4 s instead of 4.4 on one core and gains nothing from two.
+BLOCK = 1 << 17
 
 
 class Blocks(Protocol):
