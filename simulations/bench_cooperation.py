@@ -45,6 +45,7 @@ class Part:
 PARTS = {
     "speculation": "cooperation_speculate",
     "lookup": "cooperation_lookup",
+    "quoting": "cooperation_quoting",
     "limits": "cooperation_limits",
     "retrieval": "cooperation_retrieve",
     "compression": "cooperation_compress",

@@ -12,6 +12,7 @@ from renga.models.cooperation.drafters import ModelDrafter, lookup
 from renga.simulations.bench_cooperation import Setting
 from renga.simulations.bench_host import HostProcess
 from renga.simulations.bench_tables import Sheet
+from renga.simulations.cooperation_quoting import asking
 from renga.simulations.cooperation_world import questions, world
 from renga.simulations.speculation_runs import TEMPERATURES, TOKENS, Case, assisted, run, sheet, targets
 
@@ -27,10 +28,7 @@ def measure(setting: Setting) -> dict[str, Any]:
             host,
             lambda carrying: there.model(0, host.vocabulary, carrying),
             {"prompt lookup": lookup(), "the edge, of other tokens": ModelDrafter(edge)},
-            [
-                Prompt(f"{a.passage}\n\nQuote the sentence that answers: {a.question}", Clearance.PUBLIC)
-                for a in asked
-            ],
+            [Prompt(asking(a), Clearance.PUBLIC) for a in asked],
             ["passages"] * len(asked),
             lambda: there.usage()["cpu"],
         )

@@ -24,6 +24,8 @@ from renga.models.generate import answer_many
 from renga.models.local import LocalModel
 from renga.simulations.bench_cooperation import Setting, interval, share
 from renga.simulations.bench_tables import Sheet, texts
+from renga.simulations.cooperation_library import OTHER_NAMES as LIBRARY_NAMES
+from renga.simulations.cooperation_library import library, library_asked
 from renga.simulations.cooperation_world import (
     OTHER_NAMES,
     Asked,
@@ -38,6 +40,7 @@ from renga.simulations.cooperation_world import (
 
 K = 4
 READ = 2  # passages that are put before a question
+BY_MODEL = 12  # questions to a database that a model is asked, a few seconds each
 
 
 def measure(setting: Setting) -> dict[str, Any]:
@@ -114,22 +117,36 @@ def _mean_tokens(model: LocalModel, prompts: Sequence[str]) -> float:
 
 
 def _queries(found: World, edge: LocalModel | None, setting: Setting) -> dict[str, Any]:
-    """Over a schema that speaks as the questions do, and over one that does not."""
-    asked = queries_asked(found, setting.seed, setting.some(40))
-    ways = {"linking alone": None} | ({f"linking and {setting.edge}": edge} if edge else {})
+    """Over schemas that speak as the questions do, and over some that do not."""
+    count = setting.some(40)
+    works, books = queries_asked(found, setting.seed, count), library_asked(setting.seed, count)
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for schema, names in (("names as asked", {}), ("other names", OTHER_NAMES)):
-            database = SqliteDatabase(found.database(Path(folder) / f"{schema}.db", names))
-            for name, model in ways.items():
+        here = Path(folder)
+        for schema, path, asked, names in (
+            ("names as asked", found.database(here / "1.db"), works, {}),
+            ("other names", found.database(here / "2.db", OTHER_NAMES), works, OTHER_NAMES),
+            ("a second schema", library(here / "3.db", setting.seed), books, {}),
+            (
+                "a second schema, other names",
+                library(here / "4.db", setting.seed, other_names=True),
+                books,
+                LIBRARY_NAMES,
+            ),
+        ):
+            database = SqliteDatabase(path)
+            gold = [sorted(map(str, database.run(renamed(sql, names)).rows)) for _, sql in asked]
+            for name, model, most in (
+                ("linking alone", None, count),
+                *([(f"linking and {setting.edge}", edge, BY_MODEL)] if edge else []),
+            ):
                 start = time.perf_counter()
-                ran, right = [], []
-                for question, gold in asked:
-                    got = _rows(SqlSource(database, model), question)
-                    ran.append(got is not None)
-                    right.append(got == sorted(map(str, database.run(renamed(gold, names)).rows)))
-                seconds = (time.perf_counter() - start) / len(asked)
-                result[f"{name}, {schema}"] = {"right": right, "ran": ran, "seconds": seconds}
+                rows = [_rows(SqlSource(database, model), question) for question, _ in asked[:most]]
+                result[f"{name}, {schema}"] = {
+                    "right": [row == right for row, right in zip(rows, gold, strict=False)],
+                    "ran": [row is not None for row in rows],
+                    "seconds": (time.perf_counter() - start) / len(rows),
+                }
     return result
 
 

@@ -189,6 +189,12 @@ def questions(found: World, seed: int, limit: int) -> list[Asked]:
     return asked[:limit]
 
 
+def quoted_sentence(asked: Asked) -> str:
+    """The sentence of the passage that holds the answer."""
+    parts = re.split(r"(?<=\.) ", asked.passage)
+    return next((part for part in parts if re.search(rf"\b{re.escape(asked.answer)}\b", part)), parts[0])
+
+
 def _unnamed(found: World, work: Work) -> list[tuple[str, str]]:
     """Questions that know a work by what it is and not by its name, in other words than the passage's; those
     that fit one work alone."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote as url_quoted
@@ -41,11 +42,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Column:
-    """A column. values: some of its texts, to find those a question names."""
+    """A column. values: some of its texts, to find those a question names; span: its least and greatest
+    number, None where it holds none."""
 
     name: str
     numeric: bool
     values: tuple[str, ...] = ()
+    span: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -305,11 +308,15 @@ def _columns(
         numeric = _numeric(kind or "")
         try:
             query = f"SELECT DISTINCT {quoted(name)} FROM {quoted(table)} LIMIT {MOST_VALUES}"
-            values = [] if numeric else [value for (value,) in select(query)]
+            values = [value for (value,) in select(query)]
         except QueryFailed:
             values = []
+        if numeric:
+            numbers = [float(v) for v in values if isinstance(v, int | float | Decimal)]
+            yield Column(name, True, span=(min(numbers), max(numbers)) if numbers else None)
+            continue
         short = sorted(value for value in values if isinstance(value, str) and 0 < len(value) <= 60)
-        yield Column(name, numeric, tuple(short))
+        yield Column(name, False, tuple(short))
 
 
 def _schema(tables: Sequence[Table], keys: Sequence[Key]) -> Schema:

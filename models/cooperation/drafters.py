@@ -6,13 +6,18 @@ A guess costs nothing but time when it is wrong; `renga.models.cooperation.specu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Protocol
 
 from renga.models.composed import Reader, same_vocabulary
 from renga.models.contract import LanguageModel, Prompt, Sampling
 from renga.models.noise import Place, chosen
 from renga.models.vocabulary import Vocabulary
+
+BYTES_AHEAD = 8  # that are cut into tokens for each that is guessed
+MOST_PLACES = 64
+AGREEING = 12  # bytes in which ways to go on must be the same to count as one
 
 
 class Drafting(Protocol):
@@ -73,36 +78,72 @@ class _ModelDrafting:
         self._reader.close()
 
 
-def lookup(longest: int = 3) -> Drafter:
-    """Guesses that the answer goes on as the prompt, or the answer itself, did behind the same last tokens;
-    `longest`: how many of these are looked for, fewer where that many are not found (prompt lookup)."""
-    return _Lookup(longest)
+def lookup(longest: int = 64, least: int = 3) -> Drafter:
+    """Guesses that the answer goes on as the prompt, or the answer itself, did behind the same last words.
+
+    What is compared is text, not tokens: a word is the same at the beginning of the answer and behind a
+    space. The place where most of it is the same is taken, up to `longest` bytes and no fewer than `least`;
+    of equals the way on that is found most often, of these the latest (prompt lookup, by longest suffix).
+    """
+    return _Lookup(longest, least)
 
 
 class _Lookup:
-    def __init__(self, longest: int) -> None:
-        self._longest = longest
+    def __init__(self, longest: int, least: int) -> None:
+        self._longest, self._least = longest, least
 
     def start(self, prompt: Prompt, vocabulary: Vocabulary) -> Drafting:
-        return _LookingUp(vocabulary.attempt_many([prompt.text])[0] or [], self._longest)
+        return _LookingUp(prompt.text.encode("utf-8", "replace"), vocabulary, self._longest, self._least)
 
 
 class _LookingUp:
-    def __init__(self, prompt: list[int], longest: int) -> None:
-        self._prompt = prompt
-        self._longest = longest
+    def __init__(self, prompt: bytes, vocabulary: Vocabulary, longest: int, least: int) -> None:
+        self._prompt, self._vocabulary = prompt, vocabulary
+        self._longest, self._least = longest, least
 
     def draft(self, said: list[int], count: int, sampling: Sampling, place: Place) -> list[int]:
-        text = self._prompt + said
-        for length in range(min(self._longest, len(said)), 0, -1):
-            last = text[-length:]
-            for start in range(len(text) - length - 1, -1, -1):  # the latest place first
-                if text[start] == last[0] and text[start : start + length] == last:
-                    return text[start + length : start + length + count]
-        return []
+        answer = self._vocabulary.bytes_of(said)
+        text = self._prompt + answer
+        # The last token whole: half a word would be found anywhere.
+        least = max(self._least, len(self._vocabulary.bytes_of(said[-1:])))
+        same = _longest_suffix(text, self._longest)
+        if same < least:
+            return []
+        ahead = BYTES_AHEAD * count
+        ways = [_onwards(text, at, ahead) for at in islice(_places(text, same), MOST_PLACES)]
+        often = Counter(way[:AGREEING] for way in ways)
+        best = max(ways, key=lambda way: often[way[:AGREEING]])  # the latest stand first
+        ids = self._vocabulary.attempt_many([best.decode("utf-8", "ignore")])[0] or []
+        return ids[: min(count, len(ids) - 1)]  # the last may have been cut
 
     def close(self) -> None:
         pass
+
+
+def _longest_suffix(text: bytes, most: int) -> int:
+    """How many of the last bytes, `most` at most, stand somewhere before, too."""
+    low, high = 0, min(most, len(text) - 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if text.rfind(text[-middle:], 0, len(text) - 1) < 0:
+            high = middle - 1
+        else:
+            low = middle
+    return low
+
+
+def _places(text: bytes, same: int) -> Iterator[int]:
+    """Where text goes on behind its last `same` bytes, the latest place first."""
+    last, end = text[len(text) - same :], len(text) - 1
+    while (at := text.rfind(last, 0, end)) >= 0:
+        yield at + same
+        end = at + same - 1
+
+
+def _onwards(text: bytes, at: int, length: int) -> bytes:
+    """`length` bytes from a place on; where the text ends it has come round, and goes round again."""
+    way = text[at : at + length]
+    return (way * (length // len(way) + 1))[:length]
 
 
 def ngram(order: int = 3, texts: Sequence[str] = ()) -> Drafter:

@@ -17,11 +17,11 @@ from typing import Literal
 import torch
 
 from renga.errors import RengaError, UsageError
-from renga.models.composed import Absence, Reader, close_session, name_of, same_vocabulary, total
+from renga.models.composed import Absence, Reader, close_session, name_of, parts_of, same_vocabulary, total
 from renga.models.context import TooLong
 from renga.models.contract import Answer, Full, LanguageModel, Prompt, Sampling, Verify, Want
 from renga.models.cooperation.drafters import Drafter, Drafting, ModelDrafter, drafter_of
-from renga.models.cooperation.pace import Pace
+from renga.models.cooperation.pace import Costs, Pace
 from renga.models.cooperation.rejection import drawn, emission
 from renga.models.generate import agreed
 from renga.models.meter import Meter
@@ -30,6 +30,8 @@ from renga.models.sampling import restricted
 from renga.models.vocabulary import Vocabulary
 
 Accept = Literal["shared", "rejection"]
+
+OWN = 0.25  # what a second of drafting counts where the target is elsewhere
 
 
 @dataclass
@@ -56,14 +58,17 @@ def speculate(
     target: LanguageModel,
     *,
     length: int = 0,
-    longest: int = 8,
+    longest: int = 16,
     accept: Accept = "shared",
 ) -> Speculated:
     """`target`, said with fewer passes of it: `draft` guesses, `target` checks. The text, or with
     accept="rejection" the law, is that of `target` alone.
 
-    length: tokens guessed at a time; 0: as many as pay, up to `longest`. Raises UsageError where `target`
-    can't check, or accept="rejection" is asked for with a draft that is no model of the same vocabulary.
+    length: tokens guessed at a time; 0: as many as pay, up to `longest`. With a target that is here that is
+    in seconds. One that is elsewhere has others to serve: a second of drafting then counts a quarter of one
+    of waiting for it, so that its passes are saved even where the answer takes somewhat longer. Raises
+    UsageError where `target` can't check, or accept="rejection" is asked for with a draft that is no model of
+    the same vocabulary.
     """
     if not 0 <= length <= 64 or not 1 <= longest <= 64:
         raise UsageError("speculate drafts 1 to 64 tokens at a time (length=0: as many as pay)")
@@ -97,6 +102,8 @@ class Speculated:
         self.offers: frozenset[type[Want]] = target.offers
         self.tally = Tally()
         self.absences: list[Absence] = []
+        self.costs = Costs()
+        self.own = OWN if any(hasattr(part, "dial") for part in parts_of(target)) else 1.0
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -118,7 +125,7 @@ class SpeculatedSession:
         self._model = model
         self._target = model.target.open(prompt)
         self._read: list[int] = []
-        self._pace = Pace(model.longest)
+        self._pace = Pace(model.longest, model.costs, model.own)
         self._classic = _Classic(model, prompt) if model.accept == "rejection" else None
         self._drafting: Drafting | None = None
         if self._classic is None:
@@ -164,7 +171,7 @@ class SpeculatedSession:
             drafting, checking = middle - start, time.perf_counter() - middle
         self._read = said + new[:-1]
         accepted = len(new) - 1 + (len(new) <= len(drafts) and new[-1] == drafts[len(new) - 1])
-        self._pace.note(len(drafts), accepted, drafting, checking)
+        self._pace.note(len(drafts), accepted, drafting, checking, ended=accepted == len(new))
         tally = self._model.tally
         tally.passes += 1
         tally.said += len(new)

@@ -15,9 +15,12 @@ from renga.models.composed import close_session
 from renga.models.contract import LanguageModel, Prompt, Scores, Session
 from renga.models.cooperation.database import Column, Schema, Value, literal, quoted
 from renga.models.cooperation.spans import tokens
+from renga.models.cooperation.sql_kinds import could_be, is_id, kind_of, kinds_asked
 
 MOST_CONDITIONS = 2
 LINK = 8.0  # nats that naming a thing in the question is worth
+KIND = 0.3  # of that, for a column of the kind that the question asks for
+BESIDE = 0.05  # and for one of a row that the question names
 
 _CUES: dict[str, str] = {
     "COUNT": r"how many|number of|count",
@@ -29,7 +32,11 @@ _CUES: dict[str, str] = {
     "ASC": r"least|lowest|smallest|shortest|youngest|earliest|lightest|fewest",
     ">": r"more than|over|above|greater|larger|after|exceed|at least",
     "<": r"less than|under|below|fewer|smaller|before|at most",
+    "AGE": r"oldest|youngest",  # no word of SQL: of years it is the other way round
 }
+
+
+_WAYS = (("DESC", "DESC"), ("ASC", "ASC"))  # of ordering, and what asks for them
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,9 @@ class Linked:
 
 
 def linked(schema: Schema, question: str, most: int = 24) -> Linked:
-    """Link a question to a schema: by the words of names, and by values that it quotes. The `most` best
-    columns of those that it names stay; of all, where it names none."""
+    """Link a question to a schema: by the words of names, by values that it quotes, and, where the schema has
+    other words than the question, by the kind of thing that it asks for. The `most` best columns of those
+    that it names stay; of all, where it names none."""
     asked = [_singular(word) for word in tokens(question)]
     said = " ".join(asked)
     weights: dict[Field, float] = {}
@@ -69,18 +77,19 @@ def linked(schema: Schema, question: str, most: int = 24) -> Linked:
             weights[field] = (2 * _share(column.name, asked) + own) / 3
             if column == shown:
                 weights[field] += 0.2 * own  # a row is asked for by what it is called
-            elif _is_id(column):
+            elif is_id(column):
                 weights[field] *= 0.5
             for value in column.values:
                 words = " ".join(_singular(word) for word in tokens(value))
                 if words and f" {words} " in f" {said} ":
                     values.append((field, value))
-                    weights[field] = max(weights[field], 0.5)
     longest = [
         (field, value)
         for field, value in values
         if not any(value.casefold() in other.casefold() and len(other) > len(value) for _, other in values)
     ]
+    for field, _ in longest:
+        weights[field] = max(weights[field], 0.5)
     taken = " ".join(value for _, value in longest)
     numbers = tuple(
         number for text in re.findall(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?", question)
@@ -88,10 +97,33 @@ def linked(schema: Schema, question: str, most: int = 24) -> Linked:
         for number in [_number(text)]
     )  # fmt: skip
     cues = frozenset(word for word, cue in _CUES.items() if re.search(rf"\b(?:{cue})", question.casefold()))
+    for field, more in _by_kind(schema, question, longest, numbers).items():
+        weights[field] += more
     best = sorted(weights.items(), key=lambda found: -found[1])[:most]
     kept = [found for found in best if found[1] > 0] or best
     # A named table without named columns is there to be counted, or joined.
     return Linked(dict(kept), tuple(longest[:6]), numbers[:4], cues)
+
+
+def _by_kind(
+    schema: Schema, question: str, values: Sequence[tuple[Field, str]], numbers: Sequence[Value]
+) -> dict[Field, float]:
+    """What columns gain by what they hold: the kind that is asked for, a number that is named, or a row."""
+    asked = kinds_asked(question)
+    named = {field.table for field, _ in values}
+    held = {key.other for key in schema.keys if key.table in named} - named
+    gains: dict[Field, float] = {}
+    for table in schema.tables:
+        shown = next((column for column in table.columns if not column.numeric), None)
+        for column in table.columns:
+            kind = "holder" if table.name in held and column == shown else kind_of(column)
+            near = 1.0 if table.name in named or not named else 0.5 if table.name in held else 0.0
+            if kind == "person" and column == shown:
+                near /= 2  # what a row is called often looks like one
+            gain = near * KIND * ((kind in asked) + any(could_be(n, column) for n in numbers))
+            gain += BESIDE * (table.name in named or (column == shown and not named))
+            gains[Field(table.name, column)] = 0.0 if is_id(column) else gain
+    return gains
 
 
 @dataclass(frozen=True)
@@ -137,7 +169,7 @@ class Query:
             yield self._with(
                 f" {field}", weight - bool(asks) - fixed, stage="from", tables=tables, wanted=field
             )
-            if field.column.numeric and not _is_id(field.column):
+            if field.column.numeric and not is_id(field.column):
                 for name in ("AVG", "SUM", "MAX", "MIN"):
                     prior = weight + (name in link.cues) - (name not in link.cues)
                     yield self._with(f" {name}({field})", prior, stage="from", tables=tables, wanted=field)
@@ -193,9 +225,10 @@ class Query:
             if table.name in self.tables:
                 for column in table.columns:
                     field = Field(table.name, column)
-                    if column.numeric and field != self.wanted and not _is_id(column):
-                        for way in ("DESC", "ASC"):
-                            prior = link.fields.get(field, 0.0) + (way in cues) - (way not in cues) - 0.3
+                    if column.numeric and field != self.wanted and not is_id(column):
+                        turned = "AGE" in link.cues and kind_of(column) == "year"
+                        for way, cue in (("DESC", "ASC"), ("ASC", "DESC")) if turned else _WAYS:
+                            prior = link.fields.get(field, 0.0) + (cue in cues) - (cue not in cues) - 0.3
                             yield self._with(f" ORDER BY {field} {way} LIMIT 1", prior, stage="done")
 
 
@@ -291,7 +324,3 @@ def _singular(word: str) -> str:
 def _number(text: str) -> Value:
     bare = text.replace(",", "")
     return float(bare) if "." in bare else int(bare)
-
-
-def _is_id(column: Column) -> bool:
-    return column.name.casefold().endswith("id")

@@ -20,12 +20,16 @@ from renga.simulations import cooperation_across, cooperation_guide, cooperation
 from renga.simulations.bench_cooperation import BARE, PARTS, Setting, interval, measure, part
 from renga.simulations.bench_tables import markdown
 from renga.simulations.cooperation_across import _learned
+from renga.simulations.cooperation_library import OTHER_NAMES as LIBRARY_NAMES
+from renga.simulations.cooperation_library import library, library_asked
 from renga.simulations.cooperation_speculate import uploading
 from renga.simulations.cooperation_world import (
     edited,
     passage_of,
     queries_asked,
     questions,
+    quoted_sentence,
+    renamed,
     walks_asked,
     world,
 )
@@ -34,7 +38,7 @@ from tests.models.test_remote import world as linked  # noqa: F401 the fixture
 from tests.models.tiny_models import chat_tokenizer, llama, save_folder
 from tests.models.tiny_weights import tiny
 
-APART = ("speculation", "lookup")  # their host is a process of its own
+APART = ("speculation", "lookup", "quoting")  # their host is a process of its own
 
 
 def test_a_world_is_the_same_again_and_others_differ() -> None:
@@ -70,6 +74,13 @@ def test_paths_and_queries_have_the_answers_they_say(tmp_path) -> None:
     database = SqliteDatabase(found.database(tmp_path / "w.db"))
     for _, sql in queries_asked(found, 1, 40):
         assert database.run(sql).rows
+    for other_names in (False, True):
+        names = LIBRARY_NAMES if other_names else {}
+        books = SqliteDatabase(library(tmp_path / f"{other_names}.db", 1, other_names=other_names))
+        for _, sql in library_asked(1, 40):
+            assert books.run(renamed(sql, names)).rows
+    for each in questions(found, 1, 20):
+        assert each.answer in quoted_sentence(each) in each.passage
     assert passage_of(found.works[0], random.Random(0)).count(found.works[0].name) >= 2
 
 

@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 from renga.errors import RengaError, UsageError
 from renga.models.composed import absences
 from renga.models.contract import Prompt, Sampling
-from renga.models.cooperation.drafters import either, lookup, ngram
-from renga.models.cooperation.pace import Pace
+from renga.models.cooperation.drafters import (
+    _longest_suffix,
+    _onwards,
+    _places,
+    either,
+    lookup,
+    ngram,
+)
+from renga.models.cooperation.pace import Costs, Pace
 from renga.models.cooperation.rejection import kept_share, residual
 from renga.models.cooperation.speculate import speculate
 from renga.models.ensemble.fuse import fuse
@@ -278,11 +285,78 @@ def test_the_pace_follows_what_pays():
     assert settled(0.8, 0.1, 5.0, 0.1) >= settled(0.8, 0.1, 0.5, 0.1)  # a journey makes it guess farther
 
 
-def test_lookup_goes_on_as_the_prompt_did():
-    drafting = lookup(3).start(Prompt("she is on the them on"), FIRST)
-    said = FIRST.encode("x on the")
-    assert drafting.draft(said, 3, HOT, Place()) == FIRST.encode("x on the them on")[len(said) :][:3]
-    assert drafting.draft(FIRST.encode("q"), 3, HOT, Place()) == []
+def test_what_one_answer_taught_the_next_one_knows():
+    costs = Costs()
+    for _ in range(40):
+        pace = Pace(8, costs)
+        pace.note(4, 0, 99.0, 99.0)  # a prompt is read: no sign of what a guess takes
+        pace.note(pace.length(), 0, 0.4, 1.0)
+    assert costs.draft < 1
+    assert Pace(8, costs).length() <= 1  # never agreed with
+    for _ in range(40):
+        pace = Pace(8, costs)
+        pace.note(1, 1, 0.1, 1.0)
+        pace.note(2, 2, 0.2, 1.0)
+    assert Pace(8, costs).length() > 4
+
+
+def test_where_the_target_is_dear_more_is_drafted():
+    costs = Costs()
+    for n in (1, 2, 3, 4) * 5:
+        costs.note(n, n * 1.0, 1.0 + n * 0.05)
+    lengths = [Pace(8, costs, own).length() for own in (1.0, 0.25, 0.0)]
+    assert lengths == sorted(lengths) and lengths[0] <= 1 < 2 <= lengths[1] < lengths[2]
+    far = Costs()
+    for n in (1, 2, 3, 4) * 5:
+        far.note(n, n * 1.0, 4.0 + n * 0.05)
+    assert Pace(8, far, 0.25).length() > lengths[1]  # a journey makes it guess farther
+
+
+def test_an_end_refuses_nothing():
+    told, untold = Costs(), Costs()
+    Pace(8, told).note(4, 2, 0.1, 1.0, ended=True)
+    Pace(8, untold).note(4, 2, 0.1, 1.0)
+    assert told.refused < untold.refused
+
+
+def test_only_a_target_elsewhere_is_dear():
+    class Elsewhere(Toy):
+        dial = None
+
+    far = Elsewhere(FIRST, seed=1)
+    assert speculate(lookup(), TARGET).own == 1.0
+    assert speculate(lookup(), far).own == speculate(TARGET, fuse(TARGET, far, rows=0)).own < 1.0
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said", "ahead"),
+    [
+        ("she is on the them on", "x on the", " them on"),
+        ("them on the moon", "on the", " moon"),  # with a space before it there, and none here
+        ("on the sun. on the moon. on the sun.", "on the", " sun"),  # what is found most often
+        ("", "abc abc ab", "c abc abc"),  # what goes round goes on
+        ("them", "q", ""),
+        ("", "", ""),
+    ],
+)
+def test_lookup_goes_on_as_the_prompt_did(prompt, said, ahead):
+    drafts = lookup().start(Prompt(prompt), FIRST).draft(FIRST.encode(said), 4, HOT, Place())
+    wanted = FIRST.encode(ahead)[:4]
+    assert drafts[: len(wanted)] == wanted if wanted else not drafts
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=30), st.binary(max_size=12), st.integers(1, 9), st.integers(1, 9))
+def test_the_longest_suffix_is_found(before, last, most, count):
+    text = before + last
+    found = _longest_suffix(text, most)
+    stands = [n for n in range(1, min(most, len(text) - 1) + 1) if text[-n:] in text[:-1]]
+    assert found == max(stands, default=0)
+    if found:
+        places = list(_places(text, found))
+        assert places == sorted(places, reverse=True)
+        assert all(text[at - found : at] == text[-found:] and at < len(text) for at in places)
+        assert len(_onwards(text, places[0], count)) == count
 
 
 def test_ngrams_learn_from_what_was_said():

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from renga.models.cooperation.database import Limits, QueryFailed, Result, SqliteDatabase
+from renga.models.cooperation.database import Column, Limits, QueryFailed, Result, SqliteDatabase
 from renga.models.cooperation.sql import Query, linked, written
+from renga.models.cooperation.sql_kinds import kind_of, kinds_asked
 from renga.models.cooperation.sql_source import SqlSource
 from renga.models.local import LocalModel
 from tests.models.cooperation.test_database import SCHEMA
@@ -113,3 +114,39 @@ def test_a_finding_cites_its_query(database):
     assert str(finding.citation).startswith(
         "towns.db, SELECT city.population FROM city WHERE city.name = 'Lund'"
     )
+
+
+@pytest.mark.parametrize(
+    ("question", "rows"),
+    [
+        ("Who is in charge of Lund?", (("Ada Berg",),)),
+        ("When was Lund settled?", ((1320,),)),
+        ("How many were settled after 1500?", ((1,),)),
+        ("Which is the oldest?", (("Lund",),)),
+        ("What is the average size of a harbour?", ((500.0,),)),
+    ],
+)
+def test_in_other_words_by_what_columns_hold(tmp_path, question, rows):
+    db = sqlite3.connect(tmp_path / "other.db")
+    db.executescript(
+        "CREATE TABLE t (t_id INTEGER, label TEXT, sort TEXT, p TEXT, q INTEGER, r INTEGER);"
+        "INSERT INTO t VALUES (1, 'Lund', 'market', 'Ada Berg', 1320, 9000);"
+        "INSERT INTO t VALUES (2, 'Vik', 'harbour', 'Per Holm', 1480, 400);"
+        "INSERT INTO t VALUES (3, 'Foss', 'harbour', 'Eva Dahl', 1890, 600);"
+    )
+    db.close()
+    sql, found = SqlSource(SqliteDatabase(tmp_path / "other.db"), None).query(question)
+    assert found.rows == rows, sql
+
+
+def test_kinds_are_told_by_what_is_asked_and_held():
+    assert kinds_asked("Who wrote it?") == {"person"}
+    assert kinds_asked("When was the largest built?") == {"year"}
+    assert "amount" in kinds_asked("What is the highest peak?")
+    assert "amount" not in kinds_asked("Is it a meaningful sumo match?")
+    assert kind_of(Column("x", True, span=(1500.0, 1990.0))) == "year"
+    assert kind_of(Column("x", True, span=(3.0, 1990.0))) == "amount"
+    assert kind_of(Column("town_id", True, span=(1.0, 9.0))) == ""
+    assert kind_of(Column("x", False, ("Ada Berg", "Per O. Holm"))) == "person"
+    assert kind_of(Column("x", False, ("ada berg", "Holm", "Per Holm"))) == ""
+    assert kind_of(Column("x", False)) == kind_of(Column("x", True)).replace("amount", "") == ""
