@@ -18,6 +18,7 @@ from renga.simulations.cooperation_world import Asked, questions, quoted_sentenc
 from renga.simulations.speculation_runs import TEMPERATURES, TOKENS, Case, assisted, run, sheet, targets
 
 LOOKUP = "prompt lookup"
+TAUGHT = 12_000  # tokens: a model that has learned less still says other things when it is sampled
 SURE = 12  # bytes that must be the same for a lookup to go before a model's guess
 
 
@@ -25,7 +26,7 @@ def measure(setting: Setting) -> dict[str, Any]:
     """The edge model, tuned on passages of another world, answers from the passages of this one."""
     edge = setting.load(setting.edge)
     lessons = questions(world(setting.seed + 1, 40), setting.seed + 1, 80)
-    target = tuned(edge, [Example(asking(a), quoted_sentence(a)) for a in lessons], setting)
+    target = tuned(edge, [Example(asking(a), quoted_sentence(a)) for a in lessons], setting, TAUGHT)
     asked = questions(world(setting.seed, 40), setting.seed, setting.some(6))
     with (
         tempfile.TemporaryDirectory(prefix="renga-bench-") as folder,

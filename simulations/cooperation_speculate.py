@@ -37,8 +37,6 @@ from renga.simulations.speculation_runs import (
 )
 
 EDGE = "the untuned edge"
-AT_A_TIME = 4
-FIXED = f"the untuned edge, {AT_A_TIME} at a time"  # though fewer would take fewer seconds
 UPLOADED = 32  # rows' best tokens that travel with a draft where the drafter's law does
 
 
@@ -53,11 +51,10 @@ def measure(setting: Setting) -> dict[str, Any]:
         case = Case(
             target,
             lambda carrying: host.model(0, edge.vocabulary, carrying),
-            {EDGE: ModelDrafter(edge), FIXED: ModelDrafter(edge), "prompt lookup": lookup()},
+            {EDGE: ModelDrafter(edge), "prompt lookup": lookup()},
             [Prompt(e.prompt, Clearance.PUBLIC) for e in asked],
             groups,
             lambda: host.usage()["cpu"],
-            {FIXED: AT_A_TIME},
         )
         rows = run(case, setting.seed, setting.tell)
     peers = {
@@ -142,7 +139,7 @@ def sheets(result: Mapping[str, Any]) -> list[Sheet]:
         by_domain.append((group, f"{tokens / len(answers):.0f}", *cells))
     ways = [row["way"] for row in rows if row["temperature"] == 0 and row["way"] != PLAIN]
     return [
-        targets(rows, EDGE, FIXED),
+        targets(rows, EDGE),
         sheet("Drafts for a tuned model by what it was tuned from", rows, result["peers"], note),
         Sheet(
             "Passes per token, greedy, domain by domain",

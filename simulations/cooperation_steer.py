@@ -60,13 +60,15 @@ def _texts(setting: Setting) -> tuple[list[Example], list[Example]]:
     return examples[:-count], examples[-count:]
 
 
-def tuned(model: LocalModel, known: Sequence[Example], setting: Setting) -> LocalModel:
-    """The model with an adapter that has learned from `TOKENS` tokens."""
+def tuned(
+    model: LocalModel, known: Sequence[Example], setting: Setting, tokens: int | None = None
+) -> LocalModel:
+    """The model with an adapter that has learned from so many tokens; None: `TOKENS`."""
     setting.tell(f"  tuning {model.weights.reference}")
     weights = model.weights
     lessons = [Lesson(text) for text in encode_texts(weights, known)]
     fresh = weights.fresh_adapter(8, 16.0, "all", setting.seed)
-    learned = learn(weights, fresh, lessons, Learning(rate=1e-3, tokens=TOKENS, seed=setting.seed))
+    learned = learn(weights, fresh, lessons, Learning(rate=1e-3, tokens=tokens or TOKENS, seed=setting.seed))
     return LocalModel(weights, learned.adapter)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -69,7 +69,6 @@ class Case:
     prompts: Sequence[Prompt]
     groups: Sequence[str]
     cpu: Callable[[], float]  # seconds that the server's process has used
-    lengths: Mapping[str, int] = field(default_factory=dict)  # of drafts; those not named: as many as pay
 
 
 def run(case: Case, seed: int, tell: Tell, tokens: int = TOKENS) -> list[dict[str, Any]]:
@@ -108,7 +107,7 @@ def _run(
     remote, close = case.dial(lambda channel: Far(channel, trip, journeys))
     model: LanguageModel = remote
     if name != PLAIN:
-        model = speculate(case.drafters[name], remote, length=case.lengths.get(name, 0))
+        model = speculate(case.drafters[name], remote)
     answers: list[dict[str, Any]] = []
     cpu, start = case.cpu(), time.perf_counter()
     for prompt, sampling, ids, group in zip(case.prompts, how, wanted, case.groups, strict=True):

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from renga.models.composed import Reader, same_vocabulary
 from renga.models.contract import LanguageModel, Prompt, Sampling
+from renga.models.cooperation.spans import sentences, tokens
 from renga.models.noise import Place, chosen
 from renga.models.vocabulary import Vocabulary
 
@@ -78,12 +79,14 @@ class _ModelDrafting:
         self._reader.close()
 
 
-def lookup(longest: int = 64, least: int = 3) -> Drafter:
-    """Guesses that the answer goes on as the prompt, or the answer itself, did behind the same last words.
+def lookup(longest: int = 64, least: int = 1) -> Drafter:
+    """Guesses that the answer goes on as the prompt, or the answer itself, did behind the same last words
+    (prompt lookup; by the longest suffix and the most frequent way on, as in arXiv:2411.04975).
 
     What is compared is text, not tokens: a word is the same at the beginning of the answer and behind a
     space. The place where most of it is the same is taken, up to `longest` bytes and no fewer than `least`;
-    of equals the way on that is found most often, of these the latest (prompt lookup, by longest suffix).
+    of equals the way on that is found most often, of these the latest. An answer is guessed to begin as that
+    sentence of the prompt does which shares the rarest words with its last one.
     """
     return _Lookup(longest, least)
 
@@ -93,17 +96,19 @@ class _Lookup:
         self._longest, self._least = longest, least
 
     def start(self, prompt: Prompt, vocabulary: Vocabulary) -> Drafting:
-        return _LookingUp(prompt.text.encode("utf-8", "replace"), vocabulary, self._longest, self._least)
+        return _LookingUp(prompt.text, vocabulary, self._longest, self._least)
 
 
 class _LookingUp:
-    def __init__(self, prompt: bytes, vocabulary: Vocabulary, longest: int, least: int) -> None:
-        self._prompt, self._vocabulary = prompt, vocabulary
+    def __init__(self, prompt: str, vocabulary: Vocabulary, longest: int, least: int) -> None:
+        self._opening = _opening(prompt)
+        self._prompt, self._vocabulary = prompt.encode("utf-8", "replace"), vocabulary
         self._longest, self._least = longest, least
 
     def draft(self, said: list[int], count: int, sampling: Sampling, place: Place) -> list[int]:
-        answer = self._vocabulary.bytes_of(said)
-        text = self._prompt + answer
+        if not said:
+            return self._cut(self._opening, count)
+        text = self._prompt + self._vocabulary.bytes_of(said)
         # The last token whole: half a word would be found anywhere.
         least = max(self._least, len(self._vocabulary.bytes_of(said[-1:])))
         same = _longest_suffix(text, self._longest)
@@ -113,11 +118,26 @@ class _LookingUp:
         ways = [_onwards(text, at, ahead) for at in islice(_places(text, same), MOST_PLACES)]
         often = Counter(way[:AGREEING] for way in ways)
         best = max(ways, key=lambda way: often[way[:AGREEING]])  # the latest stand first
-        ids = self._vocabulary.attempt_many([best.decode("utf-8", "ignore")])[0] or []
-        return ids[: min(count, len(ids) - 1)]  # the last may have been cut
+        return self._cut(best.decode("utf-8", "ignore"), count)
+
+    def _cut(self, text: str, count: int) -> list[int]:
+        """The first ids of a text; its last one may be cut short and is none of them."""
+        ids = self._vocabulary.attempt_many([text])[0] or []
+        return ids[: max(0, min(count, len(ids) - 1))]
 
     def close(self) -> None:
         pass
+
+
+def _opening(prompt: str) -> str:
+    """The sentence that shares most with the last one, a word counting less the more sentences have it."""
+    *known, last = [prompt[span.start : span.end] for span in sentences(prompt)] or [""]
+    asked = set(tokens(last))
+    words = [set(tokens(text)) & asked for text in known]
+    often = Counter(word for shared in words for word in shared)
+    shares = [sum(1 / often[word] for word in shared) for shared in words]
+    best = max(shares, default=0.0)
+    return known[shares.index(best)] if best else ""
 
 
 def _longest_suffix(text: bytes, most: int) -> int:

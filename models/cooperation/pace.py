@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-import math
-
 FORGET = 0.9  # weight of an answer's past at each step
 KEEP = 0.98  # weight of all answers' past at each step
-PRIOR = 3.0  # guesses that all answers' share counts for in one answer
+AGREE = 0.75  # how likely a guess is agreed with, until that is known
+PRIOR = 3.0  # times that all answers count for in one answer
 START = 4
+IDLE = 16
 MORE = 0.05  # what a guess more adds to a check, as a share of it, until that is known
 SURE = 30.0  # squared guesses by which that must spread before it counts for half
+
+
+class Hits:
+    """How often the first guess of a draft was agreed with, the second where the first was, and so on.
+
+    A copy that is right goes on being right, and one that is wrong is so at once: one share for all places
+    would make drafts too short.
+    """
+
+    def __init__(self, longest: int) -> None:
+        self.hits = [0.0] * longest
+        self.tries = [0.0] * longest
+
+    def note(self, agreed: int, refused: bool, keep: float) -> None:
+        self.hits = [keep * n for n in self.hits]
+        self.tries = [keep * n for n in self.tries]
+        for at in range(min(agreed + refused, len(self.tries))):
+            self.tries[at] += 1
+            self.hits[at] += at < agreed
+
+    def shares(self, prior: list[float] | None = None, weight: float = 1.0) -> list[float]:
+        """For each place how likely a guess there is agreed with. prior: what is thought before anything is
+        known; None: as likely as at the place before."""
+        found: list[float] = []
+        for at, (hits, tries) in enumerate(zip(self.hits, self.tries, strict=True)):
+            before = prior[at] if prior else found[-1] if found else AGREE
+            found.append((hits + weight * before) / (tries + weight))
+        return found
 
 
 class Costs:
@@ -19,8 +47,8 @@ class Costs:
     were ever the same, a guess more is taken to add `MORE`.
     """
 
-    def __init__(self) -> None:
-        self.agreed, self.refused = 1.5, 0.5  # a prior of two guesses
+    def __init__(self, longest: int = 64) -> None:
+        self.hits = Hits(longest)
         self.draft = 0.0  # seconds of one
         self._n = self._x = self._y = self._xx = self._xy = 0.0
 
@@ -52,18 +80,19 @@ class Costs:
 class Pace:
     """The draft length of one answer that gives most tokens per second.
 
-    With a share `a` of guesses agreed with, a draft of n gives (1 - a^(n+1)) / (1 - a) tokens and takes
-    n * own * draft + check + n * more seconds; a journey to the target is part of `check`. own: what a second
-    of drafting counts; less than one where the target's time is dearer than one's own. costs: shared by the
-    answers of one drafter and target, so that a short answer need not learn them. The length changes what an
-    answer costs, never what it says.
+    If the guess at place i is agreed with in a share a_i of the cases where all before it were, a draft of n
+    gives 1 + a_1 + a_1 a_2 + … tokens and takes n * own * draft + check + n * more seconds; a journey to the
+    target is part of `check`. own: what a second of drafting counts; less than one where the target's time is
+    dearer than one's own. costs: shared by the answers of one drafter and target, so that a short answer need
+    not learn them. The length changes what an answer costs, never what it says.
     """
 
     def __init__(self, longest: int, costs: Costs | None = None, own: float = 1.0) -> None:
         self._longest = longest
-        self._costs = costs or Costs()
+        self._costs = costs or Costs(longest)
         self._own = own
-        self._agreed = self._refused = 0.0
+        self._hits = Hits(longest)
+        self._idle = 0  # steps since the last guess
         self._begun = False
 
     def length(self) -> int:
@@ -71,31 +100,25 @@ class Pace:
         if not self._costs.known:
             return min(START, self._longest)
         check, more = self._costs.line()
-        best = max(range(self._longest + 1), key=lambda n: self._gain(n, check, more))
+        each = self._own * self._costs.draft + more
+        best, fastest, tokens, reached = 0, 1 / max(check, 1e-9), 1.0, 1.0
+        shares = self._hits.shares(self._costs.hits.shares()[: self._longest], PRIOR)
+        for n, share in enumerate(shares, start=1):
+            reached *= share
+            tokens += reached
+            if (gain := tokens / max(check + n * each, 1e-9)) > fastest:
+                best, fastest = n, gain
         # Where guesses don't pay one is made now and then: the text may have become easier.
-        return best if best or self._agreed + self._refused > 0.3 else 1
+        return best or int(self._idle >= IDLE)
 
     def note(self, drafted: int, agreed: int, drafting: float, checking: float, ended: bool = False) -> None:
         """One step: how many were drafted, how many of them agreed with, and the seconds of each part. ended:
         the answer did behind the last that was agreed with, so that none was refused."""
-        refused = agreed < drafted and not ended
-        self._agreed = FORGET * self._agreed + agreed
-        self._refused = FORGET * self._refused + refused
+        self._idle = 0 if drafted else self._idle + 1
         if drafted:
-            self._costs.agreed = KEEP * self._costs.agreed + agreed
-            self._costs.refused = KEEP * self._costs.refused + refused
+            refused = agreed < drafted and not ended
+            self._hits.note(agreed, refused, FORGET)
+            self._costs.hits.note(agreed, refused, KEEP)
         if self._begun:  # the first step of an answer reads the prompt, too
             self._costs.note(drafted, drafting, checking)
         self._begun = True
-
-    @property
-    def share(self) -> float:
-        """The share of guesses that is agreed with, now."""
-        usual = self._costs.agreed / (self._costs.agreed + self._costs.refused)
-        return (self._agreed + PRIOR * usual) / (self._agreed + self._refused + PRIOR)
-
-    def _gain(self, n: int, check: float, more: float) -> float:
-        a = min(self.share, 0.999)
-        tokens = (1 - a ** (n + 1)) / (1 - a)
-        seconds = check + n * (self._own * self._costs.draft + more)
-        return tokens / seconds if seconds > 0 else math.inf

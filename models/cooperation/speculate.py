@@ -102,7 +102,7 @@ class Speculated:
         self.offers: frozenset[type[Want]] = target.offers
         self.tally = Tally()
         self.absences: list[Absence] = []
-        self.costs = Costs()
+        self.costs = Costs(longest)
         self.own = OWN if any(hasattr(part, "dial") for part in parts_of(target)) else 1.0
 
     @property

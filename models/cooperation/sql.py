@@ -21,6 +21,7 @@ MOST_CONDITIONS = 2
 LINK = 8.0  # nats that naming a thing in the question is worth
 KIND = 0.3  # of that, for a column of the kind that the question asks for
 BESIDE = 0.05  # and for one of a row that the question names
+AMONG = 8  # ways to go on, the best by linking, that a model is asked about
 
 _CUES: dict[str, str] = {
     "COUNT": r"how many|number of|count",
@@ -252,7 +253,9 @@ def written(
     while beam:
         grown = []
         for query, likelihood in beam:
-            choices = query.choices(schema, link)
+            choices = sorted(query.choices(schema, link), key=lambda choice: -choice.prior)[
+                : max(AMONG, width)
+            ]
             parts = [choice.sql[len(query.sql) :] for choice in choices]
             scores = scorer(query.sql, parts) if scorer else [0.0] * len(parts)
             grown += [(c, likelihood + s) for c, s in zip(choices, scores, strict=True)]

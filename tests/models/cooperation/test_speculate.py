@@ -316,7 +316,17 @@ def test_an_end_refuses_nothing():
     told, untold = Costs(), Costs()
     Pace(8, told).note(4, 2, 0.1, 1.0, ended=True)
     Pace(8, untold).note(4, 2, 0.1, 1.0)
-    assert told.refused < untold.refused
+    assert sum(told.hits.tries) < sum(untold.hits.tries)
+
+
+def test_copies_are_right_for_long_or_not_at_all():
+    costs = Costs(16)
+    for n in (1, 4, 8) * 5:
+        costs.note(n, 0.0, 1.0 + n * 0.1)
+    pace = Pace(16, costs)
+    for step in range(60):
+        pace.note(16, 16 if step % 4 == 0 else 0, 0.0, 2.6)
+    assert pace.length() > 8  # though three in four are refused at once
 
 
 def test_only_a_target_elsewhere_is_dear():
@@ -335,7 +345,9 @@ def test_only_a_target_elsewhere_is_dear():
         ("them on the moon", "on the", " moon"),  # with a space before it there, and none here
         ("on the sun. on the moon. on the sun.", "on the", " sun"),  # what is found most often
         ("", "abc abc ab", "c abc abc"),  # what goes round goes on
+        ("It is noon. she is on them. Is she on them?", "", "she is"),
         ("them", "q", ""),
+        ("them", "", ""),
         ("", "", ""),
     ],
 )
