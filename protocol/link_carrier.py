@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
-from flwr.app import Error, Message, RecordDict
+from flwr.app import Error, Message
 from flwr.serverapp import Grid
 
 from renga.errors import RefusedPayload
@@ -30,6 +30,7 @@ from renga.protocol.flower_internals import (
     stamped,
     without_content,
 )
+from renga.protocol.grid_calls import create_message, send_and_receive
 from renga.protocol.link_frames import packed, unpacked
 from renga.protocol.names import node_id
 
@@ -99,6 +100,9 @@ class LinkGrid(Grid):
     `traffic` counts bytes by client name, [down, up].
     """
 
+    create_message = create_message
+    send_and_receive = send_and_receive
+
     def __init__(self, courier: Courier, blobs: BlobStore, *, run_id: int = 1) -> None:
         self.clock = LinkClock()
         self.traffic: dict[str, list[int]] = {}
@@ -115,17 +119,6 @@ class LinkGrid(Grid):
     @property
     def run(self) -> Run:
         return self._run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Deprecated by Flower, and asked for by its Grid: build a `Message` instead."""
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def get_node_ids(self) -> list[int]:
         """The attached clients, in the order of their names."""
@@ -173,24 +166,6 @@ class LinkGrid(Grid):
                 continue
             self._blobs.drop(parcel.digest)
             yield self._opened(parcel, request, *reply)
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """The replies within `timeout` seconds, or if it is None within the longest ttl sent."""
-        messages = list(messages)
-        lifetime = max((message.metadata.ttl for message in messages), default=0.0)
-        end = self.clock.monotonic() + (lifetime if timeout is None else timeout)
-        waiting = {id for id in self.push_messages(messages) if id is not None}
-        replies: list[Message] = []
-        while waiting:
-            for reply in self.pull_messages(list(waiting)):
-                waiting.discard(reply.metadata.reply_to_message_id)
-                replies.append(reply)
-            left = end - self.clock.monotonic()
-            if left <= 0:
-                break
-            if waiting:
-                self.clock.wait(left)
-        return replies
 
     def forget(self) -> None:
         """Withdraw all that was sent: a round is over, and who answers now answers in vain."""

@@ -36,6 +36,7 @@ from renga.protocol.flower_internals import (
     set_message_id,
     stamped,
 )
+from renga.protocol.grid_calls import create_message, send_and_receive
 from renga.protocol.names import node_id
 
 # Messages carry a date. This one starts at a fixed moment and goes with the virtual clock, a
@@ -80,6 +81,9 @@ class LocalGrid(Grid):
     name; their state lives as long as the grid. `traffic` counts bytes by name.
     """
 
+    create_message = create_message
+    send_and_receive = send_and_receive
+
     def __init__(
         self,
         client_app: ClientApp,
@@ -119,17 +123,6 @@ class LocalGrid(Grid):
     def run(self) -> Run:
         return self._run
 
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Deprecated by Flower, and asked for by its Grid: build a `Message` instead."""
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
-
     def get_node_ids(self) -> list[int]:
         """All clients, in the order of their names. Here they are always connected."""
         return list(self._names)
@@ -166,24 +159,6 @@ class LocalGrid(Grid):
         while not (visible := [i for i in wanted if self._visible(i)]) and self._queue:
             self._work(self._queue.popleft())
         return [inflate(self._replies.pop(i).wire) for i in visible]
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """The replies within `timeout` virtual seconds, or if it is None within the longest ttl sent."""
-        messages = list(messages)
-        lifetime = max((message.metadata.ttl for message in messages), default=0.0)
-        end = self.clock.monotonic() + (lifetime if timeout is None else timeout)
-        waiting = {i for i in self.push_messages(messages) if i}
-        replies: list[Message] = []
-        while waiting:
-            arrived = self.pull_messages(sorted(waiting))
-            replies += arrived
-            waiting -= {reply.metadata.reply_to_message_id for reply in arrived}
-            left = end - self.clock.monotonic()
-            if not arrived:
-                if left <= 0:
-                    break
-                self.clock.wait(left)
-        return sorted(replies, key=lambda reply: reply.metadata.src_node_id)
 
     def drain(self) -> None:
         """Let every queued message be worked on, also those whose replies nobody asked for."""

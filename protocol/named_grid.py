@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from flwr.app import Message, RecordDict
+from flwr.app import Message
 from flwr.serverapp import Grid
 
 from renga.errors import RengaError
@@ -22,6 +22,7 @@ from renga.protocol.failure import one_line
 from renga.protocol.faults import Fault
 from renga.protocol.flower_internals import Run, from_node
 from renga.protocol.gather import gather
+from renga.protocol.grid_calls import create_message, send_and_receive
 from renga.protocol.messages import Description
 from renga.protocol.names import node_id
 
@@ -44,6 +45,9 @@ class NamedGrid(Grid):
     drop as well. Nobody waits in real time for those who, by plan, won't answer.
     """
 
+    create_message = create_message
+    send_and_receive = send_and_receive
+
     def __init__(self, inner: Grid, names: Names | None = None, *, fault: Fault | None = None) -> None:
         self.clock: Clock = _Clock(self._awaited)
         self._inner = inner
@@ -60,17 +64,6 @@ class NamedGrid(Grid):
     @property
     def run(self) -> Run:
         return self._inner.run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Deprecated by Flower, and asked for by its Grid: build a `Message` instead."""
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def get_node_ids(self) -> list[int]:
         """The connected clients whose names are known, in the order of their names."""
@@ -125,15 +118,6 @@ class NamedGrid(Grid):
         replies = list(self._inner.pull_messages(asked)) if asked else []
         self._outstanding -= {reply.metadata.reply_to_message_id for reply in replies}
         return [self._named(reply) for reply in replies]
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """The replies within `timeout` seconds, or if it is None within the longest ttl sent."""
-        messages = list(messages)
-        lifetime = max((message.metadata.ttl for message in messages), default=0.0)
-        found = gather(
-            self, messages, deadline=lifetime if timeout is None else timeout, quorum=len(messages)
-        )
-        return list(found.replies.values())
 
     def _named(self, reply: Message) -> Message:
         name = self._names.get(reply.metadata.src_node_id)

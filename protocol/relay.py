@@ -20,13 +20,13 @@ from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any, cast
 
-from flwr.app import Error, Message, RecordDict
+from flwr.app import Error, Message
 from flwr.serverapp import Grid
 
 from renga.errors import RefusedPayload, RengaError
 from renga.protocol.clock import SystemClock
 from renga.protocol.flower_internals import CLIENT_FAILED, Run, deflate, empty_run, inflate
-from renga.protocol.gather import gather
+from renga.protocol.grid_calls import create_message, send_and_receive
 from renga.protocol.link_frames import packed, unpacked
 
 HEADER_LIMIT = 1 << 20
@@ -87,6 +87,9 @@ class RelayedGrid(Grid):
     Any call raises RengaError when that process is gone.
     """
 
+    create_message = create_message
+    send_and_receive = send_and_receive
+
     def __init__(self, connection: Connection, *, run_id: int = 1) -> None:
         self.clock = SystemClock(0.1)
         self._connection = connection
@@ -100,17 +103,6 @@ class RelayedGrid(Grid):
     def run(self) -> Run:
         return self._run
 
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Deprecated by Flower, and asked for by its Grid: build a `Message` instead."""
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
-
     def get_node_ids(self) -> list[int]:
         return [int(node) for node in self._ask({"do": "nodes"})[0]["nodes"]]
 
@@ -121,13 +113,6 @@ class RelayedGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         ids = list(message_ids)
         return self._ask({"do": "pull", "ids": ids})[1] if ids else []
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """The replies within `timeout` seconds, or if it is None within the longest ttl sent."""
-        messages = list(messages)
-        lifetime = max((message.metadata.ttl for message in messages), default=0.0)
-        deadline = lifetime if timeout is None else timeout
-        return list(gather(self, messages, deadline=deadline, quorum=len(messages)).replies.values())
 
     def end(self) -> None:
         """Let the ServerApp go home."""
