@@ -12,7 +12,7 @@ import math
 import re
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,6 +87,10 @@ class SharedWeights:
         self.lock = threading.RLock()
         self._worn: object = None  # the adapter, None for the bare base, _UNKNOWN when it is neither
         self._slots: dict[tuple[int, tuple[str, ...]], str] = {}
+        self._found: tuple[int, dict[str, Any]] = (
+            0,
+            {},
+        )  # how many slots there were, and the layers they change
         self._slot: str | None = None
 
     @classmethod
@@ -226,6 +230,22 @@ class SharedWeights:
         stacked in order: [sum keep, vocabulary]. What all sequences begin with (a template, an instruction)
         is read once for all of them; gradients flow through it as if each had read it for itself.
         """
+        return self._at_the_ends(sequences, keep, self.logits_at)
+
+    def states(self, sequences: Sequence[Sequence[int]]) -> torch.Tensor:
+        """The last hidden state at the end of each of several sequences, read as `logits` reads them:
+        [sequences, width]."""
+
+        def seen(wanted: torch.Tensor, **inputs: Any) -> torch.Tensor:
+            hidden: torch.Tensor = self.model.get_decoder()(**inputs).last_hidden_state
+            return hidden[wanted]
+
+        return self._at_the_ends(sequences, [1] * len(sequences), seen)
+
+    def _at_the_ends(
+        self, sequences: Sequence[Sequence[int]], keep: Sequence[int], look: Callable[..., torch.Tensor]
+    ) -> torch.Tensor:
+        """What `look` makes of the last `keep[i]` places of each sequence."""
         shared = self._common_prefix(sequences, keep)
         rest = [sequence[shared:] for sequence in sequences]
         lengths = torch.tensor([len(sequence) for sequence in rest]).unsqueeze(1)
@@ -236,12 +256,12 @@ class SharedWeights:
         wanted = (place >= lengths - torch.tensor(list(keep)).unsqueeze(1)) & (place < lengths)
         with self.meter.reading(shared + int(lengths.sum())):
             if not shared:
-                return self.logits_at(wanted, input_ids=ids, use_cache=False)
+                return look(wanted, input_ids=ids, use_cache=False)
             cache = DynamicCache()
             first = torch.tensor([sequences[0][:shared]])
             self.model.get_decoder()(input_ids=first, **handed(cache, self.model), use_cache=True)
             cache.batch_repeat_interleave(len(rest))
-            return self.logits_at(wanted, input_ids=ids, **handed(cache, self.model), use_cache=True)
+            return look(wanted, input_ids=ids, **handed(cache, self.model), use_cache=True)
 
     def read(self, prompts: Sequence[Sequence[int]], room: int) -> Read:
         """Read prompts of any lengths in one batch, to go on after each by up to `room` ids (see `Read`).
@@ -329,9 +349,13 @@ class SharedWeights:
         }
 
     def _layers(self) -> dict[str, Any]:
+        """The layers that some adapter changes; looked for once for every slot."""
         from peft.tuners.lora import LoraLayer
 
-        return {path: module for path, module in self.model.named_modules() if isinstance(module, LoraLayer)}
+        if self._found[0] != len(self._slots):
+            modules = self.model.named_modules()
+            self._found = len(self._slots), {path: m for path, m in modules if isinstance(m, LoraLayer)}
+        return self._found[1]
 
     def _fitting_slot(self, adapter: Adapter) -> str:
         """The slot for adapters of this shape, made if there is none. RengaError if it fits no layers."""

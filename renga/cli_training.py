@@ -4,6 +4,7 @@ known answers."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from renga.models.example import Example
 
 Texts = Annotated[Path, typer.Option("--data", metavar="FILE", help="JSONL with prompts and responses.")]
+FEWEST_FOR_FOLDS = 10  # texts; with fewer a router is judged by those it was fitted to
+
 Limit = Annotated[int, typer.Option(min=2, help="Only the first texts.")]
 
 
@@ -71,7 +74,8 @@ def router(
     from renga.models.ensemble.features import prompt_features
     from renga.models.ensemble.measuring import measure
     from renga.models.ensemble.route import seeing
-    from renga.models.ensemble.router import as_good_as, best_slack, fit_router
+    from renga.models.ensemble.router import as_good_as, best_slack, fit_router, threshold_of
+    from renga.models.ensemble.router_folds import fit_by_folds
     from renga.models.plans.build import build
     from renga.models.plans.language import Name
 
@@ -109,9 +113,14 @@ def router(
         )
         labels = as_good_as(small, large, best_slack(small, large))
     groups = domains if all(domains) else None
-    fitted = fit_router(features, table, members, groups=groups, good_enough=labels)
+    if labels is None and len(examples) >= FEWEST_FOR_FOLDS:
+        by_folds = fit_by_folds(features, table, members, groups=groups)
+        fitted, said = by_folds.router, by_folds.left_out
+    else:
+        fitted = fit_router(features, table, members, groups=groups, good_enough=labels)
+        said = fitted.probabilities(features)
     if share is not None:
-        fitted = fitted.calibrated(features, share)
+        fitted = replace(fitted, threshold=threshold_of(said[:, -1], share))
     fitted.save(out)
     picked = fitted.pick(features)
     counts = ", ".join(f"{name} {int((picked == i).sum())}" for i, name in enumerate(members))

@@ -23,7 +23,7 @@ import numpy as np
 from renga.errors import UsageError
 from renga.models.contract import LanguageModel, Responder
 from renga.models.ensemble.measuring import Measured, measure, paired_interval, paired_ratio_interval
-from renga.models.ensemble.remembering import Remembering
+from renga.models.ensemble.remembering import OPEN, Remembering
 from renga.models.example import Example
 from renga.models.meter import Meter, added
 from renga.simulations.bench_ensemble_members import ANSWERED, EXPERTS, HOSTED, members_of, texts_of
@@ -33,6 +33,7 @@ from renga.simulations.bench_ensemble_routing import routed, routing
 from renga.simulations.bench_tables import Tell, conditions, write_json
 
 EDGE, HOST = "SmolLM2-135M-Instruct", "gemma-3-270m"
+LONG = 3  # a text with a long response has the places of many: so much fewer are taken
 PARTS = ("quality", "reward", "acceptance", "speed")
 
 
@@ -71,12 +72,12 @@ def bench(
     models: tuple[str, str] = (EDGE, HOST),
     budget: int = 0,
 ) -> dict[str, Any]:
-    """Measure a part on two halves of `texts` texts of each domain; the result has what other parts have
-    measured in `work`, too. models: edge and host. budget: tokens of training instead of the members' own.
-    Raises UsageError for too few texts."""
-    members = members_of(data, work, models, budget, tell)
+    """Measure a part on two halves of `texts` texts of each domain, of one with long responses a third as
+    many; the result has what other parts have measured in `work`, too. models: edge and host. budget: tokens
+    of training instead of the members' own. Raises UsageError for too few texts."""
     halves = _texts(data, texts, seed)
     fitting, held = halves
+    members = members_of(data, work, models, budget, tell)
     measures: dict[str, Callable[[], dict[str, Any]]] = {
         "quality": lambda: quality(members, halves, tell),
         "reward": lambda: {"reward": reward(members, fitting, held, work, tell)},
@@ -101,7 +102,8 @@ def quality(members: dict[str, Remembering], halves: Halves, tell: Tell) -> dict
     alone: Alone = {}
     for name, model in members.items():
         tell(f"{name} alone")
-        alone[name] = asked(model, members, halves[0]), asked(model, members, halves[1])
+        first, second = (_asked_once(_file(members, name, texts), model, members, texts) for texts in halves)
+        alone[name] = first, second
     parts: dict[str, list[Asked]] = {name: list(both) for name, both in alone.items()}
     sides, told = [], []
     for held in (0, 1):
@@ -156,18 +158,27 @@ def short_of(texts: Sequence[Example]) -> list[Example]:
 def asked(
     answering: Responder | LanguageModel, members: dict[str, Remembering], texts: Sequence[Example]
 ) -> Asked:
-    """Bits on all texts; answers, and what they take, where they are short."""
-    short = short_of(texts)
-    host = members["host"]
-    scored: Measured | None = None
-    if hasattr(answering, "open"):
-        scored = measure(answering, texts, said=False)
-    host.asked.clear()
-    said = measure(answering, short, scored=False, count=lambda text: len(text) // 2 + 2)
+    """Bits on all texts; answers, and what they take, where they are short. A few texts at a time: so long do
+    the members keep what they have read."""
+    host, called = members["host"], set[str]()
+    scored: list[np.ndarray] = []
+    said: list[Measured] = []
+    for start in range(0, len(texts), OPEN):
+        some = texts[start : start + OPEN]
+        if hasattr(answering, "open"):
+            scored.append(measure(answering, some, said=False).bits)
+        host.asked.clear()
+        said.append(measure(answering, short_of(some), scored=False, count=lambda text: len(text) // 2 + 2))
+        called |= host.asked
     sizes = np.array([float(len((example.response or "").encode())) for example in texts])
-    bits = scored.bits if scored is not None else np.full(len(texts), np.nan)
-    calls = len(host.asked) / len({example.prompt for example in short})
-    return Asked(bits, sizes, said.right, said.answers, said.cost, calls)
+    return Asked(
+        np.concatenate(scored) if scored else np.full(len(texts), np.nan),
+        sizes,
+        np.concatenate([each.right for each in said]),
+        [text for each in said for text in each.answers],
+        added([each.cost for each in said]),
+        len(called) / len({example.prompt for example in short_of(texts)}),
+    )
 
 
 def _asked_once(
@@ -188,7 +199,8 @@ def _asked_once(
 
 
 def _file(members: dict[str, Remembering], *what: object) -> Path:
-    """Where the answers of a plan are kept: what was fitted to other texts belongs to its name."""
+    """Where the answers of a plan or a member are kept: what was fitted to other texts belongs to its
+    name."""
     folders = [member.folder for member in members.values() if member.folder is not None]
     named = hashlib.sha256(repr(([folder.name for folder in folders], what)).encode()).hexdigest()[:24]
     return folders[0].parent / "asked" / f"{named}.json"
@@ -200,11 +212,12 @@ def _texts(data: Path, texts: int, seed: int) -> Halves:
     held: list[Example] = []
     for domain in sorted({*EXPERTS, HOSTED}):
         known = texts_of(data, "validation", [domain])
-        if len(known) < 2 * texts:
-            raise UsageError(f"{domain} has {len(known)} held-out texts, fewer than 2 x {texts}")
-        drawn = [known[i] for i in rng.permutation(len(known))[: 2 * texts]]
-        fitting += drawn[:texts]
-        held += drawn[texts:]
+        count = texts if domain in ANSWERED else max(2, texts // LONG)
+        if len(known) < 2 * count:
+            raise UsageError(f"{domain} has {len(known)} held-out texts, fewer than 2 x {count}")
+        drawn = [known[i] for i in rng.permutation(len(known))[: 2 * count]]
+        fitting += drawn[:count]
+        held += drawn[count:]
     return fitting, held
 
 

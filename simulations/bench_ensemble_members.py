@@ -23,7 +23,7 @@ from renga.simulations.bench_tables import Tell
 EXPERTS = ("intent", "ordering", "phonetics")
 HOSTED = "factcheck"
 ANSWERED = ("intent", "ordering", "factcheck")  # domains whose answers are short enough to be right or wrong
-TOKENS = {"intent": 12_000, "ordering": 24_000, "phonetics": 8_000, "host": 10_000}
+TOKENS = {"intent": 36_000, "ordering": 60_000, "phonetics": 8_000, "host": 10_000}
 RATE = 1e-3
 RANK, ALPHA = 8, 16.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ from renga.models.ensemble.judges import mbr
 from renga.models.ensemble.ranking import Ranked, differences, fit_ranker
 from renga.models.ensemble.remembering import Remembering
 from renga.models.ensemble.route import Routed
-from renga.models.ensemble.router import Router, fit_router
+from renga.models.ensemble.router import Router
+from renga.models.ensemble.router_folds import best_threshold, fit_by_folds
 from renga.models.ensemble.scorer import Scored, fit_scorer
 from renga.models.ensemble.selection import select
 from renga.models.example import Example
@@ -33,11 +34,13 @@ if TYPE_CHECKING:
 
 Features = Mapping[str, np.ndarray]  # of each prompt
 MOST_PAIRS = 24
+MOST_CALLS = 0.5  # of the host, by a router that is held to a share
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was fitted: a router with its view of all prompts, and numbers to be told."""
+    """What was fitted: a router with its view of all prompts and the threshold from which on the host is
+    asked, and numbers to be told."""
 
     router: Router
     features: Features
@@ -60,7 +63,7 @@ def plans_of(
     across = fit_weights(everybody, fitting)
     gate = fit_gate([experts[0], host], fitting)
     features = _seen(members, [*fitting, *held])
-    router = _router(members, alone, fitting, features)
+    router, chosen = _router(members, alone, fitting, features)
     small = members[max(EXPERTS, key=lambda name: alone[name][0].accuracy)]
     accept = _accepting(small, host, alone, fitting)
     tell("fitting a scorer and a ranker")
@@ -70,7 +73,7 @@ def plans_of(
     def seen(text: str) -> np.ndarray:
         return np.asarray(features[text])
 
-    fitted_to_half = router.calibrated(np.stack([features[e.prompt] for e in fitting]), 0.5)
+    free = replace(router, threshold=float("nan"))
     plans: dict[str, Responder | LanguageModel] = {
         "fuse(experts)": fuse(*experts),
         "fuse(experts, rule='geometric')": fuse(*experts, rule="geometric"),
@@ -94,10 +97,10 @@ def plans_of(
         "fuse(intent, host, align='string', rule='defer', gate=fitted)": fuse(
             experts[0], host, align="string", rule="defer", gate=gate
         ),
-        "route(experts, host)": Routed(everybody, router, seen, 1),
-        "route(experts, host), calls held to half": Routed(everybody, fitted_to_half, seen, 1),
-        "fuse(route(experts, host, top=2))": Routed(everybody, router, seen, 2),
-        "fuse(route(experts, host, top=3))": Routed(everybody, router, seen, 3),
+        "route(experts, host)": Routed(everybody, free, seen, 1),
+        "route(experts, host), at most half of the calls": Routed(everybody, router, seen, 1),
+        "fuse(route(experts, host, top=2))": Routed(everybody, free, seen, 2),
+        "fuse(route(experts, host, top=3))": Routed(everybody, free, seen, 3),
         "select(experts, host)": select(*everybody),
         "select(experts, host, by='loglik')": select(*everybody, by="loglik"),
         "select(experts, host, by='mbr')": select(*everybody, by="mbr"),
@@ -116,6 +119,7 @@ def plans_of(
         "weights of experts and host": [round(w, 3) for w in across],
         "gate": gate,
         "accept": accept,
+        "router": chosen,
     }
     return plans, Fitted(router, features, told)
 
@@ -199,11 +203,21 @@ def folder_of(members: Mapping[str, Remembering]) -> Path:
 
 def _router(
     members: dict[str, Remembering], alone: Alone, fitting: Sequence[Example], features: Features
-) -> Router:
+) -> tuple[Router, dict[str, float]]:
+    """A router fitted to the bits of every member, and what was chosen for it: how far it is held back, and
+    the threshold that does best with at most MOST_CALLS on texts left out of its fitting. There the quality
+    is the probability of the right answer: of half as many texts, who happened to be right is mostly luck."""
     rewards = np.stack([-alone[name][0].bits / alone[name][0].bytes.clip(1) for name in members], 1)
-    return fit_router(
+    found = fit_by_folds(
         np.stack([features[example.prompt] for example in fitting]),
         rewards,
         list(members),
         groups=[example.domain for example in fitting],
     )
+    short = np.array([example.domain in ANSWERED for example in fitting])
+    said = found.left_out[short]
+    good = np.stack([2.0 ** -alone[name][0].bits[short] for name in members], 1)
+    favourite = good[np.arange(len(good)), said[:, :-1].argmax(1)]
+    threshold = best_threshold(said[:, -1], favourite, good[:, -1], MOST_CALLS)
+    chosen = {"smoothing": found.smoothing, "decay": found.decay, "threshold": threshold}
+    return replace(found.router, threshold=threshold), chosen

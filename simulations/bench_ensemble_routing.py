@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from renga.models.ensemble.curves import aiq, apgr, cpt, curve
+from renga.models.ensemble.measuring import paired_interval
 from renga.models.ensemble.router import Router
 from renga.models.example import Example
 from renga.simulations.bench_ensemble_members import ANSWERED
@@ -18,7 +19,6 @@ from renga.simulations.bench_ensemble_plans import Features
 if TYPE_CHECKING:
     from renga.simulations.bench_ensemble import Alone
 
-MOST_CALLS = 0.5
 KEPT = 0.95
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)  # of calls, at which the curves are told
 
@@ -26,14 +26,17 @@ SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)  # of calls, at which the cur
 @dataclass(frozen=True)
 class Sides:
     """Of each short text: the router's probability of the host, whether its favourite expert was right, and
-    whether the host was; the prompt's length; whether the host is called at the fitted threshold: [texts]
-    each. members: of each member, whether it was right."""
+    whether the host was; the prompt's length; whether the host is called at the fitted threshold; its domain;
+    and the number of the member that was right most often about that domain on the other half: [texts] each.
+    members: of each member, whether it was right."""
 
     score: np.ndarray
     experts: np.ndarray
     host: np.ndarray
     length: np.ndarray
     calls: np.ndarray
+    domain: np.ndarray
+    known: np.ndarray
     members: np.ndarray  # [texts, members]
 
 
@@ -44,17 +47,28 @@ def routed(
     router: Router,
     features: Features,
 ) -> Sides:
-    """On `held`, with the threshold that does best on `fitting` with at most half of the calls."""
-    score, experts, host, members = _sides(alone, held, router, features, 1)
-    threshold = _threshold(*_sides(alone, fitting, router, features, 0)[:3])
-    length = np.array([float(len(e.prompt)) for e in held if e.domain in ANSWERED])
-    return Sides(score, experts, host, length, score >= threshold, members)
+    """On `held`, with the router's threshold; `fitting` are the texts that it was fitted to."""
+    short = [example for example in held if example.domain in ANSWERED]
+    p = router.probabilities(np.stack([features[e.prompt] for e in short]))
+    before, right = (np.stack([both[half].right for both in alone.values()], 1) for half in (0, 1))
+    where = np.array([e.domain for e in fitting if e.domain in ANSWERED])
+    best = {domain: int(before[where == domain].mean(0).argmax()) for domain in set(where.tolist())}
+    return Sides(
+        score=p[:, -1],
+        experts=right[np.arange(len(short)), p[:, :-1].argmax(1)],
+        host=right[:, -1],
+        length=np.array([float(len(e.prompt)) for e in short]),
+        calls=p[:, -1] >= router.threshold,
+        domain=np.array([e.domain for e in short]),
+        known=np.array([best[e.domain] for e in short]),
+        members=right,
+    )
 
 
 def routing(halves: Sequence[Sides]) -> dict[str, Any]:
-    """Curves of the router, of the prompt's length, of chance and of who knows the answers; and what comes of
-    the fitted thresholds."""
-    score, experts, host, length, calls, members = (
+    """Curves of the router, of the prompt's length, of chance and of who knows the answers; what comes of the
+    fitted thresholds (oracle: of who knows the answers, with as many calls); and what limits it."""
+    score, experts, host, length, calls, domain, known, members = (
         np.concatenate([getattr(half, name) for half in halves]) for name in Sides.__dataclass_fields__
     )
     rng = np.random.default_rng(0)
@@ -86,30 +100,41 @@ def routing(halves: Sequence[Sides]) -> dict[str, Any]:
         }
     ends = np.array([0.0, 1.0])
     found["zero router"] = {"aiq": aiq(ends, np.array([experts.mean(), host.mean()]))}
-    quality_there = float(np.where(calls, host, experts).mean())
+    right = np.where(calls, host, experts)
+    gains = np.sort(host - experts)[::-1][: int(calls.sum())]
     found["fitted"] = {
         "calls": float(calls.mean()),
-        "quality": quality_there,
-        "of_best": quality_there / best if best else None,
+        "quality": float(right.mean()),
+        "of_best": float(right.mean()) / best if best else None,
         "best_single": single,
+        "oracle": float(experts.mean() + gains.clip(min=0).sum() / len(right)),
     }
+    found["limits"] = _limits(right, calls, known, members, domain)
     return found
 
 
-def _sides(
-    alone: Alone, texts: Sequence[Example], router: Router, features: Features, which: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The first three of `Sides`, and the members."""
-    short = [example for example in texts if example.domain in ANSWERED]
-    p = router.probabilities(np.stack([features[e.prompt] for e in short]))
-    right = np.stack([both[which].right for both in alone.values()], 1)
-    return p[:, -1], right[np.arange(len(short)), p[:, :-1].argmax(1)], right[:, -1], right
+def _limits(
+    right: np.ndarray, calls: np.ndarray, known: np.ndarray, members: np.ndarray, domain: np.ndarray
+) -> dict[str, Any]:
+    """Why is the router no better? Domain by domain, and of all texts: how often the host was asked and the
+    answer right; the member that is best alone; whoever was best about the domain on the other half; and how
+    often somebody was right though who was asked was not."""
+    known_right = members[np.arange(len(members)), known]
+    anybody = members.max(1)
 
+    def told(mine: np.ndarray) -> dict[str, Any]:
+        alone = members[mine].mean(0)
+        return {
+            "texts": int(mine.sum()),
+            "calls": float(calls[mine].mean()),
+            "right": float(right[mine].mean()),
+            "best": int(alone.argmax()),
+            "best_right": float(alone.max()),
+            "known_right": float(known_right[mine].mean()),
+            "known_calls": float((known[mine] == members.shape[1] - 1).mean()),
+            "missed": float((anybody[mine] - right[mine]).mean()),
+        }
 
-def _threshold(score: np.ndarray, experts: np.ndarray, host: np.ndarray) -> float:
-    """The highest threshold of those that do best with at most MOST_CALLS of the calls."""
-    shares, quality = curve(score, experts, host)
-    allowed = shares <= MOST_CALLS + 1e-12
-    at = int(np.flatnonzero(allowed & (quality >= quality[allowed].max() - 1e-12))[0])
-    ranked = np.sort(score)[::-1]
-    return float(ranked[at - 1]) if at else float("inf")
+    whole = told(np.ones(len(right), bool))
+    whole["against_best"] = paired_interval(right, members[:, whole["best"]])
+    return {**{name: told(domain == name) for name in sorted(set(domain.tolist()))}, "all": whole}

@@ -19,6 +19,7 @@ def ensemble_sheets(result: Mapping[str, Any]) -> list[Sheet]:
     if result.get("rows"):
         sheets += [_answers(result), _domains(result), _routing(result["routing"])]
         sheets += [_curves(result["routing"])] if "shares" in result["routing"] else []  # not in old ones
+        sheets += [_limits(result)] if "limits" in result["routing"] else []
         sheets += [_bytes(result["bytes"])]
     if result.get("reward"):
         sheets.append(_reward(result["reward"]))
@@ -181,6 +182,35 @@ def _curves(routing: Mapping[str, Any]) -> Sheet:
         "Accuracy % over the share of texts that the host is asked about",
         ("asked first by", *(f"{100 * share:.0f} %" for share in routing["shares"])),
         texts(rows),
+    )
+
+
+def _limits(result: Mapping[str, Any]) -> Sheet:
+    routing, members = result["routing"], result["members"]
+    rows = [
+        (
+            name,
+            str(row["texts"]),
+            f"{100 * row['calls']:.0f}",
+            f"{100 * row['right']:.1f}",
+            f"{members[row['best']]}: {100 * row['best_right']:.1f}",
+            f"{100 * row['known_right']:.1f} ({100 * row['known_calls']:.0f} % host)",
+            f"{100 * row['missed']:.0f}",
+        )
+        for name, row in routing["limits"].items()
+    ]
+    whole, fitted = routing["limits"]["all"], routing["fitted"]
+    return Sheet(
+        "What limits the router, at the fitted thresholds",
+        ("domain", "texts", "host asked %", "right %", "best alone", "who knew the domain", "missed %"),
+        texts(rows),
+        "Best alone: the member that was right most often, in hindsight. Who knew the domain: the member "
+        "that was right most often about it on the other half of the texts, as a router would send them "
+        "that recognised every domain and knew no more. Missed: somebody was right, who was asked was not. "
+        "Of the favourite expert and the host, who knows the answers gets "
+        f"{100 * fitted['oracle']:.1f} % right with as many calls. Router less {members[whole['best']]} on "
+        f"all texts: {_interval(whole['against_best'])} points.",
+        words=frozenset({"best alone", "who knew the domain"}),
     )
 
 

@@ -21,6 +21,7 @@ from renga.models.ensemble.judges import COMPARE, Judge
 from renga.models.local import LocalModel
 
 Table = NDArray[np.float64]
+TOGETHER = 16  # pairs of answers read in one batch
 
 
 @dataclass(frozen=True)
@@ -62,20 +63,22 @@ class Ranker:
 @torch.inference_mode()
 def differences(model: LocalModel, pairs: Sequence[tuple[str, str, str]]) -> Table:
     """What a model sees in (prompt, one, other) less what it sees in (prompt, other, one), where its answer
-    would begin: [pairs, width]."""
-
-    def seen(prompt: str, one: str, other: str) -> NDArray[np.float64]:
-        weights = model.weights
-        ids = weights.prompt_ids(COMPARE.format(question=prompt, one=one, other=other))
-        with weights.lock, weights.meter.reading(len(ids)):
-            weights.wear(model.adapter)
-            output = weights.model(
-                input_ids=torch.tensor([ids]), output_hidden_states=True, use_cache=False, logits_to_keep=1
-            )
-        return np.asarray(output.hidden_states[-1][0, -1].double().numpy())
-
-    rows = [seen(prompt, one, other) - seen(prompt, other, one) for prompt, one, other in pairs]
-    return np.stack(rows) if rows else np.zeros((0, 1))
+    would begin: [pairs, width]. What the questions about one prompt begin with is read once."""
+    weights = model.weights
+    found = [np.zeros(1)] * len(pairs)
+    for prompt in dict.fromkeys(prompt for prompt, _, _ in pairs):
+        mine = [i for i, pair in enumerate(pairs) if pair[0] == prompt]
+        for start in range(0, len(mine), TOGETHER):
+            some = mine[start : start + TOGETHER]
+            ways = [pairs[i][1:] for i in some]
+            ways += [(other, one) for one, other in ways]
+            asked = [COMPARE.format(question=prompt, one=one, other=other) for one, other in ways]
+            with weights.lock:
+                weights.wear(model.adapter)
+                rows = weights.states([weights.prompt_ids(text) for text in asked]).double().numpy()
+            for i, row in zip(some, rows[: len(some)] - rows[len(some) :], strict=True):
+                found[i] = row
+    return np.stack(found) if found else np.zeros((0, 1))
 
 
 def fit_ranker(better_first: Table, *, decay: float = 1e-2) -> Ranker:

@@ -18,6 +18,7 @@ from renga.models.meter import Meter
 from renga.models.vocabulary import Vocabulary
 
 OPEN = 8  # sessions kept for prompts that may be gone on with
+IN_MEMORY = 2**26  # bytes of the rows read last, of those on disk
 
 Row = tuple[torch.Tensor, float]  # what was said, and the processor's seconds that it took
 
@@ -45,7 +46,8 @@ class Remembering:
         if elsewhere:
             self.dial = None  # how strategies know such a model
         self.folder = folder
-        self._kept: dict[str, Row] = {}
+        self._kept: OrderedDict[str, Row] = OrderedDict()
+        self._bytes = 0  # of the rows in memory
         self._readers: OrderedDict[str, Reader] = OrderedDict()
         self._lock = threading.Lock()
         if folder is not None:
@@ -81,19 +83,24 @@ class Remembering:
             return made
 
     def _get(self, key: str) -> Row | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
         if self.folder is None:
-            return self._kept.get(key)
+            return None
         from safetensors import safe_open
 
         path = self.folder / key
         if not path.exists():
             return None
         with safe_open(str(path), framework="pt") as file:
-            return file.get_tensor("row"), float((file.metadata() or {})["seconds"])
+            row = file.get_tensor("row"), float((file.metadata() or {})["seconds"])
+        self._keep(key, row)
+        return row
 
     def _put(self, key: str, row: Row) -> None:
+        self._keep(key, row)
         if self.folder is None:
-            self._kept[key] = row
             return
         from safetensors.torch import save_file
 
@@ -101,6 +108,13 @@ class Remembering:
         written = path.with_suffix(".new")
         save_file({"row": row[0]}, str(written), metadata={"seconds": repr(row[1])})
         os.replace(written, path)
+
+    def _keep(self, key: str, row: Row) -> None:
+        """In memory; where there is a folder only the rows that were wanted last."""
+        self._kept[key] = row
+        self._bytes += row[0].nbytes
+        while self.folder is not None and self._bytes > IN_MEMORY and len(self._kept) > 1:
+            self._bytes -= self._kept.popitem(last=False)[1][0].nbytes
 
 
 class RememberingSession(RowsSession):

@@ -8,7 +8,7 @@ softmax is fitted to by their KL divergence. With two members the softened rewar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,12 +51,7 @@ class Router:
 
     def calibrated(self, features: Table, share: float) -> Router:
         """With the threshold at which the last member gets `share` of queries like these."""
-        if not 0 <= share <= 1:
-            raise UsageError(f"a share of calls lies between 0 and 1, not {share:g}")
-        values = np.sort(self.probabilities(features)[:, -1])[::-1]
-        asked = round(share * len(values))
-        threshold = np.inf if not asked else float(values[asked - 1])
-        return Router(self.members, self.mean, self.spread, self.weight, self.bias, threshold)
+        return replace(self, threshold=threshold_of(self.probabilities(features)[:, -1], share))
 
     def save(self, path: Path) -> None:
         """Write it as safetensors."""
@@ -87,6 +82,14 @@ class Router:
         return router
 
 
+def threshold_of(values: Table, share: float) -> float:
+    """The threshold that `share` of `values` [queries] reach."""
+    if not 0 <= share <= 1:
+        raise UsageError(f"a share of calls lies between 0 and 1, not {share:g}")
+    asked = round(share * len(values))
+    return float(np.sort(values)[::-1][asked - 1]) if asked else float("inf")
+
+
 def as_good_as(small: Table, large: Table, slack: float) -> Table:
     """How likely an answer of the small model is as good as one of the large, over all pairs of samples: the
     rewards of each [queries, samples] -> [queries] (HybridLLM's soft label; BEST-Route, arXiv:2506.22716).
@@ -109,6 +112,20 @@ def best_slack(small: Table, large: Table, steps: int = 40) -> float:
     return float(max(ways, key=apart))  # of equals the smallest
 
 
+def on_one_scale(rewards: Table, groups: Sequence[str] | None = None) -> Table:
+    """Rewards [queries, members] less the query's mean, over the mean size of that in the query's domain:
+    else the domain whose answers are longest, or hardest, would be the only one that counts."""
+    scaled = rewards - rewards.mean(1, keepdims=True)
+    for rows in rows_of(groups) if groups is not None else [np.ones(len(rewards), bool)]:
+        scaled[rows] /= max(1e-9, float(np.abs(scaled[rows]).mean()))
+    return np.asarray(scaled)
+
+
+def rows_of(groups: Sequence[str]) -> list[NDArray[np.bool_]]:
+    """Which queries belong to each group, in the order of their names: [queries] each."""
+    return [np.array([each == group for each in groups]) for group in sorted(set(groups))]
+
+
 def fit_router(
     features: Table,
     rewards: Table,
@@ -122,22 +139,18 @@ def fit_router(
 ) -> Router:
     """Fit a router to the rewards of every member's answers [queries, members], higher is better.
 
-    Rewards are first put on one scale for each query. groups: the domain of each query; a share `smoothing`
-    of a reward is then its domain's mean, which takes out the noise of single rewards (tag-based
-    enhancement). decay: of the weights, since there are more features than queries. good_enough: of two
-    members, how likely the first's answer to each query is as good as the last's (`as_good_as`): what is
-    fitted to instead of the rewards.
+    groups: the domain of each query. Rewards are first put `on_one_scale`; a share `smoothing` of one is then
+    its domain's mean, which takes out the noise of single rewards (tag-based enhancement). decay: of the
+    weights, since there are more features than queries. good_enough: of two members, how likely the first's
+    answer to each query is as good as the last's (`as_good_as`): what is fitted to instead of the rewards.
     """
     if features.shape[0] != rewards.shape[0] or rewards.shape[1] != len(members):
         raise UsageError("a router is fitted to one row of rewards for each query, a column for each member")
     if len(features) < 2:
         raise UsageError("a router needs at least two queries to be fitted")
-    scaled = rewards - rewards.mean(1, keepdims=True)
-    scaled /= max(1e-9, float(np.abs(scaled).mean()))
-    if groups is not None:
-        for group in set(groups):
-            rows = np.array([each == group for each in groups])
-            scaled[rows] = (1 - smoothing) * scaled[rows] + smoothing * scaled[rows].mean(0)
+    scaled = on_one_scale(rewards, groups)
+    for rows in rows_of(groups or ()):
+        scaled[rows] = (1 - smoothing) * scaled[rows] + smoothing * scaled[rows].mean(0)
     wanted = torch.from_numpy(scaled * sharpness / 2).softmax(-1)
     if good_enough is not None:
         if len(members) != 2 or good_enough.shape != (len(features),):
@@ -146,18 +159,17 @@ def fit_router(
     mean = features.mean(0)
     spread = features.std(0) + 1e-6
     x = torch.from_numpy((features - mean) / spread / np.sqrt(features.shape[1]))
-    weight = torch.zeros((features.shape[1], len(members)), dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(len(members), dtype=torch.float64, requires_grad=True)
-    search = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+    with torch.inference_mode(False), torch.no_grad():
+        weight = torch.zeros((features.shape[1], len(members)), dtype=torch.float64)
+        bias = torch.zeros(len(members), dtype=torch.float64)
+        search = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
 
-    def closure() -> torch.Tensor:
-        search.zero_grad()
-        said = (x @ weight + bias).log_softmax(-1)
-        loss = -(wanted * said).sum(-1).mean() + decay * weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        def closure() -> torch.Tensor:
+            said = (x @ weight + bias).log_softmax(-1)
+            error = (said.exp() - wanted) / len(x)
+            weight.grad, bias.grad = x.T @ error + 2 * decay * weight, error.sum(0)
+            return -(wanted * said).sum(-1).mean() + decay * weight.square().sum()
 
-    with torch.inference_mode(False), torch.enable_grad():
         search.step(closure)  # type: ignore[no-untyped-call]
     scale = np.sqrt(features.shape[1])
-    return Router(tuple(members), mean, spread, weight.detach().numpy() / scale, bias.detach().numpy())
+    return Router(tuple(members), mean, spread, weight.numpy() / scale, bias.numpy())

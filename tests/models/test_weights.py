@@ -50,6 +50,24 @@ def test_a_batch_of_unequal_lengths_says_what_each_says_alone(weights, kind, beg
 
 
 @ANY
+def test_states_at_the_ends_are_those_the_logits_are_made_of(weights, kind):
+    w = weights[kind]
+    text = some_ids(w, 30)
+    sequences = [text[:12] + some_ids(w, n, n) for n in (3, 9, 1)]
+    with torch.inference_mode():
+        ours = w.states(sequences)
+        theirs = [
+            w.model(input_ids=torch.tensor([s]), use_cache=False, output_hidden_states=True).hidden_states[
+                -1
+            ][0, -1]
+            for s in sequences
+        ]
+    assert torch.allclose(
+        ours, torch.stack(theirs), rtol=0, atol=1e-9 if ours.dtype == torch.float64 else 2e-4
+    )
+
+
+@ANY
 def test_what_all_begin_with_may_be_wanted_too_or_be_a_whole_text(weights, kind):
     w = weights[kind]
     text = some_ids(w, 30)

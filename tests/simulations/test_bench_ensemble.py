@@ -18,7 +18,7 @@ from tests.models.tiny_models import chat_tokenizer, gemma3, llama, save_folder
 from tests.models.tiny_tokenizers import metaspace, worded
 from tests.models.toy import Toy
 
-ANSWERS = {"intent": ["go", "stop", "wait"], "ordering": ["a", "b"], "factcheck": ["yes", "no"]}
+ANSWERS = {"intent": ["i", "j", "k"], "ordering": ["a", "b"], "factcheck": ["y", "n"]}
 
 
 @pytest.fixture(scope="module")
