@@ -376,11 +376,11 @@ def sanitisation(
         int,
         typer.Option(
             min=1,
-            max=3,
-            help="Which templates: 2 was written blind, after 1; 3 after the detectors were read.",
+            max=4,
+            help="Which templates: 2 and 4 were written blind; 3 after the detectors were read.",
         ),
     ] = 2,
-    side: Annotated[str, typer.Option(help="build (of 1 and 2), judge, or (of 2 and 3) final.")] = "final",
+    side: Annotated[str, typer.Option(help="build (of 1 and 2), judge, or (but of 1) final.")] = "final",
     presidio: Annotated[
         Path | None,
         typer.Option(

@@ -4,7 +4,8 @@ Each template belongs to one side by a hash of its text: what was looked at whil
 The first volume has two, `build` and `judge`, and both have been read by now. The second was written later, without
 a look at any detector; it has three: what its `judge` missed was mended on `build`, and `final` judges the mending.
 The third was written by somebody who had read the detectors, before anything was mended on its account; it has two,
-`judge` and `final`, and no side was read before it was scored. Same seed, same set.
+`judge` and `final`, and no side was read before it was scored. The fourth was written by somebody who never opened
+a detector, while others mended them; it has the same two. Same seed, same set.
 """
 
 from __future__ import annotations
@@ -22,18 +23,25 @@ from urllib.parse import quote
 from renga.client.sanitisation.entities import Kind
 from renga.errors import UsageError
 from renga.simulations.private_values import Drawn, Values
+from renga.simulations.private_values_fourth import FourthValues
 from renga.simulations.private_values_second import SecondValues
 from renga.simulations.private_values_third import ThirdValues
 
 Side = Literal["build", "judge", "final"]
-Volume = Literal[1, 2, 3]
+Volume = Literal[1, 2, 3, 4]
 SIDES: dict[Volume, tuple[Side, ...]] = {
     1: ("build", "judge"),
     2: ("build", "judge", "final"),
     3: ("judge", "final"),
+    4: ("judge", "final"),
 }
-_FOLDERS: dict[Volume, str] = {1: "prompts", 2: "prompts/second", 3: "prompts/third"}
-_VALUES: dict[Volume, type[Values]] = {1: Values, 2: SecondValues, 3: ThirdValues}
+_FOLDERS: dict[Volume, str] = {
+    1: "prompts",
+    2: "prompts/second",
+    3: "prompts/third",
+    4: "prompts/fourth",
+}
+_VALUES: dict[Volume, type[Values]] = {1: Values, 2: SecondValues, 3: ThirdValues, 4: FourthValues}
 LANGUAGES = {
     "english": "en",
     "japanese": "ja",
@@ -125,6 +133,8 @@ _NOISES = {
     "japanese": ("plain", "full width", "kanji digits", "zero width", "broken line", "no spaces", "base64"),
     "others": ("plain", "lower", "zero width", "broken line"),
 }
+_ENCODED = frozenset({"mail_b64", "mail_pct", "mail_spelt"})
+"""Slots that noise would ruin: what is written there could not be read back."""
 _NUMBERS = frozenset({Kind.PHONE, Kind.CREDIT_CARD, Kind.NATIONAL_ID, Kind.BANK_ACCOUNT, Kind.HEALTH_ID})
 
 
@@ -141,7 +151,7 @@ def _filled(
         one = drawn[slot]
         text = one.forms[match[3]] if match[3] else one.text
         kind = Kind.EMAIL if match[3] == "email" else one.kind
-        text = _noisy(text, kind, noise, rng)
+        text = text if match[1] in _ENCODED else _noisy(text, kind, noise, rng)
         before = _around(template[done : match.start()], noise)
         parts += [before, text]
         private.append(Private(length + len(before), length + len(before) + len(text), kind))
