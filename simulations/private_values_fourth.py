@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from functools import partial
 from hashlib import sha256
 from urllib.parse import quote
 
@@ -253,7 +254,7 @@ class FourthValues(ThirdValues):
 
     def _vendor4(self) -> Drawn:
         rng = self.rng
-        a, h = (lambda n: _some(rng, ALNUM, n)), (lambda n: _some(rng, HEX, n))
+        a, h = partial(_some, rng, ALNUM), partial(_some, rng, HEX)
         return self._secret(
             f"sk-or-v1-{h(64)}", f"sk-ant-admin01-{a(93)}AA", f"pplx-{a(48)}", f"xai-{a(80)}", f"nvapi-{a(64)}",
             f"xapp-1-A{_some(rng, UPPER, 10)}-{_digits(rng, 13)}-{h(64)}", f"gho_{a(36)}", f"glrt-{a(20)}", f"doo_v1_{h(64)}",
