@@ -12,7 +12,7 @@ from random import Random, SystemRandom
 import numpy as np
 
 from renga.client.sanitisation.desk import Desk
-from renga.client.sanitisation.names_latin import is_word
+from renga.client.sanitisation.names_inside import is_word
 from renga.client.sanitisation.private_words import Mechanism, Vector, unit
 from renga.errors import RengaError
 from renga.models.contract import Prompt, Said, Sampling

@@ -9,7 +9,7 @@ from renga.client.sanitisation import name_cues as cues
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.lexicon import latin, public_figures
-from renga.client.sanitisation.names_latin import NEVER, PLACES, TOKEN, full_name, is_name, is_word, rank_of
+from renga.client.sanitisation.names_inside import NEVER, PLACES, TOKEN, full_name, is_name, is_word, rank_of
 from renga.client.sanitisation.scanning import matches
 
 _CAPITALS = r"([A-ZÀ-Þ][a-zß-ɏ'’\-]+(?:[ ](?:(?:van|von|de|del|der|da|di|la|el|al|bin)[ ]){0,2}[A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]+){1,2})"

@@ -1,0 +1,148 @@
+"""One part of a name by itself: a given name or a surname, with what announces it."""
+
+from __future__ import annotations
+
+import re
+
+from renga.client.sanitisation import name_cues as cues
+from renga.client.sanitisation.lexicon import listed, public_figures
+from renga.client.sanitisation.names_heard import Said
+from renga.client.sanitisation.names_inside import FOREIGN, NAMES_FIRST, PLACES, Part
+
+_SAINT = re.compile(r"(?<![A-Za-z])(?:st\.?|saint|san|santa)[ ]$", re.I)
+_ASSISTANTS = listed("assistants")
+"""Who is hailed, and is no person."""
+_TOOLS = listed("names of programs")
+"""Names that in lower case are programs rather."""
+_NO_NAME_ENDINGS = ("ing", "tion", "ness", "ware", "js", "sql", "ism", "ist", "'s", "lol", "haha", "ish")
+
+
+def alone(part: Part, text: str, start: int, end: int, said: Said, closed: bool) -> float:
+    """One part by itself, with what announces it."""
+    capital = part.text[0].isupper()
+    before = text[max(0, start - 40) : start]
+    if part.text.isupper() and len(part.text) > 1 and not (said.label or said.titled or before.isupper()):
+        return 0.0
+    if capital and not said.strong and cues.PLACE_BEFORE.search(before):
+        return 0.0
+    if capital and part.given and not said.strong and _beside_place(text, start, end):
+        return 0.0
+    if part.given and said.greeting and cues.AGAIN.match(text, end):
+        return 0.6
+    famous = part.low in public_figures()[1] or part.low in PLACES
+    score = 0.0
+    if capital and part.given:
+        score = 0.05 if famous else 0.3 if part.word else 0.5
+    elif capital and part.rank is not None and not part.word:
+        score = (0.25 if part.rank < 3000 else 0.1) - (0.25 if famous else 0.0)
+    elif capital:
+        score = (0.0 if said.titled or not part.word else -0.2) - (0.25 if famous else 0.0)
+    else:
+        score = (
+            0.15
+            if part.given and not part.word
+            else 0.05
+            if part.rank is not None and not part.word
+            else -0.1
+        )
+        score -= (0.3 if part.word or part.low in FOREIGN else 0.0) + (0.3 if len(part.low) < 3 else 0.0)
+    if (outright := _in_company(part, before, text, end, said, closed, famous)) is not None:
+        return outright
+    if said.titled and (capital or not part.word):
+        score += 0.6
+    elif said.label:
+        field = cues.NAME_FIELD.search(before) is not None
+        score += (
+            0.65 if field else 0.5 if (capital or part.given) and not (part.word and not part.given) else 0.2
+        )
+    elif said.strong:
+        score += 0.5 if (capital and not part.word) or part.given else 0.2 if not part.word else 0.0
+        unknown = not (capital or part.word or part.given or part.low in FOREIGN) and len(part.low) > 3
+        if unknown and cues.PERSON_VERB.match(text, end):
+            score += 0.45  # `my gf steph wants …`
+    elif said.greeting and (capital or closed) and part.given:
+        score += 0.45
+    elif (
+        said.greeting
+        and (closed or cues.HERE.match(text, end))
+        and not part.word
+        and (not famous or (part.given and cues.HERE.match(text, end) is not None))
+        and part.low not in FOREIGN
+        and len(part.low) > 3
+    ):
+        score += 0.5 if capital else 0.45
+    elif said.weak and capital and (part.given or part.rank is not None):
+        score += 0.15 if part.given else 0.05
+    elif part.given and not famous and len(part.low) > 2 and cues.TO_SOMEBODY.search(before):
+        score += (
+            0.4
+            if not part.word and len(part.low) > 3
+            else 1.0
+            if part.low in NAMES_FIRST and cues.TELL.search(before)
+            else 0.0
+        )
+    return score
+
+
+def _in_company(
+    part: Part, before: str, text: str, end: int, said: Said, closed: bool, famous: bool
+) -> float | None:
+    """One part that is no word, and of which something is said that is said of persons only; None where nothing
+    is."""
+    capital = part.text[0].isupper()
+    if part.low in _ASSISTANTS and cues.HAILED.search(before):
+        return 0.0
+    if famous and capital and part.given and not part.word and said.personal and part.low not in PLACES:
+        return 0.55 if cues.NAMED_AFTER.search(before) else None
+    if (
+        part.word
+        or famous
+        or _SAINT.search(before)
+        or len(part.low) < 3
+        or part.low in FOREIGN
+        or part.low.endswith(_NO_NAME_ENDINGS)
+    ):
+        return None
+    if not part.text.islower() and not part.text.istitle():
+        return None
+    if cues.SIGNED.search(before) and (capital or part.given) and not text[end : end + 40].strip():
+        return 0.7
+    if cues.HAILED.search(before) and len(part.low) > 3 and (closed or cues.GOES_ON.match(text, end)):
+        return 0.65
+    acts = cues.BETWEEN_PEOPLE.match(text, end) is not None
+    if capital:
+        return 0.55 if acts and said.personal and len(part.low) > 3 else None
+    if not said.casual:
+        return None
+    if part.given:
+        if part.low in _TOOLS:
+            return None
+        owns = cues.POSSESSION.match(text, end) is not None or cues.ABROAD.match(text, end) is not None
+        acts = (
+            acts or cues.PERSON_VERB.match(text, end) is not None or cues.ASKED_OF.search(before) is not None
+        )
+        if acts or owns or (said.personal and (len(part.low) > 3 or cues.TELL.search(before))):
+            return 0.6
+        return 0.55 if len(part.low) > 3 and cues.TO_SOMEBODY.search(before) else None
+    if acts and len(part.low) > 3 and (said.personal or part.rank is not None):
+        return 0.55
+    told = len(part.low) > 3 and (
+        (said.personal and cues.TELL.search(before) is not None) or cues.GIFT.match(text, end) is not None
+    )
+    return (
+        0.5
+        if told or (cues.HERE.match(text, end) and cues.SAYS_WHO.search(before) and len(part.low) > 3)
+        else None
+    )
+
+
+_BEFORE_ONE = re.compile(r"([A-Z][a-z]+)(?:,| and| or| und| y| et|, and|, or)[ ]$")
+_AFTER_ONE = re.compile(r"(?:,| and| or| und| y| et|, and|, or)[ ]([A-Z][a-z]+)")
+
+
+def _beside_place(text: str, start: int, end: int) -> bool:
+    """Does a list of places go on here (`Victoria, Sydney and Adelaide`)?"""
+    for match in (_BEFORE_ONE.search(text, max(0, start - 30), start), _AFTER_ONE.match(text, end)):
+        if match is not None and match[1].lower() in PLACES:
+            return True
+    return False

@@ -1,0 +1,95 @@
+"""What is said around names in one text: where announcements end, whether it speaks of somebody at hand."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from renga.client.sanitisation import name_cues as cues
+from renga.client.sanitisation.scanning import matches
+
+
+class Said(NamedTuple):
+    """What stands before a candidate: a label, a title, what certainly or only perhaps announces a name."""
+
+    label: bool
+    titled: bool
+    strong: bool
+    greeting: bool
+    weak: bool
+    personal: bool
+    """Is the text as a whole about somebody at hand: first persons, contacts, greetings?"""
+    casual: bool
+    """Is it written without capitals, so that a name has none either?"""
+    public: Sequence[tuple[int, int]]
+    """Where a word of books, history, politics or fame stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Where in a text announcements end; found once, asked for every candidate."""
+
+    label: frozenset[int]
+    titled: frozenset[int]
+    strong: frozenset[int]
+    greeting: frozenset[int]
+    weak: frozenset[int]
+    personal: bool
+    casual: bool
+    public: Sequence[tuple[int, int]]
+
+    @classmethod
+    def in_text(cls, text: str) -> Heard:
+        def ends(*patterns: re.Pattern[str]) -> frozenset[int]:
+            return frozenset(m.end() for pattern in patterns for m in matches(pattern, text))
+
+        return cls(
+            ends(cues.LABEL),
+            ends(cues.TITLED),
+            ends(cues.STRONG, cues.ROLE),
+            ends(cues.GREETING),
+            ends(cues.WEAK, cues.MARKS),
+            cues.PERSONAL.search(text) is not None,
+            _is_casual(text),
+            [m.span() for m in matches(cues.PUBLIC_TALK, text)],
+        )
+
+    def before(self, text: str, start: int) -> Said:
+        label, titled = start in self.label, start in self.titled
+        strong = label or titled or start in self.strong
+        greeting = strong or start in self.greeting
+        opens = start == 0 or text[start - 1] == "\n" or not text[max(0, start - 60) : start].strip()
+        return Said(
+            label,
+            titled,
+            strong,
+            greeting,
+            greeting or opens or start in self.weak,
+            self.personal,
+            self.casual,
+            self.public,
+        )
+
+
+_WRITTEN = re.compile(r"[A-Za-zÀ-ɏ]+")
+_CODE = re.compile(r"[{};]\s*\n|(?:^|\n)\s*(?:def|class|import|function|const|SELECT|\$)\s|=>|==|\(\)")
+
+
+def _is_casual(text: str) -> bool:
+    """Are hardly any of its words capitals (`I` aside), and is it no code?"""
+    tokens = _WRITTEN.findall(text[:4000])
+    capital = sum(token[0].isupper() and token != "I" for token in tokens)
+    return len(tokens) > 0 and capital * 12 <= len(tokens) and _CODE.search(text[:4000]) is None
+
+
+def public_talk(text: str, start: int, end: int, said: Sequence[tuple[int, int]]) -> bool:
+    """Is the sentence about books, history, politics, fame? said: where a word for these stands, in order."""
+    at = bisect_right(said, (start, start)) - 1
+    if at >= 0:
+        left = max(start - 90, 0, *(text.rfind(mark, max(0, start - 90), start) for mark in ".!?\n"))
+        if said[at][0] >= left and said[at][1] <= start:
+            return True
+    return cues.WORK.match(text, end) is not None
