@@ -161,6 +161,8 @@ _OPTION_USER = re.compile(
     r"(?<!\w)(?:--user(?:name)?|/user:)[= ]?([A-Za-z_][\w.\-]{2,31})(?![\w:@/])|CREATE USER '?([A-Za-z_][\w.\-]{2,31})'?@|htpasswd\s-\S{1,5}\s\S{1,60}\s([A-Za-z][\w.\-]{2,31})|ssh ([A-Za-z_][\w.\-]{1,31})@",
     re.I,
 )
+_SPEAKS = re.compile(r"(?:'[a-z]{1,2})?,?[ ][A-Za-z]+[ ,.?!]|'[a-z]{1,2}[ ]")
+"""What goes on after `user: ` where a conversation is written down."""
 _GENERIC_USERS = listed("users of no one")
 
 
@@ -268,6 +270,10 @@ def usernames(text: str) -> Iterator[Found]:
         strong = re.search(r"[:=：は\"'「]|(?<![A-Za-z])is(?![A-Za-z])|as\s*$|#$", label[2:]) is not None
         if not strong and re.match(r"user[ _-]?name|benutzername|login|usuario|identifiant", label, re.I):
             strong = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+        if text[match.end() : match.end() + 1] == "(" or (
+            label.lower() == "user: " and _SPEAKS.match(text, match.end())
+        ):
+            continue  # a call, or who speaks
         plain = (
             value.isalpha()
             and value.islower()

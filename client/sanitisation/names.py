@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from renga.client.sanitisation.entities import Deadline, Entity, Kind, Known
+from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.names_beside import lower_lists, speakers, together, voices
 from renga.client.sanitisation.names_ja import japanese_names
 from renga.client.sanitisation.names_latin import latin_names
+from renga.client.sanitisation.names_of_nobody import nobody
 from renga.client.sanitisation.normal import normal
 from renga.client.sanitisation.shadow import decoded, shadow
+
+
+def _beside(text: str) -> list[Found]:
+    """Who speaks (unless in a play), and who stands in a list without capitals."""
+    about = nobody(text)
+    if about.fiction and not about.own:
+        return []
+    return [*speakers(text), *voices(text), *lower_lists(text)]
 
 
 class Names:
@@ -23,12 +33,7 @@ class Names:
         for reading in (view, decoded(view)):
             if reading is None:
                 continue
-            latin = [
-                *latin_names(reading.text),
-                *speakers(reading.text),
-                *voices(reading.text),
-                *lower_lists(reading.text),
-            ]
+            latin = [*latin_names(reading.text), *_beside(reading.text)]
             for found in (*japanese_names(reading.text, deadline), *latin, *together(reading.text, latin)):
                 start, end = reading.span(found.start, found.end)
                 value = normal(Kind.PERSON, reading.text[found.start : found.end])

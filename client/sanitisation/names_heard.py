@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from renga.client.sanitisation import name_cues as cues
+from renga.client.sanitisation.names_of_nobody import Nobody, nobody
 from renga.client.sanitisation.scanning import matches
 
 
@@ -40,6 +41,7 @@ class Heard:
     personal: bool
     casual: bool
     public: Sequence[tuple[int, int]]
+    nobody: Nobody
 
     @classmethod
     def in_text(cls, text: str) -> Heard:
@@ -55,6 +57,7 @@ class Heard:
             cues.PERSONAL.search(text) is not None,
             _is_casual(text),
             [m.span() for m in matches(cues.PUBLIC_TALK, text)],
+            nobody(text),
         )
 
     def before(self, text: str, start: int) -> Said:

@@ -111,6 +111,9 @@ def is_word(low: str) -> bool:
     if low in common or low in FOREIGN or ("our" in low and low.replace("our", "or") in common):
         return True
     low = low.replace("our", "or") if low.endswith(("ours", "oured", "ouring")) else low
+    low = (
+        re.sub(r"([a-z]{3})(?:is|ys)(e|ed|es|ing|er|ation)$", r"\1iz\2", low) if low[-6:].count("s") else low
+    )
     for ending in ("s", "es", "d", "ed", "ing", "ly", "er", "ers", "ies", "ied"):
         stem = low.removesuffix(ending)
         if (

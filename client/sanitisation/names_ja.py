@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 from renga.client.sanitisation.entities import Deadline, DetectionFailed, Kind
 from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.lexicon import japanese, listed, public_figures
+from renga.client.sanitisation.names_of_nobody_ja import is_nobody
 
 _JAPANESE = re.compile(r"[一-龥ぁ-んァ-ヶ々]")
 _CHUNK = 2000
 _HONORIFIC = re.compile(
-    r"[ 　]?(?:さん|様|さま|氏|くん|君(?!が代|主|臨)|ちゃん|先生|殿|先輩|後輩|部長|課長|係長|社長|専務|常務|主任|教授|准教授|医師|看護師|弁護士|税理士|行政書士|司法書士|社会保険労務士|社労士|弁理士|公認会計士|会計士|建築士|薬剤師|歯科医|保健師|助産師|保育士|介護士|教諭|住職|神父|牧師|刑事|巡査|警部|検事|判事|秘書|理事長|理事|監査役|顧問|相談役|執行役員|支部長|組長|機長|船長|店長|支店長|室長|次長|本部長|会長|校長|園長|院長|議員|選手|容疑者|被告|夫妻|夫人|師長|CTO|CEO|CFO|COO|PM|マネージャー|リーダー|ディレクター|チーフ|代表|講師|研究員|博士|工場長|所長|局長|コーチ|監督|班長|担当|嬢|女史|両氏|家の|宅|宛|御中(?!)|拝)"
+    r"[ 　]?(?:さん|様|さま|氏|くん|君(?!が代|主|臨)|ちゃん|先生|殿|先輩|後輩|部長|課長|係長|社長|専務|常務|主任|教授|准教授|医師|看護師|弁護士|税理士|行政書士|司法書士|社会保険労務士|社労士|弁理士|公認会計士|会計士|建築士|薬剤師|歯科医|保健師|助産師|保育士|介護士|教諭|住職|神父|牧師|刑事|巡査|警部|検事|判事|秘書|理事長|理事|監査役|顧問|相談役|執行役員|支部長|組長|機長|船長|店長|支店長|室長|次長|本部長|会長|校長|園長|院長|議員|容疑者|被告|夫妻|夫人|師長|CTO|CEO|CFO|COO|PM|マネージャー|リーダー|ディレクター|チーフ|代表|講師|研究員|博士|工場長|所長|局長|コーチ|監督|班長|担当|嬢|女史|両氏|家の|宅|宛|御中(?!)|拝)"
 )
 _NOT_NAMES = listed("before an honorific")
 _ORG_TAIL = re.compile(
@@ -99,6 +100,10 @@ def tagged(text: str, start: int) -> list[_Word]:
 
 def japanese_names(text: str, deadline: Deadline) -> Iterator[Found]:
     """Persons in a reading of the text."""
+    return (one for one in _all_names(text, deadline) if not is_nobody(text, one.start, one.end))
+
+
+def _all_names(text: str, deadline: Deadline) -> Iterator[Found]:
     if not _JAPANESE.search(text):
         return
     for start, end in _chunks(text):
@@ -176,6 +181,13 @@ def _given_after(text: str, tagged: list[_Word], at: int) -> tuple[int, bool]:
             and piece in lists.given_kana
             and (start > end or size > 2 or _HONORIFIC.match(text, start + size))
         ):
+            if (
+                start == end
+                and not _HONORIFIC.match(text, start + size)
+                and (tail := _ORG_TAIL.match(text, start))
+            ):
+                if tail.end() >= start + size:
+                    continue  # a castle, a station, an age
             follow = text[start + size : start + size + 6]
             bounded = not re.match(r"[一-龥々]", follow) or _HONORIFIC.match(follow) is not None
             if (
@@ -212,6 +224,10 @@ def _boundary(follow: str) -> bool:
     )
 
 
+_ABOUT_NAMES = re.compile("[苗名]字")
+_OF_A_PLACE = re.compile(
+    rf"(?:{'|'.join(sorted(_PLACE_SURNAMES))}|[一-龥]{{2,3}}[県市府都]|東京|大阪|京都|北海道)(?:県|市)?の$"
+)
 _SPECIMENS = ("山田太郎", "山田 太郎", "山田花子", "山田 花子", "鈴木一郎")
 _SPECIMEN_TALK = re.compile(r"記入例|見本|例として|ダミー|サンプル|架空|仮名")
 
@@ -233,15 +249,16 @@ def _surname_certainty(text: str, word: _Word, end: int, given: bool) -> float:
     if _ORG_TAIL.match(after) or (re.match(r"[一-龥々]", after) and not honoured):
         return 0.0
     if honoured and not (glued and word.what != "姓"):
-        return 0.78
+        return 0.78 if not _ABOUT_NAMES.search(text) else 0.0
     if (
         labelled
         or (_INTRODUCED.match(after) and word.surface not in _PLACE_SURNAMES)
         or _ROLE_BEFORE.search(before)
     ):
         return 0.7 if word.surface not in _PLACE_SURNAMES or labelled else 0.55
-    about_names = "苗字" in text or "名字" in text
-    if word.surface in _PLACE_SURNAMES or len(word.surface) < 2 or glued or about_names:
+    if word.surface in _PLACE_SURNAMES or len(word.surface) < 2 or glued or _ABOUT_NAMES.search(text):
+        return 0.0
+    if _OF_A_PLACE.search(before):
         return 0.0
     return (
         0.6
@@ -304,7 +321,7 @@ def _by_honorific(text: str) -> Iterator[Found]:
 
 
 _KIN_GIVEN = re.compile(
-    r"(?:妻|夫|嫁|旦那|息子|娘|長男|次男|三男|長女|次女|三女|兄|姉|弟|妹|甥|姪|孫|彼氏|彼女|恋人|友人|友達|親友|同僚|部下|上司|先輩|後輩|担任|主人|家内|いとこ|従兄弟|幼馴染|ルームメイト|相方|婚約者)(?:の|、|である|は)?([一-龥々]{1,4}?|[ぁ-ん]{2,4}?|[ァ-ヴー]{2,5}?)(?=[、。のはがとにをもへ（(さちくで]|と(?:は|の)|$)"
+    r"(?:妻|夫|嫁|旦那|息子|娘|長男|次男|三男|長女|次女|三女|兄|姉|弟|妹|甥|姪|孫|彼氏|彼女|恋人|友人|友達|親友|同僚|部下|上司|先輩|後輩|担任|主人(?!公)|家内|いとこ|従兄弟|幼馴染|ルームメイト|相方|婚約者)(?:の|、|である|は)?([一-龥々]{1,4}?|[ぁ-ん]{2,4}?|[ァ-ヴー]{2,5}?)(?=[、。のはがとにをもへ（(さちくで]|と(?:は|の)|$)"
 )
 _AGED = re.compile(
     r"(?<![一-龥々])([一-龥々]{1,4}|[ァ-ヴー]{2,6}|[ぁ-ん]{2,5})[、,（( 　]{1,2}[0-9]{1,3}[歳才]"

@@ -68,6 +68,10 @@ def latin_names(text: str) -> Iterator[Found]:
             at += size
             continue
         start, end = tokens[at].start(), tokens[at + size - 1].end()
+        said = heard.before(text, start)
+        if heard.nobody.named(start, end, said.strong, said.titled):
+            at += size
+            continue
         if tokens[at + size - 1][0].lower() in SUFFIXES | {"jr", "sr"} and text[end : end + 1] == ".":
             end += 1
         yield Found(start, end, Kind.PERSON, certainty)
@@ -116,6 +120,7 @@ def _best(
     start = tokens[at].start()
     said = heard.before(text, start)
     full, _ = public_figures()
+    run = _before_somebody_public([t[0].lower() for t in tokens[at : at + run]])
     for size in range(min(run, 5), 0, -1):
         parts = [t[0] for t in tokens[at : at + size]]
         end = tokens[at + size - 1].end()
@@ -125,6 +130,14 @@ def _best(
             return size, (0.5 if said.strong and not said.titled else 0.0)
         if any(low.endswith(("n't", "'ll", "'ve", "'re")) for low in lows):
             continue
+        if (
+            size == 2
+            and parts[0].islower()
+            and parts[1].istitle()
+            and not said.strong
+            and lows[0] not in PARTICLES
+        ):
+            continue  # a verb and a name (`rob Peter`)
         surname = said.titled and size == 1 and parts[0][0].isupper() and lows[0] in latin().rank
         if not surname and any(
             low in NEVER
@@ -137,6 +150,15 @@ def _best(
         if score >= 0.5:
             return size, min(0.83, 0.45 + score / 4)
     return None
+
+
+def _before_somebody_public(lows: Sequence[str]) -> int:
+    """How much of a run stands before a public person's whole name in it (`Summarise Barack Obama`)."""
+    full, _ = public_figures()
+    for at in range(1, len(lows) - 1):
+        if " ".join(lows[at : at + 2]) in full or " ".join(lows[at : at + 3]) in full:
+            return at
+    return len(lows)
 
 
 def _also_a_surname(lows: Sequence[str], at: int) -> bool:

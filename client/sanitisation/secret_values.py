@@ -68,13 +68,15 @@ _HEADER_NAME = re.compile(
     r"(?:authorization|x-[\w\-]*(?:key|token|auth)[\w\-]*|cookie|set-cookie)[\"']?\s?[:=]\s?[\"']?(?:bearer |basic |token )?$",
     re.I,
 )
-_COOKIE = re.compile(r"(?:set-)?cookie[\"']?\s?:\s?[\"']?([^\n\"']{8,1000})", re.I)
-_CURL = re.compile(r"(?:\s-u|\s--user|--proxy-user)[ =][\"']?([^\s:\"']{1,60}:[^\s\"']{1,100})")
+_COOKIE = re.compile(r"(?:set-)?cookie[\"']?\s?[:=]\s?[\"']?([^\n\"']{8,1000})", re.I)
+_CURL = re.compile(
+    r"(?:\s-u|\s--user|--proxy-user|\bhttps?(?:ie)?\s(?:-a|--auth))[ =][\"']?([^\s:\"']{1,60}:[^\s\"']{1,100})"
+)
 _CHPASSWD = re.compile(
     r"[\"']?(?<![A-Za-z0-9])([\w.\-]{1,32}:[^\"'\s:]{4,80})[\"']?\s{0,2}\|\s{0,2}(?:sudo )?chpasswd"
 )
 _FLAG = re.compile(
-    r"(?:--(?:[a-z\-]{0,24}(?:password|passwd|secret|token|api-key|apikey|passphrase|pass))(?:=|\s)|(?:mysql\w*|mariadb\w*)[^\n|;]{0,80}?\s-p(?=\S)|identified by\s{1,2}(?=[\"'])|sshpass\s-p\s?|-p:|requirepass\s|enable[ ](?:secret|password)(?:[ ][0-9])?\s|community\s(?=\S{3,40}\sR[OW])|redis-cli\s[^\n|;]{0,40}?-a\s|htpasswd\s-\S{1,5}\s\S{1,60}\s\S{1,40}\s)[\"']?([^\s\"']{3,200})",
+    r"(?:(?<![A-Za-z0-9\-])-{1,2}(?:[a-z\-]{0,24}(?:password|passwd|secret|token|api-key|apikey|passphrase|pass))(?:=|\s)|(?:un)?zip\s[^\n|;]{0,40}?-P\s?|7z\w*\s[^\n|;]{0,80}?\s-p(?=\S)|openssl\s[^\n|;]{0,120}?\s-(?:k|pass(?:in|out)?)\s(?:pass:)?|ldap\w+\s[^\n|;]{0,80}?\s-w\s|\s/rp\s|(?:mysql\w*|mariadb\w*)[^\n|;]{0,80}?\s-p(?=\S)|identified by\s{1,2}(?=[\"']|[^\s;]*[0-9])|sshpass\s-p\s?|-p:|requirepass\s|enable[ ](?:secret|password)(?:[ ][0-9])?\s|community\s(?=\S{3,40}\sR[OW])|redis-cli\s[^\n|;]{0,40}?-a\s|htpasswd\s-\S{1,5}\s\S{1,60}\s\S{1,40}\s)[\"']?([^\s\"']{3,200})",
     re.I,
 )  # fmt: skip
 
@@ -90,7 +92,7 @@ _NAME = (
     r"|kennwort|passwort|mot de passe|code secret|contrase[ñn]a|wachtwoord|digicode|code (?:porte|d'entrée|immeuble|wifi)|türcode|(?<=[\"'])auth(?=[\"'])|(?<![A-Za-z])(?:wi-?fi|pass|psk|psw|pw|otp|pin|salt|dsn|seed|mdp|clave|senha|creds?))(?:[_\-][A-Za-z0-9]{1,20}|[0-9]){0,2})"
 )  # fmt: skip
 _ASSIGNED = re.compile(
-    rf"({_NAME})(?:\s?[\[(][^\])\n]{{0,24}}[\])])?[\"'`\]\)*]{{0,3}}\s{{0,3}}(?:(?<=[\"'])(?=[\"'])|(?<=[\"']\s)(?=[\"'])|:=|=>|={{1,3}}|:|->|→|,(?=\s?[\"'])|>(?=[^<>\s]{{4,200}}</)|value\s?=(?=\s?[\"'])|,?\s{{0,12}}[\"']?value[\"']?\s?[:=](?=\s?[\"'])|(?<=with password )(?=[\"']))\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}"
+    rf"({_NAME})(?:\s?[\[(][^\])\n]{{0,24}}[\])])?[\"'`\]\)*]{{0,3}}\s{{0,3}}(?::\s?&?(?:'?static\s)?[A-Za-z]\w{{1,20}}\??\s?=(?=\s?[\"'`])|(?<=[\"'])(?=[\"'])|(?<=[\"']\s)(?=[\"'])|:=|=>|={{1,3}}|:|->|→|,(?=\s?[\"'])|>(?=[^<>\s]{{4,200}}</)|value\s?=(?=\s?[\"'])|,?\s{{0,12}}[\"']?value[\"']?\s?[:=](?=\s?[\"'])|(?<=with password )(?=[\"']))\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}"
     r"(\"[^\"\n]{1,400}\"|'[^'\n]{1,400}'|`[^`\n]{1,400}`|[^\s\"'`<>、。，；]{1,400})",
     re.I,
 )
@@ -99,6 +101,10 @@ _PROSE = re.compile(
     r"(\"[^\"\n]{1,200}\"|'[^'\n]{1,200}'|`[^`\n]{1,200}`|\([^()\s]{3,80}\)|[^\s\"'`、。，]{3,200})",
     re.I,
 )
+_APPOSED = re.compile(
+    rf"(?<![A-Za-z])(?:my|our|the|his|her|their)[ ](?:\w+[ ]){{0,2}}?({_NAME}),[ ]([!-~]{{6,64}}?),[ ]", re.I
+)
+"""`our shared key, …, has to be replaced`."""
 _ANSWERED = re.compile(
     rf"{_NAME}[^\n]{{0,60}}\n[^\n]{{0,40}}?(?:it(?:'|’)?s|it is|here(?: you go)?:?|sure:?|yes:?|yeah:?)[ ]{{1,2}}[\"'`]?([!-~]{{4,64}})",
     re.I,
@@ -121,7 +127,7 @@ _ALGORITHM = re.compile(
     r"(?:sha|md|aes|rsa|bcrypt|scrypt|argon|base|utf|hmac|hs|pbkdf|oauth|ed)-?[0-9]+", re.I
 )
 _BARE = re.compile(
-    r"(?<![A-Za-z0-9])(?:(?:api|access|secret|auth|client|wi-?fi|login)[ _\-](?:key|token|password|code|secret)|(?:pin|door|gate|alarm|garage|entry|safe|recovery|security)[ ]code|(?:pin|clave|código|code|passwort|contraseña)[ ](?:de|del|du|der|für|zur|of|for)(?:[ ](?:la|el|le|the|die|das))?[ ]\w+|passwort|kennwort|mot de passe|contraseña|clave|password|passwd|pwd|passcode|pw|pass|pin|otp|2fa|code|passphrase|パスワード|パス)[ \t]{1,2}([^\s\"'`、。，,;]{4,64})",
+    r"(?<![A-Za-z0-9])(?:(?:api|access|secret|auth|client|wi-?fi|login)[ _\-](?:key|token|password|code|secret)|(?:pin|door|gate|alarm|garage|entry|safe|recovery|security)[ ]code|(?:pin|clave|código|code|passwort|contraseña)[ ](?:de|del|du|der|für|zur|of|for)(?:[ ](?:la|el|le|the|die|das))?[ ]\w+|passwort|kennwort|mot de passe|contraseña|clave|password|passwd|pwd|passcode|pw|pass|pin|otp|2fa|code|passphrase|(?:wpa2?[ \-]?)?psk|パスワード|パス)[ \t]{1,2}([^\s\"'`、。，,;]{4,64})",
     re.I,
 )
 _JAPANESE = re.compile(
@@ -145,7 +151,7 @@ _PLACEHOLDER = re.compile(
     r"^(?:$|[<\[{(%$].*|.*[>}]\)?;?$|x{3,}.*|X{3,}.*|[*•●.…\-_#]+|(?:your|my|the|insert|replace|enter|some|change|put|add)[_\-\s]?(?!.*[0-9]{2}).*(?:key|token|secret|pass|word|here|me|value|id|it|this)\w*.*"
     r"|YOUR[_\-].*|(?:example|sample|dummy|fake|placeholder|redacted|hidden|masked|removed|todo|tbd|changeme|change-me|n/?a|secret|password|passwd|pass|token|none|null|nil|true|false|undefined|string|str|int|bytes|bool|optional|required|test|foo|bar|baz)[\"',;:)]*"
     r"|(?:os|process|env|config|settings|self|this|ctx|req|request|args|options|props|secrets|vault|getenv|System|Environment|var|local|data|module|params|user|form|input|app|crypto|random|uuid|hashlib|base64|st|getpass|generate|create|get|fetch|load|read|new|await|await|fn|lambda|function|def|return|print|models?|hash|bcrypt|jwt|z|Field|Column|Mapped)[.(\[_ ].*"
-    r"|\$\{?\w+.*|%\w+%|[\w.]+\(.*|[A-Z][A-Z0-9]*(?:_[A-Z0-9]*[A-Z][A-Z0-9]*){1,5}|.*(?:YOUR_|_HERE|EXAMPLE|PLACEHOLDER|xxxx|XXXX|<|>|\*\*\*\*|\.\.\.|…).*)$",
+    r"|\$\{?\w+.*|%\w+%|[\w.]+\(.*|[A-Za-z_][\w.]*\[(?:\w+\])?|[A-Z][A-Z0-9]*(?:_[A-Z0-9]*[A-Z][A-Z0-9]*){1,5}|.*(?:YOUR_|_HERE|EXAMPLE|PLACEHOLDER|xxxx|XXXX|<|>|\*\*\*\*|\.\.\.|…).*)$",
 )  # fmt: skip
 _ENGLISH = listed("no secret")
 
@@ -298,6 +304,10 @@ def _assigned(text: str) -> Iterator[Found]:
             or _is_plain_word(value, match[1], text, end)
         ):
             yield Found(start, end, Kind.SECRET, 0.94)
+            yield from _further(match[1], text, start, end)
+    for match in matches(_APPOSED, text):
+        if any(c.isdigit() for c in match[2]) and _worth(match[2], _named(match, text), True):
+            yield Found(*match.span(2), Kind.SECRET, 0.86)
     for match in matches(_JAPANESE, text):
         value = match[1].rstrip("\"'`.,;)")
         if (

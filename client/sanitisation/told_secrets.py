@@ -17,11 +17,13 @@ from renga.client.sanitisation.scanning import matches
 
 _ACCESS = re.compile(
     r"(?<![A-Za-z])(?:pass(?:words?|wd|codes?|phrases?|es)?|p(?:ass)?wds?|pws?|log(?:ged|ging)?[ \-]?(?:in|on)s?|sign(?:ed|ing)?[ ](?:in|on)|creds?|credentials?|wi-?fi|wlan|hotspot|unlocks?|ssid"
+    r"|(?:re)?set[ ](?:it|that|this|mine|hers|his)[ ]to|(?:en|de)crypt(?:ed|s)?[ ](?:with|using)|(?:protect|lock|secur|open)(?:ed|s)?[ ]with"
     r"|gets?[ ](?:\w+[ ])?(?:in|on|into|onto)|passwort|kennwort|zugang(?:sdaten)?|anmeld\w{1,6}|mot[ ]de[ ]passe|mdp|identifiants?|connecter?|contrase[ñn]as?|claves?|acceso)(?![A-Za-z])"
     r"|パスワード|パス(?![ァ-ヴー])|ログイン|ワイファイ|無線|暗証",
     re.I,
 )
-_TOKEN = re.compile(r"(?<![!-~])[!-~]{6,72}")
+_TOKEN = re.compile(r"(?<![!-~À-ɏ])[!-~À-ɏ]{6,72}")
+_INK = re.compile("[!-~À-ɏ]")
 _EDGES = "\"'`()[]{}<>.,;:!?*"
 _TERM = re.compile(
     r"(?:o?auth|open|sha|md|aes|rsa|utf|base|py(?:thon)?|java|node|php|es|ios|android|win(?:dows)?|macos|ubuntu|debian|http|tls|ssl|ipv|web|log|bcrypt|argon|pbkdf|ed|[hrep]s|pkcs|mp|fido|user|test|foo|bar|item|step|level"
@@ -29,7 +31,7 @@ _TERM = re.compile(
     r"[\-_.]?[0-9]+(?:[.\-][0-9]+)*[a-z]{0,3}"
     r"|[0-9]+[ap]m[0-9]*|[a-z]*[0-9]+(?:[.,:/\-][0-9]+)+[a-z]{0,4}|[#$€£]?[0-9][0-9.,]*(?:st|nd|rd|th|k|m|b|x|s|ms|h|hrs?|min|am|pm|[kmgt]i?b|[kmg]?hz|px|p|fps|d|w|kg|cm|mm|mph|bit|usd|eur|jpy|%)"
     r"|[0-9]+[\-/]?(?:bit|days?|chars?|characters?|digits?|factor|step|hours?|minutes?|years?|months?|weeks?|letters?|words?|way|person|star|part)s?"
-    r"|[0-9a-f]{8}-[0-9a-f]{4}-.*|[0-9a-f]{32,}|(?:[a-z_\-]+[0-9]?/)+[\w.]*(?::[0-9]+)?|[\w\-]+\.(?:[a-z]{2,5}|7z|mp[34])|\w+[&@]\w{1,2}|.*(?:'s|n't|'re|'ll|…|\.\.\.).*",
+    r"|[0-9a-f]{8}-[0-9a-f]{4}-.*|[0-9a-f]{32,}|(?:[a-z_\-]+[0-9]?/)+[\w.]*(?::[0-9]+)?|[\w\-]+\.(?:[a-z]{2,5}|7z|mp[34])|[a-z]{1,7}[&@]\w{1,2}|.*(?:'s|n't|'re|'ll|…|\.\.\.).*",
     re.I,
 )
 """What mixes letters with digits or marks and is a term, a measure, a date, a name of code or of a file."""
@@ -59,14 +61,33 @@ _QUOTED = re.compile(
     r"(?<![A-Za-z])(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[ _]?key|kennwort|passwort)[ ]{1,2}[\"']([^\"'\s]{6,72})[\"']",
     re.I,
 )
+_CALL = re.compile(
+    r"(?:auth\w{0,16}|log_?in|sign_?in|connect\w{0,16}|getConnection|begin|credentials?)\s?(?:=\s?)?\([^()\n]{0,80}?[\"'][^\"'\n]{1,60}[\"'],\s?[\"']([^\"'\s]{6,72})[\"']",
+    re.I,
+)
+"""The last of a call's texts: `auth=('amy', '…')`, `getConnection(url, "amy", "…")`."""
+_SLUG = re.compile(
+    r"(?<![A-Za-z])(?:one[ ]is|it(?:'|’)?s|it[ ]is|is[ ]now|now[ ](?:uses|is)|wifi[ :][^\n/]{1,24}/|ssid[ :][^\n/]{1,24}/)[ ]{1,2}[\"'`]?([A-Za-z]{2,}(?:[\-_.](?:[A-Za-z]{2,}|and)){1,4}(?:[\-_.]?[0-9]{1,4}[!?]?)(?![\w\-]))",
+    re.I,
+)
+"""Words and a number tied together, where somebody says which one it is: `yeah its velvet-planet-6`."""
+_NETWORK_PAIR = re.compile(
+    r"(?<![A-Za-z])(?:wi-?fi|wlan|ssid|network|hotspot)[ ]?[:=][ ]?[^\n/|,:]{2,32}[ ][/|][ ]([!-~À-ɏ]{8,63})(?=\s|$)",
+    re.I,
+)
+_TIED = re.compile(r"(?<![A-Za-z])passphrase[ ]([A-Za-z]{2,}(?:[\-_.][A-Za-z]{2,}){2,6})(?![\w\-])", re.I)
+_UNMISTAKABLE = re.compile(
+    r"(?<![!-~])[\"'`(]?([A-Za-z0-9.\-_#$%*]{2,40}[A-Za-z0-9][!&][A-Za-z0-9][A-Za-z0-9.\-_#$%*!]{0,40})(?=[\"'`)]?[.,;:?]?(?:\s|$))"
+)
+"""Letters and digits with a mark among them that no term has."""
 _PGPASS = re.compile(r"(?<![\w.\-])[\w.\-*]{1,80}:[0-9*]{1,5}:[\w*\-]{1,40}:([\w.\-]{1,40}):([!-~]{4,80})")
 
 _CODE = r"(?<![A-Za-z0-9_.\-/$€£¥,])([*#]?(?:[0-9]{4,8}|[0-9]{3}[ \-][0-9]{3}|[0-9]{1,2}(?:-[0-9]{1,2}){2,3}|[0-9]{3,5}(?![sSkKmM])[A-Z])[*#]?)(?![A-Za-z0-9_%°€$]|[.,:/\-][0-9]|[ ]?(?:mm|cm|kg|kb|mb|gb|lbs?|feet|ft|people|users?|dollars|euros?|units?|items|times|steps|gallons|years?|lines?|words?|pages?|char(?:acter)?s|bytes|bits|watts|volts|pixels|rows?|results?|calories|days|hours|minutes|seconds|ms|degrees|円|年|台|人|個|件|名|本|月|回|号|階|万|千)(?![a-z]))"
 _OPENS = r"(?:open(?:s|ed)?[ ](?:with|to|on)|unlock(?:s|ed)?[ ](?:with|on)|disarm(?:s|ed)?[ ]with|codes?|combo|combination|pin|passcode)"
-_THING = r"(?:front[ ]|back[ ]|side[ ]|main[ ]|garden[ ])?(?:doors?|gate|garage|alarm|keypad|key[ ]?box|lock[ ]?box|locker|padlock|safe|vault|elevator|lift|intercom|buzzer|entrance|building|shed|mailbox|deadbolt|lobby|panel|lock|suitcase|combo|combination|phone|ipad|tablet|lock[ ]?screen)"
+_THING = r"(?:front[ ]|back[ ]|side[ ]|main[ ]|garden[ ])?(?:doors?|gate|garage|alarm|keypad|key[ ]?box|lock[ ]?box|key[ ]?safe|locker|padlock|safe|vault|elevator|lift|intercom|buzzer|entrance|building|shed|mailbox|deadbolt|lobby|panel|lock|suitcase|combo|combination|phone|ipad|tablet|lock[ ]?screen)"
 _BY_THING = re.compile(
     rf"(?<![A-Za-z])(?:{_THING}(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ (]{{1,2}}{_OPENS}|(?:keypad|alarm[ ]panel|intercom|lock[ ]?box|key[ ]?box|padlock|combo|combination|safe|vault|gate|elevator|locker|entrance)(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ ]?(?:takes|needs|wants|uses|[:=→])"
-    rf"|(?:combo|combination|keypad|lock[ ]?box|key[ ]?box|padlock)(?:[ ][^.\n!?;0-9]{{0,24}}?)?(?:[ ](?:is|was))?)[ ]?(?:is|was|now|[:=→\-])?[ ]{{0,2}}{_CODE}",
+    rf"|(?:combo|combination|keypad|lock[ ]?box|key[ ]?box|key[ ]?safe|padlock)(?:[ ][^.\n!?;0-9]{{0,24}}?)?(?:[ ](?:is|was))?)[ ]?(?:is|was|now|[:=→\-])?[ ]{{0,2}}{_CODE}",
     re.I,
 )
 _TYPED = re.compile(
@@ -82,8 +103,17 @@ _FOR_CODE = re.compile(
     rf"(?<![A-Za-z])(?:pw|pass(?:word|code)?|pin|codes?|combo|clave|kennwort)(?:[ ]number)?[ ](?:for|to|of|on|der|meiner|von|zur|zum|de|del|du)(?:[ ][A-Za-zÀ-ɏ']+){{1,3}}?[ ]?(?:is|was|:|=|ist|lautet|es|est|c'est)?[ ]{{0,2}}{_CODE}"
     rf"|(?<![A-Za-z])(?:digicode|türcode|toegangscode)[ ]?(?:is|:|=|ist|est|c'est)?[ ]?{_CODE}", re.I,
 )  # fmt: skip
+_CHANGED = re.compile(
+    rf"(?<![A-Za-z])(?:pin|passcode|codes?|combo|combination)[ ](?:(?:was|has been|got|is)[ ])?(?:changed|reset|moved|updated)[ ]from[ ]{_CODE}",
+    re.I,
+)
+_MARKED_CODE = re.compile(
+    rf"(?<![A-Za-z])(?:building|gate|lobby|door|garage|entrance|front|side)[ ](?:entry|entrance|door|gate|panel|keypad)?[ ]?(?=[#*]){_CODE}",
+    re.I,
+)
+"""What begins with a key of a keypad: `building entry #4402`."""
 _THEN = re.compile(
-    rf"[^\n.!?0-9]{{0,48}}?[ ](?:now|then|to|and|or|new one|it's|its|is|jetzt|ahora|今は)(?:[ ](?:it's|its|it is|is|to))?[ ]{_CODE}",
+    rf"(?:から|、?今は|→|、新しいのは){_CODE}|[^\n.!?0-9]{{0,48}}?[ ](?:now|then|to|and|or|new one|it's|its|is|jetzt|ahora|今は)(?:[ ](?:it's|its|it is|is|to))?[ ]{_CODE}",
     re.I,
 )
 """What it was changed to, later in the sentence."""
@@ -98,13 +128,15 @@ _WALLET_CODE = re.compile(
 _JA_THING = re.compile(
     r"(?:金庫|ロッカー|オートロック|キーボックス|鍵ボックス|宅配ボックス|宅配BOX|玄関|ドア|門扉|ゲート|勝手口|倉庫|スマホ|携帯|アイフォン|iPhone|タブレット|アラーム|警報|セキュリティ|キャッシュカード|エントランス|入口|入り口|ポスト|ダイヤル錠?|南京錠|スーツケース|認証|確認|ワンタイムパスワード|暗証番号?|パスコード)"
     r"[^。、\n0-9]{0,12}?(?:番号|暗証|コード|解除|ロック|ナンバー|パス|ダイヤル|パスワード|は|：|:|が|→|=)[はがを：:→= 　「『【\[]{0,3}"
+    + _CODE
+    + r"|(?:キーボックス|鍵ボックス|南京錠|ダイヤル錠?|(?:届いた|送られてきた|受け取った)(?:コード|番号|数字))[はがの：: ]{0,2}"
     + _CODE, re.I,
 )  # fmt: skip
 _JA_SAID = re.compile(
     r"(?:合言葉|秘密の(?:質問の)?(?:答え?|回答)|(?:パスワード|パスフレーズ|パス)(?:は|：|:|が))[はがを：: ]{0,2}(?:[「『\"]([^」』\"\n]{2,40})[」』\"]|(?<=答えは)([ァ-ヴーぁ-ん一-龥]{2,12}?)(?=です|。|、|$|\n))"
 )
 _ANSWER = re.compile(
-    r"(?:(?:security|secret)[ ](?:answer|question)[^\n]{0,80}?(?:answer|[:=]|is|\?)[ :]{1,3}|mother(?:'s)?[ ]maiden[ ]name(?:[ ]is|:)?[ ])(?:answer:?[ ])?[\"']?([A-Za-z][\w'\-]{2,24})(?![\w?])(?=[\"'.,;)]|\s|$)",
+    r"(?:security|secret)[ ]question[^\n]{0,80}?[ ]answer(?:[ ](?:is|was))?[ :=]{1,3}[\"']?([A-Za-z][\w'\-]{2,24})(?![\w?])|(?:(?:security|secret)[ ](?:answer|question)[^\n]{0,80}?(?:answer|[:=]|is|\?)[ :]{1,3}|mother(?:'s)?[ ]maiden[ ]name(?:[ ]is|:)?[ ])(?:answer:?[ ])?[\"']?([A-Za-z][\w'\-]{2,24})(?![\w?])(?=[\"'.,;)]|\s|$)",
     re.I,
 )
 
@@ -190,15 +222,16 @@ _BASE32 = re.compile(
 def told_secrets(text: str) -> Iterator[Found]:
     """Every secret that one reading's talk gives away."""
     yield from _passwords(text)
-    for pattern in (_BY_THING, _SENT_CODE, _FOR_CODE, _TOLD_CODE, _JA_THING):
+    for pattern in (_BY_THING, _SENT_CODE, _FOR_CODE, _TOLD_CODE, _JA_THING, _CHANGED, _MARKED_CODE):
         for match in matches(pattern, text):
             code = match.lastindex or 1
             if not _is_year(match[code]) or pattern in (_SENT_CODE, _JA_THING):
                 yield Found(*match.span(code), Kind.SECRET, 0.88)
                 end = match.end(code)
                 while (after := _THEN.match(text, end)) is not None:
-                    yield Found(*after.span(1), Kind.SECRET, 0.86)
-                    end = after.end(1)
+                    said = after.lastindex or 1
+                    yield Found(*after.span(said), Kind.SECRET, 0.86)
+                    end = after.end(said)
     for match in matches(_TYPED, text):
         if _THINGS.search(text, max(0, match.start() - 40), min(len(text), match.end() + 40)):
             yield Found(*match.span(1), Kind.SECRET, 0.86)
@@ -207,8 +240,9 @@ def told_secrets(text: str) -> Iterator[Found]:
     for match in matches(_JA_SAID, text):
         yield Found(*match.span(1 if match[1] else 2), Kind.SECRET, 0.88)
     for match in matches(_ANSWER, text):
-        if match[1].lower() not in words() or match[1][0].isupper():
-            yield Found(*match.span(1), Kind.SECRET, 0.8)
+        answer = match.lastindex or 1
+        if match[answer].lower() not in words() or match[answer][0].isupper():
+            yield Found(*match.span(answer), Kind.SECRET, 0.8)
     yield from _phrases(text)
     for match in matches(_OPAQUE, text):
         if _is_opaque(match[1], match[2].isspace() or match[2].strip() in ("is", ","), match[3]):
@@ -281,6 +315,17 @@ def _passwords(text: str) -> Iterator[Found]:
             yield Found(*span, Kind.SECRET, 0.9)
             if match[1].lower() not in words():
                 yield Found(*match.span(1), Kind.USERNAME, 0.86)
+    for match in matches(_CALL, text):
+        if (span := _told(text, *match.span(1))) is not None:
+            yield Found(*span, Kind.SECRET, 0.9)
+    for pattern in (_SLUG, _NETWORK_PAIR, _TIED):
+        for match in matches(pattern, text):
+            if not _TERM.fullmatch(match[1]):
+                yield Found(*match.span(1), Kind.SECRET, 0.84)
+    for match in matches(_UNMISTAKABLE, text):
+        letters, digits = sum(c.isalpha() for c in match[1]), sum(c.isdigit() for c in match[1])
+        if letters > 3 and digits and len(match[1]) > 7 and looks_like_password(match[1]):
+            yield Found(*match.span(1), Kind.SECRET, 0.74)
     for match in matches(_PGPASS, text):
         yield Found(*match.span(1), Kind.USERNAME, 0.9)
         yield Found(*match.span(2), Kind.SECRET, 0.93)
@@ -296,7 +341,7 @@ def _passwords(text: str) -> Iterator[Found]:
             continue
         for token in _TOKEN.finditer(text, first, last):
             whole = _TOKEN.match(text, token.start())  # a reach may end inside of it
-            if whole and token.start() and "!" <= text[token.start() - 1] <= "~":
+            if whole and token.start() and _INK.match(text, token.start() - 1):
                 continue
             if whole and (span := _told(text, *whole.span())) is not None:
                 yield Found(*span, Kind.SECRET, 0.72)
