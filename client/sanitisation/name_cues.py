@@ -48,6 +48,11 @@ PUBLIC_TALK = re.compile(
     r"(?<![a-z])(?:who (?:is|was|were|won|wrote|invented|discovered)|(?:novels?|books?|poems?|plays?|films?|movies?|songs?|albums?|quotes?|paintings?) (?:by|of|from)|written by|starring|directed by|lyrics|singers?|bands?|actors?|actress|characters?|protagonist|presidents?|prime minister|emperor|pope|philosoph\w+|economists?|scientists?|physicists?|mathematicians?|inventors?|painters?|artists?|composers?|footballers?|players?|athletes?|biography|theory|theories|theorem|historical|century|polic(?:y|ies) of|sang|sings|chords|playlist|fans of|horoscopes?|zodiac|retrograde|gemini|virgo|scorpio|sagittarius|capricorn|aquarius|pisces|bake off|contestants?|in the style of|difference between|compare|comparison|versus|vs\.?|world cup|nobel|famous|celebrit\w+|wars?|revolution|empire|dynasty|plot|authors|literature|essay on|politicians?|senators?|ideas of|hamlet|macbeth|othello|king lear|odyssey|iliad|bible|myths?|mythology|legends?|fairy tales?|folk tales?|stor(?:y|ies) (?:about|in which|where|with)|tale of|knights?|wizards?|anime|manga|sitcoms?|simpsons|tv show|fictional|shakespeare)(?![a-z])",
     re.I,
 )
+DEALINGS = re.compile(
+    r"(?<![a-z])(?:cvs?|résumés?|resumes?|applicants?|candidates?|employees?|feedback|performance review|character reference|reference (?:for|letter)|job interview|tenants?|landlord|invoices?|severance|diagnos[ei]s|appointment|invitation|chair the meeting|minutes|seating plan|aged [0-9])(?![a-z])",
+    re.I,
+)
+"""What people have to do with persons whom nobody else knows."""
 WORK = re.compile(
     r"[ ]?(?:'s|’s)?[ ](?:novels?|books?|films?|movies?|songs?|albums?|theory|theories|theorem|poems?|plays?|paintings?|symphony|speech|presidency)\b"
 )

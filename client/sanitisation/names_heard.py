@@ -56,7 +56,7 @@ class Heard:
             ends(cues.WEAK, cues.MARKS),
             cues.PERSONAL.search(text) is not None,
             _is_casual(text),
-            [m.span() for m in matches(cues.PUBLIC_TALK, text)],
+            [] if cues.DEALINGS.search(text) else [m.span() for m in matches(cues.PUBLIC_TALK, text)],
             nobody(text),
         )
 

@@ -42,7 +42,11 @@ _OF_FICTION = re.compile(
     re.I,
 )
 """`a lighthouse keeper named …`."""
-_TO = re.compile(r"(?<![a-z])(?:for|to|from|about|honou?ring|dedicated to)[ ]$", re.I)
+_GIVEN_NAME = re.compile(
+    r"(?<![a-z])(?:name(?:d|'s| is| was)?|called|(?:detective|captain|princess|prince|king|lady|lord|sir|wizard|knight|agent|inspector))[ :]{1,2}[\"']?$",
+    re.I,
+)
+_TO = re.compile(r"(?<![a-z])(?:for|to|from|honou?ring|dedicated to|tell|ask|remind)[ ]$", re.I)
 _SUM = re.compile(
     r"(?<![a-z])how (?:many|old|much|far|long|fast|tall|heavy)(?![a-z])|find the (?:age|number|probability)|who (?:is|was|runs|has) (?:the )?(?:fast|old|tall|heavi|young|short|slow|more|most)|what does each|each (?:one )?(?:pays?|gets?|receives?)|in the ratio",
     re.I,
@@ -55,7 +59,7 @@ _NAMING = re.compile(
     re.I,
 )
 _SAYING = re.compile(
-    r"(?<![a-z])(?:phrases?|idioms?|expressions?|sayings?|proverbs?|figure of speech|why (?:do|are|is) (?:we|people|it|they) (?:say|called|call)|what does it mean to|come from|understood by|etymology|metaphors?|word origin|grammar|grammatical(?:ly)?|sentences?|esl|efl|fill (?:in )?the gaps?|conjugate|apostrophes?)(?![a-z])|^is it [\"“][^\"\n]+[\"”],? or [\"“]",
+    r"(?<![a-z])(?:idioms?|proverbs?|(?:the|this|old|a) (?:phrase|saying|expression)s?(?! is)|figure of speech|why (?:do|are|is) (?:we|people|it|they) (?:say|called|call)|what does it mean to|come from|understood by|etymology|metaphors?|word origin|grammar|grammatical(?:ly)?|(?:the|this) sentence|esl|efl|fill (?:in )?the gaps?|conjugate|apostrophes?)(?![a-z])|^is it [\"“][^\"\n]+[\"”],? or [\"“]",
     re.I,
 )
 _FIRM_TAIL = re.compile(
@@ -112,11 +116,11 @@ class Nobody:
         before, tail = text[max(0, start - 64) : start], text[end : end + 48]
         if cues.AFTER_NAME.match(tail) or cues.CONTACT.match(tail):
             return False
-        if self.fiction and (
-            _OF_FICTION.search(before) or (not self.own and self._invented(start, end, strong))
-        ):
-            return True
         one = " " not in text[start:end]
+        if self.fiction and (_OF_FICTION.search(before) or (not self.own and self._invented(before, one))):
+            return True
+        if one and not self.own and self._specimen(start, end):
+            return True
         if titled and one and not self.own:
             low = text[start:end].lower()
             return self.public or (low in public_figures()[1] and low not in latin().rank)
@@ -128,7 +132,7 @@ class Nobody:
             return True
         if self.own:
             return False
-        if (one and (self.exercise or self.public or self._specimen(start, end))) or _ARTICLE.search(before):
+        if (one and (self.exercise or self.public)) or _ARTICLE.search(before):
             return True
         return self._of_a_thing(before, tail, start, end, one)
 
@@ -136,10 +140,9 @@ class Nobody:
         """One of those who stand in code for anybody."""
         return self.text[start:end].lower() in _SPECIMENS and _CODE.search(self.text) is not None
 
-    def _invented(self, start: int, end: int, strong: bool) -> bool:
-        return (
-            strong or " " not in self.text[start:end] or not _TO.search(self.text, max(0, start - 12), start)
-        )
+    def _invented(self, before: str, one: bool) -> bool:
+        """A character: one name that nothing is written for, or a whole one that a story gives somebody."""
+        return _TO.search(before) is None if one else _GIVEN_NAME.search(before) is not None
 
     def _of_a_thing(self, before: str, tail: str, start: int, end: int, one: bool) -> bool:
         """A firm, a shop, a title in quotes, a dish, somebody beside one whom everybody knows."""

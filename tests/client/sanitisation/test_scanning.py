@@ -11,7 +11,8 @@ from renga.simulations.private_prompts import evaluation_set
 
 MODULES = (
     "addresses", "addresses_ja", "checked_numbers", "contacts", "dates", "labelled", "phones",
-    "secret_values", "names_inside", "names_heard", "names_alone", "names_latin", "name_cues", "names_beside", "names_ja", "told_secrets", "tables",
+    "secret_values", "names_inside", "names_heard", "names_alone", "names_latin", "names_of_nobody",
+    "names_of_nobody_ja", "name_cues", "names_beside", "names_ja", "told_secrets", "tables",
 )  # fmt: skip
 
 

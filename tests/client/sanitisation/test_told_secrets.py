@@ -35,6 +35,12 @@ TALK = [
     ),
     *("pw\n{}".replace("\n", " "), "netflix: jo@acme-mail.io {} is the login"),
 ]
+CALLED = [
+    *("unzip -P {} a.zip", "7z x a.7z -p{}", "openssl enc -k {} -in a", "ldapsearch -w {} -b dc=x"),
+    *("requests.get(u, auth=('amy', '{}'))", 'getConnection(url, "amy", "{}")', 'let secret: &str = "{}";'),
+    *("our shared key, {}, has to go", "the archive opens with {}", "keytool -storepass {}", "wpa-psk {}"),
+    *("reset it to {} please", "WLAN: Otters / {}"),
+]
 CODES = [
     *("the safe opens with {}", "our garage keypad takes {}", "disarm the alarm with {}", "2FA code {}"),
     *("{} is your verification code", "lockbox {} on the back door", "the pin for my debit card is {}"),
@@ -66,6 +72,27 @@ def hidden(text: str, value: str) -> bool:
 @given(password=PASSWORDS)
 def test_what_looks_like_a_password_is_one_where_somebody_gets_in(talk, password):
     assert hidden(talk.format(password), password)
+
+
+@pytest.mark.parametrize("talk", CALLED)
+def test_a_secret_is_told_by_calls_and_options_too(talk):
+    assert hidden(talk.format("Tulip-77-oak"), "Tulip-77-oak")
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("I use Qu4rtz&Honey everywhere", "Qu4rtz&Honey"),
+        ("yeah its velvet-walnut-6", "velvet-walnut-6"),
+        ("pin changed from 4410 to 9923", "9923"),
+        ("building entry #4402, third floor", "#4402"),
+        ("the recovery codes are:\n9k2f-77ab\nb31c-00de", "b31c-00de"),
+        ("security question: first pet? answer Biscuit", "Biscuit"),
+        ("届いたコードは730514でした", "730514"),
+    ],
+)
+def test_what_stands_alone_or_follows_is_told_too(text, secret):
+    assert hidden(text, secret)
 
 
 @pytest.mark.parametrize("talk", CODES)
