@@ -17,6 +17,9 @@ from renga.boundary import enter
 from renga.cli_ask import add_to as add_ask_to
 from renga.cli_bench import bench
 from renga.cli_bench_link import add_to as add_link_benches
+from renga.cli_bench_merging import add_to as add_merging_bench
+from renga.cli_bench_private import add_to as add_private_benches
+from renga.cli_bench_together import add_to as add_benches_together
 from renga.cli_cooperation import add_to as add_cooperation_to
 from renga.cli_eval import add_to as add_eval_to
 from renga.cli_federation import add_to as add_federation_to
@@ -36,6 +39,9 @@ app = typer.Typer(
     suggest_commands=False,  # click does it
     rich_markup_mode=None,
 )
+add_benches_together(bench)
+add_merging_bench(bench)
+add_private_benches(bench)
 add_link_benches(bench)
 app.add_typer(bench, name="bench")
 app.add_typer(models, name="models")

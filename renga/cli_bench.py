@@ -12,7 +12,6 @@ from renga.cli_options import DEFAULT_MODEL, MODEL_HELP, AsJson, Debug, ModelRef
 
 if TYPE_CHECKING:
     from renga.models.example import Example
-    from renga.models.local import LocalModel
     from renga.simulations.bench_tables import Sheet
 
 bench = typer.Typer(
@@ -88,7 +87,7 @@ def wire(
 ) -> None:
     """How many bytes do knowledge and adapters take, and at what loss?"""
     look_for_block(docs, "wire")
-    examples = _texts(data, limit)
+    examples = labelled_texts(data, limit)
     from renga.models.locate import locate, ready_folder
 
     ready_folder(locate(model), tell)
@@ -161,7 +160,7 @@ def transfer(
 ) -> None:
     """What does a distillation step cost, sparse against dense?"""
     look_for_block(docs, "transfer")
-    examples = _texts(data, limit)
+    examples = labelled_texts(data, limit)
     from renga.models.locate import locate, ready_folder
 
     for reference in (teacher, student):
@@ -173,189 +172,7 @@ def transfer(
     give(result, transfer_sheets(result), "transfer", out, docs, as_json)
 
 
-@bench.command(epilog="Example: renga bench cooperation --part retrieval --part compression")
-def cooperation(
-    part: Annotated[
-        list[str] | None,
-        typer.Option("--part", metavar="NAME", help="A part of it; repeat it.  [default: all]"),
-    ] = None,
-    model: ModelReference = DEFAULT_MODEL,
-    host: Annotated[str, typer.Option("--host", metavar="REF", help="The host model.")] = "gemma-3-270m",
-    limit: Annotated[int, typer.Option(min=0, help="Questions of a part; 0: its own number.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the made-up world.")] = 0,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", metavar="DIR", help="A folder per domain, for what is measured on one."),
-    ] = None,
-    bare: Annotated[
-        bool, typer.Option("--bare", help="Load no model: measure what needs none. Takes seconds.")
-    ] = False,
-    llmlingua: Annotated[
-        Path | None,
-        typer.Option(
-            "--llmlingua", metavar="PYTHON", help="A Python that has llmlingua, to compress beside ours."
-        ),
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")] = Path(
-        "runs/bench-cooperation"
-    ),
-    docs: Docs = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> None:
-    """What do models gain by working together on an answer, and what does it cost?
-
-    Every part has its tables, with controls, and a JSON file of its own in the folder of the results.
-    """
-    from renga.simulations.bench_cooperation import BARE, PARTS, Setting
-    from renga.simulations.bench_cooperation import measure as run
-    from renga.simulations.bench_cooperation import part as part_of
-
-    names = part or list(BARE if bare else PARTS)
-    for name in names:
-        part_of(name)
-        look_for_block(docs, f"cooperation {name}")
-    loaded: dict[str, LocalModel] = {}
-
-    def load(reference: str) -> LocalModel:
-        from renga.models.local import LocalModel
-        from renga.models.locate import locate, ready_folder
-
-        if reference not in loaded:
-            ready_folder(locate(reference), tell)
-            loaded[reference] = LocalModel.load(reference)
-        return loaded[reference]
-
-    for name in names:
-        setting = Setting(model, host, limit, seed, data, tell, load, bare, llmlingua)
-        result = run(name, setting)
-        give(result, part_of(name).sheets(result), f"cooperation {name}", out / f"{name}.json", docs, as_json)
-
-
-@bench.command(epilog="Example: renga bench ensemble --data domains --docs docs/benchmarks.md")
-def ensemble(
-    data: Annotated[
-        Path,
-        typer.Option(
-            "--data", metavar="DIR", help="A folder per domain: intent, ordering, phonetics, factcheck."
-        ),
-    ],
-    work: Annotated[
-        Path, typer.Option("--work", metavar="DIR", help="Adapters, rows, results; it goes on from there.")
-    ] = Path("runs/bench-ensemble"),
-    texts: Annotated[int, typer.Option(min=2, help="Held-out texts of each domain; as many more fit.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="Which texts.")] = 1,
-    part: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="quality, reward, acceptance, speed (needs an idle machine with two cores), or all.",
-        ),
-    ] = "all",
-    out: ResultFile = None,
-    docs: Docs = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> None:
-    """Several models together against each alone: rules, routers, cascades; quality, passes, speed.
-
-    The tables show every part that was measured in the folder of --work; with --docs the reward heads' curve
-    is drawn beside the page.
-    """
-    from renga.errors import UsageError, did_you_mean
-    from renga.simulations.bench_ensemble import PARTS
-    from renga.simulations.bench_ensemble import bench as run
-    from renga.simulations.bench_ensemble_reward import drawing
-    from renga.simulations.bench_ensemble_sheets import ensemble_sheets
-
-    if part not in (*PARTS, "all"):
-        raise UsageError(f"unknown part {part!r}", hint=did_you_mean(part, [*PARTS, "all"]))
-    look_for_block(docs, "ensemble")
-    result = run(data, work, texts=texts, seed=seed, part=part, tell=tell)
-    if docs is not None and result.get("reward"):
-        (docs.parent / "ensemble-reward.svg").write_text(drawing(result["reward"]), encoding="utf-8")
-    give(result, ensemble_sheets(result), "ensemble", out, docs, as_json)
-
-
-@bench.command(
-    epilog="Example: renga bench merging --part models --mergekit peers/bin/mergekit-yaml --work runs/merging"
-)
-def merging(
-    part: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="adapters: against PEFT; domains: what merges are worth; models: against mergekit; shapes.",
-        ),
-    ] = "models",
-    mergekit: Annotated[
-        str, typer.Option(metavar="PROGRAM", help="mergekit's program, in an environment of its own.")
-    ] = "mergekit-yaml",
-    method: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only these; repeat it.  [default: all]")
-    ] = None,
-    inputs: Annotated[
-        list[int] | None, typer.Option(min=2, help="Models that are merged; repeat it.  [default: 2, 4]")
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", metavar="FILE", help="For shapes: JSONL; for domains: a folder of them."),
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Adapters: of each side.")] = 1,
-    work: Annotated[
-        Path, typer.Option("--work", metavar="DIR", help="Models and finished cases; it goes on from there.")
-    ] = Path("runs/bench-merging"),
-    out: ResultFile = None,
-    docs: Docs = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> None:
-    """What does a merge cost against its peers, and where do models of different shapes merge?"""
-    from renga.errors import UsageError, did_you_mean
-
-    parts = ("adapters", "domains", "models", "shapes")
-    if part not in parts:
-        raise UsageError(f"unknown part {part!r}", hint=did_you_mean(part, parts))
-    block = f"merging {part}" + (f" {threads} threads" if threads > 1 else "")
-    look_for_block(docs, block)
-    from renga.simulations import bench_merging_sheets as tables
-
-    if part == "adapters":
-        from renga.simulations.bench_merging_adapter_sheets import cost_sheets
-        from renga.simulations.bench_merging_adapters import measure as measure_adapters
-        from renga.simulations.bench_merging_growth import drawing
-
-        result = measure_adapters(work / "adapters-cost", threads=threads, tell=tell)
-        sheets = cost_sheets(result)
-        for axis in ("adapters", "rank"):
-            for folder in (work, *([docs.parent] if docs and threads == 1 else [])):
-                (folder / f"merging-growth-{axis}.svg").write_text(drawing(result["growth"], axis), "utf-8")
-    elif part == "domains":
-        if data is None:
-            raise UsageError("domains need texts", hint="--data DIR, with a folder for each domain")
-        from renga.cli_options import DEFAULT_MODEL
-        from renga.models.weights import SharedWeights
-        from renga.simulations.bench_merging_adapter_sheets import worth_sheets
-        from renga.simulations.bench_merging_models import Budget, run
-
-        result = run(SharedWeights.load(DEFAULT_MODEL), data, work, Budget(), tell, only=method or ())
-        sheets = worth_sheets(result)
-    elif part == "models":
-        from renga.simulations.bench_merging_checkpoints import INPUTS, TARGETS, measure
-
-        result = measure(mergekit, work, methods=method or tuple(TARGETS), inputs=inputs or INPUTS, tell=tell)
-        sheets = tables.checkpoint_sheets(result)
-    else:
-        if data is None:
-            raise UsageError("shapes need texts", hint="--data FILE, JSONL with prompts and responses")
-        from renga.simulations.bench_merging_shapes import measure as measure_shapes
-
-        result = measure_shapes(_texts(data, 10**6), work, tell=tell)
-        sheets = [tables.vocabulary_sheet(result["vocabularies"]), tables.neuron_sheet(result["neurons"])]
-    give(result, sheets, block, out, docs, as_json)
-
-
-def _texts(data: Path, limit: int) -> list[Example]:
+def labelled_texts(data: Path, limit: int) -> list[Example]:
     """The first labelled texts of a file."""
     from renga.errors import UsageError
     from renga.models.data import read_examples
@@ -364,80 +181,6 @@ def _texts(data: Path, limit: int) -> list[Example]:
     if not labelled:
         raise UsageError(f"{data}: no text has a response", hint="every line that is measured needs one")
     return labelled[:limit]
-
-
-@bench.command(
-    epilog="Example: renga bench sanitisation --presidio peers/bin/python --docs docs/benchmarks.md"
-)
-def sanitisation(
-    seed: Annotated[int, typer.Option(help="Which values are drawn.")] = 7,
-    copies: Annotated[int, typer.Option(min=1, help="Drawings of every template.")] = 5,
-    volume: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            max=4,
-            help="Which templates: 2 and 4 were written blind; 3 after the detectors were read.",
-        ),
-    ] = 2,
-    side: Annotated[str, typer.Option(help="build (of 1 and 2), judge, or (but of 1) final.")] = "final",
-    presidio: Annotated[
-        Path | None,
-        typer.Option(
-            "--presidio",
-            metavar="PYTHON",
-            help="Compare with Presidio: the python of an environment that has it and ja-ginza.",
-        ),
-    ] = None,
-    out: ResultFile = None,
-    docs: Docs = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> None:
-    """What private text is found, what else is hidden, and how long does it take?"""
-    look_for_block(docs, "sanitisation")
-    from renga.simulations.bench_sanitisation import measure
-    from renga.simulations.bench_sanitisation_sheets import sanitisation_sheets
-    from renga.simulations.private_prompts import part
-
-    prompts = part(seed, copies, volume, side)
-    result = measure(prompts, presidio=presidio, tell=tell)
-    result |= {"seed": seed, "copies": copies, "volume": volume, "side": side}
-    give(result, sanitisation_sheets(result), "sanitisation", out, docs, as_json)
-
-
-@bench.command(
-    "private-answers", epilog="Example: renga bench private-answers --docs docs/benchmarks.md --copies 3"
-)
-def private_answers(
-    host: Annotated[str, typer.Option(metavar="REF", help=f"Who answers. {MODEL_HELP}")] = "gemma-3-270m",
-    edge: Annotated[str, typer.Option(metavar="REF", help="The client's own model.")] = DEFAULT_MODEL,
-    seed: Annotated[int, typer.Option(help="Which values are drawn.")] = 7,
-    copies: Annotated[int, typer.Option(min=1, help="Drawings of every question.")] = 3,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 40,
-    out: ResultFile = None,
-    docs: Docs = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> None:
-    """What does hiding cost the answer?"""
-    look_for_block(docs, "private-answers")
-    from renga.models.contract import Sampling
-    from renga.models.generate import answer
-    from renga.models.local import LocalModel
-    from renga.models.locate import locate, ready_folder
-    from renga.simulations.bench_private_answers import Ask, measure, private_answers_sheets, tasks
-
-    sampling = Sampling(max_tokens=max_tokens)
-
-    def asked(reference: str) -> Ask:
-        ready_folder(locate(reference), tell)
-        model = LocalModel.load(reference)
-        return lambda question: answer(model, question, sampling)
-
-    result = measure(asked(host), asked(edge), tasks(seed, copies), seed, tell)
-    result |= {"host": host, "edge": edge, "copies": copies}
-    give(result, private_answers_sheets(result), "private-answers", out, docs, as_json)
 
 
 def look_for_block(docs: Path | None, name: str) -> None:

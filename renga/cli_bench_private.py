@@ -1,0 +1,89 @@
+"""`renga bench sanitisation` and `private-answers`: what is hidden, and what that costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from renga.cli_bench import Docs, ResultFile, give, look_for_block
+from renga.cli_options import DEFAULT_MODEL, MODEL_HELP, AsJson, Debug, tell
+
+
+def add_to(bench: typer.Typer) -> None:
+    """Put these commands into `renga bench`."""
+    bench.command(
+        epilog="Example: renga bench sanitisation --presidio peers/bin/python --docs docs/benchmarks.md"
+    )(sanitisation)
+    bench.command(
+        "private-answers", epilog="Example: renga bench private-answers --docs docs/benchmarks.md --copies 3"
+    )(private_answers)
+
+
+def sanitisation(
+    seed: Annotated[int, typer.Option(help="Which values are drawn.")] = 7,
+    copies: Annotated[int, typer.Option(min=1, help="Drawings of every template.")] = 5,
+    volume: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=4,
+            help="Which templates: 2 and 4 were written blind; 3 after the detectors were read.",
+        ),
+    ] = 2,
+    side: Annotated[str, typer.Option(help="build (of 1 and 2), judge, or (but of 1) final.")] = "final",
+    presidio: Annotated[
+        Path | None,
+        typer.Option(
+            "--presidio",
+            metavar="PYTHON",
+            help="Compare with Presidio: the python of an environment that has it and ja-ginza.",
+        ),
+    ] = None,
+    out: ResultFile = None,
+    docs: Docs = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """What private text is found, what else is hidden, and how long does it take?"""
+    look_for_block(docs, "sanitisation")
+    from renga.simulations.bench_sanitisation import measure
+    from renga.simulations.bench_sanitisation_sheets import sanitisation_sheets
+    from renga.simulations.private_prompts import part
+
+    prompts = part(seed, copies, volume, side)
+    result = measure(prompts, presidio=presidio, tell=tell)
+    result |= {"seed": seed, "copies": copies, "volume": volume, "side": side}
+    give(result, sanitisation_sheets(result), "sanitisation", out, docs, as_json)
+
+
+def private_answers(
+    host: Annotated[str, typer.Option(metavar="REF", help=f"Who answers. {MODEL_HELP}")] = "gemma-3-270m",
+    edge: Annotated[str, typer.Option(metavar="REF", help="The client's own model.")] = DEFAULT_MODEL,
+    seed: Annotated[int, typer.Option(help="Which values are drawn.")] = 7,
+    copies: Annotated[int, typer.Option(min=1, help="Drawings of every question.")] = 3,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 40,
+    out: ResultFile = None,
+    docs: Docs = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """What does hiding cost the answer?"""
+    look_for_block(docs, "private-answers")
+    from renga.models.contract import Sampling
+    from renga.models.generate import answer
+    from renga.models.local import LocalModel
+    from renga.models.locate import locate, ready_folder
+    from renga.simulations.bench_private_answers import Ask, measure, private_answers_sheets, tasks
+
+    sampling = Sampling(max_tokens=max_tokens)
+
+    def asked(reference: str) -> Ask:
+        ready_folder(locate(reference), tell)
+        model = LocalModel.load(reference)
+        return lambda question: answer(model, question, sampling)
+
+    result = measure(asked(host), asked(edge), tasks(seed, copies), seed, tell)
+    result |= {"host": host, "edge": edge, "copies": copies}
+    give(result, private_answers_sheets(result), "private-answers", out, docs, as_json)
