@@ -57,9 +57,9 @@ def index(
     embedder = None
     if model is not None:
         from renga.loading import load
-        from renga.models.cooperation.dense import MeanStates
+        from renga.models.cooperation.dense import TokenVectors
 
-        embedder = MeanStates(load(model, None))
+        embedder = TokenVectors(load(model, None))
     made = PassageIndex(out, embedder)
     changes = made.update(documents, complete=complete)
     hits = made.search(ask) if ask else []

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renga.models.contract import LanguageModel, Prompt, Sampling
-from renga.models.cooperation.dense import MeanStates
+from renga.models.cooperation.dense import TokenVectors
 from renga.models.cooperation.documents import Document
 from renga.models.cooperation.index import PassageIndex
 from renga.models.cooperation.retrieve import framed
@@ -79,7 +79,7 @@ def _joined(
     setting: Setting,
 ) -> dict[str, Any]:
     """Who is the mayor of the town where a work stands?"""
-    embedder = MeanStates(edge)
+    embedder = TokenVectors(edge)
     stands = [(w.name, f"{w.name} stands in {w.town}. It makes {w.goods}.") for w in found.works]
     mayors = [(town, f"The mayor of {town} is {mayor}.") for town, mayor in found.mayors.items()]
     sources = [
@@ -184,7 +184,7 @@ def _fitted(features: NDArray[np.float64], verdicts: Mapping[int, list[float]]) 
     return fit_router(features[list(verdicts)], np.array(list(verdicts.values())), EXPERTS)
 
 
-def _index(embedder: MeanStates, named: Sequence[tuple[str, str]]) -> PassageIndex:
+def _index(embedder: TokenVectors, named: Sequence[tuple[str, str]]) -> PassageIndex:
     index = PassageIndex(embedder=embedder)
     index.update([Document(name, text) for name, text in named])
     return index

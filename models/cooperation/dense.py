@@ -1,8 +1,10 @@
-"""Texts as vectors, by whatever language model is at hand: the mean of its last states.
+"""Texts as vectors, by whatever language model is at hand: the weighted mean of its input embeddings.
 
-Raw means of a language model's states point nearly the same way for all texts. What they share, their mean
-and their few strongest directions, is taken out before they are compared ("all but the top",
-arXiv:1702.01417).
+The last states of a model that was never taught to embed say what comes next more than what a text is about:
+their means find less than its embeddings do, and take a pass. Frequent tokens weigh less (SIF, Arora et al.,
+ICLR 2017); how frequent one is says its place, vocabularies being in that order. Means point nearly the same
+way for all texts of a collection; what they share is shrunk before they are compared, every direction by how
+much the texts spread along it (whitening, arXiv:2103.15316, with a ridge).
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from renga.models.scoring import batches_by_length
 Vectors = NDArray[np.float32]  # [texts, width], each of length 1
 
 MOST_TOKENS = 512  # of a text that are read
+FREQUENT = 1e-4  # the share of all tokens at which one counts half
+RIDGE = 0.3  # of the mean spread, that is added to each direction's
 
 
 class Embedder(Protocol):
@@ -29,6 +33,25 @@ class Embedder(Protocol):
     def fingerprint(self) -> str: ...
 
     def embed(self, texts: Sequence[str]) -> Vectors: ...
+
+
+class TokenVectors:
+    """Vectors from a local model's input embeddings. An adapter leaves them as they are."""
+
+    def __init__(self, model: LocalModel) -> None:
+        self._vocabulary = model.vocabulary
+        self._table = model.weights.model.get_input_embeddings().weight.detach()
+        places = np.arange(model.vocabulary.size) + 2.7  # Zipf's law, as Mandelbrot has it
+        shares = (1 / places) / (1 / places).sum()
+        self._weights = (FREQUENT / (FREQUENT + shares)).astype(np.float32)
+        self.fingerprint = f"tokens:{model.weights.fingerprint}"
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        vectors = np.zeros((len(texts), self._table.shape[1]), np.float32)
+        for row, ids in enumerate(self._vocabulary.encode_many(texts)):
+            if ids:
+                vectors[row] = self._weights[ids] @ self._table[ids].float().numpy()
+        return unit(vectors)
 
 
 class MeanStates:
@@ -75,15 +98,20 @@ class Shared:
     """What the vectors of a collection have in common, to be taken out of them and of a query's."""
 
     def __init__(self, vectors: Vectors) -> None:
-        """vectors: [texts, width]. The strongest directions are taken out where there are enough texts to
-        tell them from chance."""
-        self._mean = vectors.mean(0) if len(vectors) > 1 else np.zeros(vectors.shape[1], np.float32)
-        count = min(vectors.shape[1] // 100, len(vectors) // 10)
-        self._directions = np.zeros((0, vectors.shape[1]), np.float32)
-        if count:
-            _, _, found = np.linalg.svd(vectors - self._mean, full_matrices=False)
-            self._directions = found[:count].astype(np.float32)
+        """vectors: [texts, width]."""
+        count, width = vectors.shape
+        self._mean = vectors.mean(0) if count > 1 else np.zeros(width, np.float32)
+        self._turn = np.eye(width, dtype=np.float32)
+        apart = vectors - self._mean
+        if count > width:
+            spread, directions = np.linalg.eigh(apart.T @ apart / count)
+            directions = directions.T
+        else:
+            _, lengths, directions = np.linalg.svd(apart, full_matrices=False)
+            spread = lengths**2 / max(1, count)
+        if count > 1 and spread.sum() > 0:
+            shrunk = 1 / np.sqrt(np.maximum(spread, 0) + RIDGE * spread.mean())
+            self._turn = (directions.T * shrunk @ directions).astype(np.float32)
 
     def without(self, vectors: Vectors) -> Vectors:
-        rest = vectors - self._mean
-        return unit(rest - rest @ self._directions.T @ self._directions)
+        return unit((vectors - self._mean) @ self._turn)

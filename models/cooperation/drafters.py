@@ -12,7 +12,6 @@ from typing import Protocol
 
 from renga.models.composed import Reader, same_vocabulary
 from renga.models.contract import LanguageModel, Prompt, Sampling
-from renga.models.cooperation.spans import sentences, tokens
 from renga.models.noise import Place, chosen
 from renga.models.vocabulary import Vocabulary
 
@@ -85,8 +84,7 @@ def lookup(longest: int = 64, least: int = 1) -> Drafter:
 
     What is compared is text, not tokens: a word is the same at the beginning of the answer and behind a
     space. The place where most of it is the same is taken, up to `longest` bytes and no fewer than `least`;
-    of equals the way on that is found most often, of these the latest. An answer is guessed to begin as that
-    sentence of the prompt does which shares the rarest words with its last one.
+    of equals the way on that is found most often, of these the latest.
     """
     return _Lookup(longest, least)
 
@@ -101,13 +99,10 @@ class _Lookup:
 
 class _LookingUp:
     def __init__(self, prompt: str, vocabulary: Vocabulary, longest: int, least: int) -> None:
-        self._opening = _opening(prompt)
         self._prompt, self._vocabulary = prompt.encode("utf-8", "replace"), vocabulary
         self._longest, self._least = longest, least
 
     def draft(self, said: list[int], count: int, sampling: Sampling, place: Place) -> list[int]:
-        if not said:
-            return self._cut(self._opening, count)
         text = self._prompt + self._vocabulary.bytes_of(said)
         # The last token whole: half a word would be found anywhere.
         least = max(self._least, len(self._vocabulary.bytes_of(said[-1:])))
@@ -118,26 +113,11 @@ class _LookingUp:
         ways = [_onwards(text, at, ahead) for at in islice(_places(text, same), MOST_PLACES)]
         often = Counter(way[:AGREEING] for way in ways)
         best = max(ways, key=lambda way: often[way[:AGREEING]])  # the latest stand first
-        return self._cut(best.decode("utf-8", "ignore"), count)
-
-    def _cut(self, text: str, count: int) -> list[int]:
-        """The first ids of a text; its last one may be cut short and is none of them."""
-        ids = self._vocabulary.attempt_many([text])[0] or []
-        return ids[: max(0, min(count, len(ids) - 1))]
+        ids = self._vocabulary.attempt_many([best.decode("utf-8", "ignore")])[0] or []
+        return ids[: max(0, min(count, len(ids) - 1))]  # the last may have been cut
 
     def close(self) -> None:
         pass
-
-
-def _opening(prompt: str) -> str:
-    """The sentence that shares most with the last one, a word counting less the more sentences have it."""
-    *known, last = [prompt[span.start : span.end] for span in sentences(prompt)] or [""]
-    asked = set(tokens(last))
-    words = [set(tokens(text)) & asked for text in known]
-    often = Counter(word for shared in words for word in shared)
-    shares = [sum(1 / often[word] for word in shared) for shared in words]
-    best = max(shares, default=0.0)
-    return known[shares.index(best)] if best else ""
 
 
 def _longest_suffix(text: bytes, most: int) -> int:

@@ -1,4 +1,4 @@
-"""An index of passages in one SQLite file: words (BM25) and vectors, fused by rank.
+"""An index of passages in one SQLite file: words (BM25) and vectors, fused by score or by rank.
 
 The file holds the passages and their vectors; what BM25 counts is made from it when it is opened, in
 milliseconds per thousand passages. An update reads and embeds what has changed and nothing else, in one
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from renga.errors import RengaError, UsageError
 from renga.models.cooperation.dense import Embedder, Shared, Vectors
@@ -27,10 +28,12 @@ from renga.models.cooperation.spans import Span, tokens
 if TYPE_CHECKING:
     from bm25s import BM25
 
-How = Literal["words", "vectors", "both"]
+How = Literal["words", "vectors", "both", "ranks"]
+Scores = NDArray[np.float64]  # of every passage
 
 FORMAT = 0x52454E01  # SQLite's application_id of our files
 CONSTANT = 60  # of reciprocal-rank fusion (Cormack et al., SIGIR 2009)
+VECTORS = 0.5  # what vectors count beside words, both in standard deviations
 
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -54,7 +57,8 @@ class Changes:
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage that was found. score: reciprocal ranks summed, BM25, or a cosine, by how it was sought."""
+    """A passage that was found. score: BM25, a cosine, standard deviations or reciprocal ranks summed, by how
+    it was sought."""
 
     passage: Passage
     score: float
@@ -120,39 +124,44 @@ class PassageIndex:
     def search(self, question: str, k: int = 4, how: How = "both") -> list[Hit]:
         """The `k` passages that fit best, best first; by words alone those that share one with the question.
 
-        "both" fuses the two rankings by sum 1 / (60 + rank); without an embedder it is "words".
+        "both" adds up the scores, each in standard deviations over all passages, so that words which are
+        rare are heard above vectors that hardly differ; "ranks" fuses by sum 1 / (60 + rank). Without an
+        embedder either is "words".
         """
         if not self._passages or k < 1:
             return []
         if how == "vectors" and self._embedder is None:
             raise UsageError("this index has no vectors", hint="open it with a model")
-        rankings = []
-        if how != "vectors":
-            rankings.append(self._by_words(question))
-        if how != "words" and self._embedder is not None:
-            rankings.append(self._by_vectors(question))
-        found = rankings[0] if len(rankings) == 1 else fused([[place for place, _ in r] for r in rankings])
+        if how == "words" or self._embedder is None:
+            found = _ranked(self._by_words(question), least=0.0)
+        elif how == "vectors":
+            found = _ranked(self._by_vectors(question))
+        elif how == "both":
+            words, vectors = self._by_words(question), self._by_vectors(question)
+            found = _ranked(_standard(words) + VECTORS * _standard(vectors))
+        else:
+            # As far down as a page or two: whoever comes last in a ranking of all is no find.
+            lists = _ranked(self._by_words(question), least=0.0), _ranked(self._by_vectors(question))[:100]
+            found = fused([[place for place, _ in each] for each in lists])
         return [Hit(self._passages[place], score) for place, score in found[:k]]
 
     def close(self) -> None:
         self._db.close()
 
-    def _by_words(self, question: str) -> list[tuple[int, float]]:
+    def _by_words(self, question: str) -> Scores:
         asked = tokens(question)
         if self._words is None or not asked:
-            return []
-        scores = self._words.get_scores(asked)
-        return [(int(i), float(scores[i])) for i in np.argsort(-scores, kind="stable") if scores[i] > 0]
+            return np.zeros(len(self._passages))
+        scores: Scores = np.asarray(self._words.get_scores(asked), np.float64)
+        return scores
 
-    def _by_vectors(self, question: str) -> list[tuple[int, float]]:
+    def _by_vectors(self, question: str) -> Scores:
         assert self._embedder is not None
         if self._shared is None:
             self._shared = Shared(self._vectors)
             self._apart = self._shared.without(self._vectors)
-        scores = self._apart @ self._shared.without(self._embedder.embed([question]))[0]
-        # As far down as a page or two: whoever comes last in a ranking of all is no find.
-        best = np.argsort(-scores, kind="stable")[:100]
-        return [(int(i), float(scores[i])) for i in best]
+        scores: Scores = self._apart @ self._shared.without(self._embedder.embed([question]))[0]
+        return scores.astype(np.float64)
 
     def _insert(self, passage: Passage, vector: Vectors | None) -> None:
         citation = passage.citation
@@ -209,6 +218,17 @@ class PassageIndex:
             raise RengaError(
                 f"{self._where}: a broken index ({error})", hint="delete it and build it again"
             ) from error
+
+
+def _ranked(scores: Scores, least: float = -np.inf) -> list[tuple[int, float]]:
+    """Places by their scores, the best first; those of more than `least`."""
+    return [(int(i), float(scores[i])) for i in np.argsort(-scores, kind="stable") if scores[i] > least]
+
+
+def _standard(scores: Scores) -> Scores:
+    """Scores in standard deviations from their mean; 0 where all are the same."""
+    spread = float(scores.std())
+    return (scores - scores.mean()) / spread if spread > 1e-9 else np.zeros(len(scores))
 
 
 def fused(rankings: Sequence[Sequence[int]], constant: int = CONSTANT) -> list[tuple[int, float]]:

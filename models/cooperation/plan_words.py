@@ -15,7 +15,7 @@ from renga.models.contract import Clearance, LanguageModel, Prompt, Responder, S
 from renga.models.cooperation.compress import Compressing, compressing
 from renga.models.cooperation.consistency import Entailment, Exact, Facts
 from renga.models.cooperation.database import open_database
-from renga.models.cooperation.dense import MeanStates
+from renga.models.cooperation.dense import TokenVectors
 from renga.models.cooperation.detect import CrossCheck, Detector, Likelihood, SelfCheck, sampler
 from renga.models.cooperation.graph import ByLikelihood, ByWords, GraphSource, read_triples
 from renga.models.cooperation.guard import Guarded, Policy, Then, guard
@@ -43,7 +43,7 @@ def passages(
     """
     if not Path(path).is_file():
         raise UsageError(f"{path}: no such index", hint="renga index FILES --out makes one")
-    embedder = None if model is None else MeanStates(_here(model, "passages"))
+    embedder = None if model is None else TokenVectors(_here(model, "passages"))
     return Passages(
         PassageIndex(Path(path), embedder),
         name=path,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from renga.errors import RengaError, UsageError
-from renga.models.cooperation.dense import MeanStates, Shared, unit
+from renga.models.cooperation.dense import MeanStates, Shared, TokenVectors, unit
 from renga.models.cooperation.documents import Document
 from renga.models.cooperation.index import Changes, PassageIndex, fused
 from renga.models.cooperation.spans import tokens
@@ -186,10 +186,42 @@ def test_the_same_adapter_is_the_same_embedder():
     assert one.fingerprint != MeanStates(LocalModel(weights, random_adapter(weights, 2))).fingerprint
 
 
-def test_what_all_vectors_share_is_taken_out():
+def test_token_vectors_are_means_in_which_the_frequent_count_less():
+    model = LocalModel(tiny("llama"))
+    embedder = TokenVectors(model)
+    table = model.weights.model.get_input_embeddings().weight.detach().numpy()
+    first, last = table[5], table[model.vocabulary.size - 1]
+    assert np.allclose(unit(embedder._weights[[5]][:, None] * first), unit(first[None]), atol=1e-6)
+    assert embedder._weights[5] < embedder._weights[-1] <= 1 and last.any()
+    ids = model.vocabulary.encode("the fox")
+    wanted = unit((embedder._weights[ids] @ table[ids])[None])
+    assert np.allclose(embedder.embed(["the fox"]), wanted, atol=1e-6)
+    assert not embedder.embed([""]).any()
+    tuned = LocalModel(model.weights, random_adapter(model.weights, 1))
+    assert TokenVectors(tuned).fingerprint == embedder.fingerprint
+
+
+@pytest.mark.parametrize("count", [60, 400])
+def test_what_all_vectors_share_is_shrunk(count):
     rng = np.random.default_rng(0)
-    strong = 9 * np.eye(200)[0] + np.outer(rng.standard_normal(60), 5 * np.eye(200)[1])
-    vectors = unit(strong + rng.standard_normal((60, 200)))
+    strong = 9 * np.eye(200)[0] + np.outer(rng.standard_normal(count), 5 * np.eye(200)[1])
+    vectors = unit(strong + rng.standard_normal((count, 200)))
     apart = Shared(vectors).without(vectors)
     assert abs(apart.mean(0)).max() < 0.05
-    assert abs(apart[:, 1]).max() < abs(vectors[:, 1]).max() / 5
+    spread = [(v - v.mean(0)).var(0) for v in (vectors, apart)]
+    assert spread[1][1] / spread[1][2:].mean() < spread[0][1] / spread[0][2:].mean() / 4
+
+
+def test_one_text_and_equal_texts_share_nothing_that_could_be_shrunk():
+    for vectors in (unit(np.ones((1, 4))), unit(np.ones((3, 4)))):
+        assert np.isfinite(Shared(vectors).without(vectors)).all()
+
+
+def test_words_that_are_rare_are_heard_above_vectors_that_hardly_differ():
+    index = PassageIndex(embedder=Letters())
+    index.update([Document(f"{i}", f"The mill number {i} makes nails and salt.") for i in range(20)])
+    index.update([Document("rare", "Ravton makes nails and salt.")])
+    asked = "What does the mill called Ravton make?"
+    assert index.search(asked, 1, "both")[0].passage.citation.source == "rare"
+    assert {h.passage.citation.source for h in index.search(asked, 21, "ranks")} >= {"rare", "3"}
+    assert index.search("zzz", 1, "ranks") and index.search("?!", 1, "both")
