@@ -93,9 +93,9 @@ def _of_somebody_public(text: str, end: int) -> bool:
     full, single = public_figures()
     near = re.split(r"[;.!?\n]", text[max(0, end - 60) : end])[-1]
     names = re.findall(r"[A-Z][\w.'\-]+(?: [A-Z][\w.'\-]+){0,3}", near)
-    return any(n.casefold() in full or n.casefold() in single for n in names) or any(
-        n in near for n in full if not n.isascii() and len(n) > 2
-    )
+    if any(n.casefold() in full or n.casefold() in single for n in names):
+        return True
+    return not near.isascii() and any(n in near for n in full if not n.isascii() and len(n) > 2)
 
 
 def births(text: str) -> Iterator[Found]:

@@ -14,8 +14,9 @@ from functools import cache, lru_cache
 from itertools import product
 from typing import Any
 
-_DEPTH = 3
-"""So many first characters are told apart."""
+from renga.client.sanitisation.scanning_long import LONG, WIDTH, sorted_places
+
+_DEPTH = WIDTH
 _MOST = 3000
 """More beginnings than these say too little."""
 _SHORT = 30
@@ -39,6 +40,7 @@ class Scan:
         self.pattern = pattern
         begins = _beginnings(pattern)
         self._folds = bool(pattern.flags & re.IGNORECASE)
+        self._begins = begins and (_shortest(begins[0]), begins[1])
         self._places = None if begins is None else re.compile(_places(*begins))
 
     def finditer(self, text: str) -> Iterator[re.Match[str]]:
@@ -48,11 +50,17 @@ class Scan:
             yield from self.pattern.finditer(text)
             return
         done, match = 0, self.pattern.match
-        for place in self._places.finditer(folded):
-            at = place.start()
+        for at in self._starts(folded):
             if at >= done and (found := match(text, at)) is not None:
                 yield found
                 done = found.end()
+
+    def _starts(self, folded: str) -> Iterable[int]:
+        assert self._places is not None
+        assert self._begins is not None
+        if len(folded) >= LONG:
+            return sorted_places(folded).places(*self._begins)
+        return (place.start() for place in self._places.finditer(folded))
 
 
 @cache
@@ -65,6 +73,13 @@ def _lowered(text: str) -> str | None:
     """The text in lower case, place by place; None if that changes its length."""
     lower = text.lower()
     return lower if len(lower) == len(text) else None
+
+
+def _shortest(heads: frozenset[str]) -> tuple[str, ...]:
+    """Those that go on from no other."""
+    return tuple(
+        head for head in sorted(heads) if not any(head[:size] in heads for size in range(1, len(head)))
+    )
 
 
 def _beginnings(pattern: re.Pattern[str]) -> tuple[frozenset[str], str] | None:

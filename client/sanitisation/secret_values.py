@@ -76,7 +76,7 @@ _CHPASSWD = re.compile(
     r"[\"']?(?<![A-Za-z0-9])([\w.\-]{1,32}:[^\"'\s:]{4,80})[\"']?\s{0,2}\|\s{0,2}(?:sudo )?chpasswd"
 )
 _FLAG = re.compile(
-    r"(?:(?<![A-Za-z0-9\-])-{1,2}(?:[a-z\-]{0,24}(?:password|passwd|secret|token|api-key|apikey|passphrase|pass))(?:=|\s)|(?:un)?zip\s[^\n|;]{0,40}?-P\s?|7z\w{0,2}(?=\s)[^\n|;]{0,80}?\s-p(?=\S)|openssl(?=\s)[^\n|;]{0,120}?\s-(?:k|pass(?:in|out)?)\s(?:pass:)?|ldap\w{1,12}(?=\s)[^\n|;]{0,80}?\s-w\s|\s/rp\s|(?:mysql\w*|mariadb\w*)[^\n|;]{0,80}?\s-p(?=\S)|identified by\s{1,2}(?=[\"']|[^\s;]*[0-9])|sshpass\s-p\s?|-p:|requirepass\s|enable[ ](?:secret|password)(?:[ ][0-9])?\s|community\s(?=\S{3,40}\sR[OW])|redis-cli\s[^\n|;]{0,40}?-a\s|htpasswd\s-\S{1,5}\s\S{1,60}\s\S{1,40}\s)[\"']?([^\s\"']{3,200})",
+    r"(?:(?<![A-Za-z0-9\-])-{1,2}(?:[a-z\-]{0,24}(?:password|passwd|secret|token|api-key|apikey|passphrase|pass))(?:=|\s)|(?:un)?zip\s[^\n|;]{0,40}?-P\s?|7z\w{0,2}(?=\s)[^\n|;]{0,80}?\s-p(?=\S)|openssl(?=\s)[^\n|;]{0,120}?\s-(?:k|pass(?:in|out)?)\s(?:pass:)?|ldap\w{1,12}(?=\s)[^\n|;]{0,80}?\s-w\s|(?<!\S)/rp\s|(?:mysql\w*|mariadb\w*)[^\n|;]{0,80}?\s-p(?=\S)|identified by\s{1,2}(?=[\"']|[^\s;]*[0-9])|sshpass\s-p\s?|-p:|requirepass\s|enable[ ](?:secret|password)(?:[ ][0-9])?\s|community\s(?=\S{3,40}\sR[OW])|redis-cli\s[^\n|;]{0,40}?-a\s|htpasswd\s-\S{1,5}\s\S{1,60}\s\S{1,40}\s)[\"']?([^\s\"']{3,200})",
     re.I,
 )  # fmt: skip
 

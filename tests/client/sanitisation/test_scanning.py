@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from renga.client.sanitisation import scanning
 from renga.client.sanitisation.scanning import Scan
+from renga.client.sanitisation.scanning_long import Sorted
 from renga.simulations.private_prompts import evaluation_set
 
 MODULES = (
@@ -29,12 +31,14 @@ def text():
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_scan_finds_what_finditer_finds(name, text):
+def test_a_scan_finds_what_finditer_finds(name, text, monkeypatch):
     module = importlib.import_module(f"renga.client.sanitisation.{name}")
     for pattern in chain.from_iterable(map(_patterns, vars(module).values())):
         if pattern.match("") is None:
-            scanned = [m.span() for m in Scan(pattern).finditer(text)]
-            assert scanned == [m.span() for m in pattern.finditer(text)], pattern.pattern
+            found = [m.span() for m in pattern.finditer(text)]
+            for long in (len(text), len(text) + 1):
+                monkeypatch.setattr(scanning, "LONG", long)
+                assert [m.span() for m in Scan(pattern).finditer(text)] == found, pattern.pattern
 
 
 @pytest.mark.parametrize(
@@ -48,13 +52,18 @@ def test_a_scan_finds_what_finditer_finds(name, text):
     ],
 )
 @settings(max_examples=60, deadline=None)
-@given(text=st.text("abcdxinput'm@AB \n", max_size=30))
+@given(text=st.text("abcdxinput'm@AB \n\ud800\U0010ffff", max_size=30))
 def test_places_are_never_too_few(pattern, text):
     for flags in (0, re.I):
         compiled = re.compile(pattern, flags)
-        assert [m.span() for m in Scan(compiled).finditer(text)] == [
-            m.span() for m in compiled.finditer(text)
-        ]
+        found = [m.span() for m in compiled.finditer(text)]
+        assert [m.span() for m in Scan(compiled).finditer(text)] == found
+        scan = Scan(compiled)
+        if scan._begins is not None and text:
+            folded = text.lower() if flags else text
+            at = set(Sorted(folded).places(*scan._begins))
+            assert {start for start, _ in found} <= at
+            assert at == {place.start() for place in scan._places.finditer(folded)}
 
 
 def test_where_the_text_has_another_length_in_lower_case_nothing_is_lost():
