@@ -6,32 +6,41 @@ What goes through the pipe: a line of JSON one way, a row of numbers the other. 
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
+import os
+import signal
+import sys
 import threading
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
 
-import numpy as np
 import torch
 
 from renga.errors import RengaError, UsageError
 from renga.models.adapter import Adapter
 from renga.models.composed import ALL_WANTS, Reader, RowsSession, name_of
-from renga.models.contract import Clearance, LanguageModel, Prompt
+from renga.models.context import TooLong
+from renga.models.contract import Clearance, LanguageModel, Prompt, Said
 from renga.models.local import LocalModel
 from renga.models.meter import Meter
 from renga.models.vocabulary import Vocabulary
 from renga.models.weights import SharedWeights
 
-FAILED, ROWS = b"-", b"+"
+DONE, FAILED, LONG = b"+", b"-", b"#"
 
 
 class Apart:
     """`model` once more, in another process with `threads` threads, which ends with this one or by `close`.
 
-    It loads its weights again: memory for both. Raises RengaError if it can't.
+    With one thread it is a fork of this process: it begins at once, and the weights are in memory once,
+    however many members wear them. Elsewhere than on Linux, and with more threads (a fork can't have them if
+    this process had), it loads the weights again. Raises RengaError if it can't.
     """
 
     offers = ALL_WANTS
@@ -42,35 +51,48 @@ class Apart:
         self.meter = Meter()
         self._lock = threading.Lock()
         self._opened = 0
-        self._pipe, theirs = multiprocessing.get_context("spawn").Pipe()
-        self._process = multiprocessing.get_context("spawn").Process(
-            target=_serve, args=(theirs, model.weights.reference, model.adapter, threads), daemon=True
+        self._type = _type(model)
+        forks = threads == 1 and sys.platform == "linux"
+        context = multiprocessing.get_context("fork" if forks else "spawn")
+        self._pipe, theirs = context.Pipe()
+        how = (
+            (theirs, self._pipe, model)
+            if forks
+            else (theirs, model.weights.reference, model.adapter, threads)
         )
-        self._process.start()
+        self._process = context.Process(  # type: ignore[attr-defined]
+            target=_forked if forks else _spawned, args=how, daemon=True
+        )
+        # With the lock: no other thread is in the middle of a pass, or has half an adapter on.
+        with model.weights.lock, _in_silence():
+            self._process.start()
         theirs.close()
-        self._type = np.dtype(self.ask({"move": "begin"}).decode())
+        self.ask({"move": "begin"})
 
     def open(self, prompt: Prompt) -> ApartSession:
+        """A session there that has read `prompt`."""
         return ApartSession(self, prompt)
 
-    def ask(self, move: dict[str, Any]) -> bytes:
-        """One move, and what is said to it. Raises RengaError for what fails there, or if nobody is."""
+    def ask(self, move: dict[str, Any], into: torch.Tensor | None = None) -> None:
+        """One move; the numbers that are said to it are written `into`. Raises RengaError for what fails
+        there, or if nobody is."""
         with self._lock:
             try:
                 self._pipe.send_bytes(json.dumps(move).encode())
                 said = self._pipe.recv_bytes()
+                if into is not None and said == DONE:
+                    self._pipe.recv_bytes_into(into.numpy().data.cast("B"))
             except (OSError, EOFError) as error:
                 raise RengaError(f"the process of {self.name} has ended") from error
-        if said[:1] == FAILED:
-            raise RengaError(said[1:].decode())
-        return said[1:]
+        if said != DONE:
+            raise (TooLong if said[:1] == LONG else RengaError)(said[1:].decode())
 
     def rows(self, session: int, read: list[int], fed: list[int]) -> torch.Tensor:
         """Rows behind `read` and behind each of `fed`."""
+        rows = torch.empty((len(fed) + 1, self.vocabulary.size), dtype=self._type)
         with self.meter.reading(len(fed)):
-            said = self.ask({"move": "rows", "session": session, "read": read, "fed": fed})
-        rows = np.frombuffer(bytearray(said), dtype=self._type)
-        return torch.from_numpy(rows.reshape(len(fed) + 1, self.vocabulary.size))
+            self.ask({"move": "rows", "session": session, "read": read, "fed": fed}, rows)
+        return rows
 
     def number(self) -> int:
         """Of the next session."""
@@ -80,6 +102,8 @@ class Apart:
 
     def close(self) -> None:
         """End the process."""
+        with self._lock, suppress(OSError):  # ended already
+            self._pipe.send_bytes(json.dumps({"move": "end"}).encode())
         self._pipe.close()
         self._process.join(5)
 
@@ -91,8 +115,7 @@ class ApartSession(RowsSession):
         super().__init__(prompt, model.vocabulary)
         self._model = model
         self._number = model.number()
-        facts = {"text": prompt.text, "clearance": prompt.clearance.value}
-        model.ask({"move": "open", "session": self._number, **facts})
+        model.ask({"move": "open", "session": self._number, "prompt": asdict(prompt)})
 
     def _rows(self, read: list[int], fed: list[int]) -> torch.Tensor:
         return self._model.rows(self._number, read, fed)
@@ -105,45 +128,77 @@ class ApartSession(RowsSession):
 
 def apart(model: LanguageModel, *, threads: int = 1) -> LanguageModel:
     """The local `model` in a process of its own, for members that are to be read side by side on several
-    cores. It takes its memory twice."""
+    cores; with more `threads` than one it takes its memory twice."""
     if not isinstance(model, LocalModel):
         raise UsageError(f"apart(…) takes a model that is here, and {name_of(model)} is not one")
     return Apart(model, threads)
 
 
-def _serve(pipe: Connection, reference: str, adapter: Adapter | None, threads: int) -> None:
-    """The other process, until the pipe is closed."""
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """What Python and tokenizers have to say of forks is about threads, and a fork of a model needs none."""
+    said = os.environ.get("TOKENIZERS_PARALLELISM")
+    os.environ["TOKENIZERS_PARALLELISM"] = said or "false"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        if said is None:
+            del os.environ["TOKENIZERS_PARALLELISM"]
+
+
+def _forked(pipe: Connection, theirs: Connection, model: LocalModel) -> None:
+    theirs.close()  # else its end would not be seen here
+    gc.freeze()  # a collection would write to every object, and so copy all pages that are shared
+    # What this process was told to do on signals was meant for the one it is a copy of.
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # A thread that is none here may have held what is in these.
+    model.weights.lock, model.weights.meter = threading.RLock(), Meter()
+    _serve(pipe, model, 1)
+
+
+def _spawned(pipe: Connection, reference: str, adapter: Adapter | None, threads: int) -> None:
+    try:
+        model = LocalModel(SharedWeights.load(reference), adapter)
+    except RengaError as error:
+        pipe.recv_bytes()
+        pipe.send_bytes(FAILED + error.message.encode())
+        return
+    _serve(pipe, model, threads)
+
+
+def _serve(pipe: Connection, model: LocalModel, threads: int) -> None:
+    """The other process, until it is told to end or nobody is left to tell it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for whoever asks, and who ends this
     torch.set_num_threads(threads)
-    model: LocalModel | None = None
     sessions: dict[int, Reader] = {}
-
-    def answered(move: dict[str, Any]) -> bytes:
-        nonlocal model
-        if model is None:
-            model = LocalModel(SharedWeights.load(reference), adapter)
-        match move["move"]:
-            case "open":
-                prompt = Prompt(move["text"], Clearance(move["clearance"]))
-                sessions[move["session"]] = Reader(model, prompt)
-            case "rows":
-                rows = sessions[move["session"]].rows(move["read"], move["fed"])
-                return rows.contiguous().numpy().tobytes()
-            case "close":
-                sessions.pop(move["session"]).close()
-            case "begin":
-                return str(torch.empty(0, dtype=_type(model)).numpy().dtype).encode()
-        return b""
-
     while True:
+        rows: torch.Tensor | None = None
         try:
             move = json.loads(pipe.recv_bytes())
+            match move["move"]:
+                case "open":
+                    sessions[move["session"]] = Reader(model, _prompt(**move["prompt"]))
+                case "rows":
+                    rows = sessions[move["session"]].rows(move["read"], move["fed"])
+                case "close":
+                    sessions.pop(move["session"]).close()
+                case "end":
+                    return
+        except RengaError as error:
+            pipe.send_bytes((LONG if isinstance(error, TooLong) else FAILED) + error.message.encode())
         except (EOFError, OSError):
             return
-        try:
-            said = ROWS + answered(move)
-        except RengaError as error:
-            said = FAILED + error.message.encode()
-        pipe.send_bytes(said)
+        else:
+            pipe.send_bytes(DONE)
+            if rows is not None:
+                pipe.send_bytes(rows.contiguous().numpy().data.cast("B"))
+
+
+def _prompt(text: str, clearance: str, before: list[dict[str, str]]) -> Prompt:
+    return Prompt(text, Clearance(clearance), tuple(Said(**said) for said in before))
 
 
 def _type(model: LocalModel) -> torch.dtype:

@@ -306,19 +306,28 @@ def _speed(
     from renga.models.apart import Apart
     from renga.models.local import LocalModel
     from renga.models.weights import SharedWeights
-    from renga.simulations.bench_ensemble_speed import speed, union_milliseconds
+    from renga.simulations.bench_ensemble_speed import Ways, speed, union_milliseconds
 
     first, second, host = (members[name].inner for name in (EXPERTS[0], EXPERTS[1], "host"))
-    prompts = [example.prompt for example in held if example.domain == "phonetics"][:4]
+    long = [example for example in held if example.domain == "phonetics"][:2]
     torch.set_num_threads(1)  # of each member: side by side they have the cores that they have alone
     assert isinstance(first, LocalModel) and isinstance(second, LocalModel) and isinstance(host, LocalModel)
-    apart = LocalModel(SharedWeights.load(models[0]), first.adapter)  # weights of its own: read side by side
-    return {
-        "pairs": {
-            "both edge models": speed(apart, second, prompts, 24, tell),
-            "edge and host, union": speed(first, host, prompts, 24, tell),
-            "both edge models, each in a process": speed(Apart(apart), Apart(second), prompts, 24, tell),
-            "edge and host, union, each in a process": speed(Apart(first), Apart(host), prompts, 24, tell),
-        },
-        "union_milliseconds": union_milliseconds(first, host),
-    }
+    copied = LocalModel(SharedWeights.load(models[0]), first.adapter)  # weights of its own: no turns
+    processes = [Apart(model) for model in (first, second, host)]
+    try:
+        edges: Ways = {
+            "one base, in turn": (first, second),
+            "threads": (copied, second),
+            "processes": (processes[0], processes[1]),
+        }
+        across: Ways = {"threads": (first, host), "processes": (processes[0], processes[2])}
+        return {
+            "pairs": {
+                "both edge models": speed((first, second), edges, long, 20, tell),
+                "edge and host, union": speed((first, host), across, long, 20, tell),
+            },
+            "union": union_milliseconds(first, host, long[0], 40),
+        }
+    finally:
+        for model in processes:
+            model.close()

@@ -1,72 +1,126 @@
 """What fusing costs: two members side by side against the slower alone; the union's own work; and a fused
-decode
-under speculation, with the share of drafts agreed with under both rules."""
+decode under speculation, with the share of drafts agreed with under both rules."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import torch
 
-from renga.models.composed import Places
+from renga.models.composed import Places, close_session, same_vocabulary
 from renga.models.contract import LanguageModel, Prompt, Sampling
 from renga.models.cooperation.rejection import kept_share
 from renga.models.cooperation.speculate import speculate
+from renga.models.ensemble.following import Following
 from renga.models.ensemble.fuse import fuse
 from renga.models.ensemble.translate import translate
 from renga.models.ensemble.union import Union
+from renga.models.example import Example
 from renga.models.generate import generate
 from renga.models.noise import Place, chosen
 from renga.simulations.bench_tables import Tell
 
-Decoded = tuple[list[int], float]
+Ways = Mapping[str, tuple[LanguageModel, LanguageModel]]
 
 
-def decoded(model: LanguageModel, prompt: str, tokens: int, *, seed: int = 0, hot: float = 0.0) -> Decoded:
-    """Ids, and seconds per token after the first."""
-    times: list[float] = []
-    ids: list[int] = []
-    for id in generate(model, Prompt(prompt), Sampling(temperature=hot, max_tokens=tokens, seed=seed)):
-        ids.append(id)
+def decoded(model: LanguageModel, text: Example, tokens: int) -> list[float]:
+    """Seconds of each token along the response of `text`, from the second on: for a row, and its best id.
+    Told what to say, all models say the same and none ends early."""
+    session = model.open(Prompt(text.prompt))
+    times = []
+    for id in model.vocabulary.encode(text.response)[:tokens]:
+        rows = session.feed([id]).logp
+        assert rows is not None
+        rows[-1].argmax().item()
         times.append(time.perf_counter())
-    spent = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else float("nan")
-    return ids, spent
+    close_session(session)
+    return [after - before for before, after in pairwise(times)]
 
 
 def speed(
-    first: LanguageModel, second: LanguageModel, prompts: Sequence[str], tokens: int, tell: Tell
+    alone: tuple[LanguageModel, LanguageModel],
+    ways: Ways,
+    examples: Sequence[Example],
+    tokens: int,
+    tell: Tell,
 ) -> dict[str, Any]:
-    """Seconds per token, in turn on the same prompts: each alone, then fused. The two need not share
-    tokens."""
-    align = "none" if first.vocabulary.fingerprint == second.vocabulary.fingerprint else "union"
-    both = fuse(first, second, align=align)  # type: ignore[arg-type]
-    found: dict[str, list[float]] = {"first": [], "second": [], "fused": []}
-    for prompt in prompts:
-        for name, model in (("first", first), ("second", second), ("fused", both)):
+    """Median seconds per token, in turn on the same texts: each of two alone, then the same two fused in
+    several `ways` (in threads, in processes); of a way that is "processes" also both beside each other,
+    nothing fused: what the machine permits. The two need not share tokens."""
+    align = "none" if same_vocabulary(alone[0].vocabulary, alone[1].vocabulary) else "union"
+    fused = {name: fuse(*two, align=align) for name, two in ways.items()}  # type: ignore[arg-type]
+    models = {"first": alone[0], "second": alone[1], **fused}
+    found: dict[str, list[float]] = {}
+    for text in examples:
+        for name, model in models.items():
             tell(f"{name}: {tokens} tokens")
-            found[name].append(decoded(model, prompt, tokens)[1])
-    medians = {name: statistics.median(v for v in values if v == v) for name, values in found.items()}
-    slower = max(medians["first"], medians["second"])
-    return {"seconds_per_token": medians, "ratio": medians["fused"] / slower, "align": align}
+            found.setdefault(name, []).extend(decoded(model, text, tokens))
+        if "processes" in ways:
+            tell(f"beside each other: {tokens} tokens")
+            with ThreadPoolExecutor(2) as pool:
+                both = [pool.submit(decoded, model, text, tokens) for model in ways["processes"]]
+            for name, one in zip(("beside first", "beside second"), both, strict=True):
+                found.setdefault(name, []).extend(one.result())
+    seconds = {name: statistics.median(times) for name, times in found.items()}
+    slower = max(seconds["first"], seconds["second"])
+    return {
+        "seconds_per_token": seconds,
+        "ratios": {name: seconds[name] / slower for name in ways},
+        "beside": max(
+            (
+                seconds[f"beside {name}"] / seconds[name]
+                for name in ("first", "second")
+                if "processes" in ways
+            ),
+            default=None,
+        ),
+        "align": align,
+    }
 
 
-def union_milliseconds(first: LanguageModel, second: LanguageModel, *, k: int = 10, steps: int = 50) -> float:
-    """Of the union alone, for one place: random rows of both vocabularies, median."""
-    union = Union([first.vocabulary, second.vocabulary], [0.5, 0.5], k)
+def union_milliseconds(
+    first: LanguageModel, second: LanguageModel, text: Example, tokens: int, *, k: int = 10
+) -> dict[str, float]:
+    """Of the union alone, for one place, medians: along the response of `text`, of whose tokens the union
+    had met none; over the same places again; and over random rows, where all tokens are new at
+    every place."""
+    asked = Prompt(text.prompt)
+    ids = first.vocabulary.encode(text.response)[:tokens]
+    said = [m.open(asked).feed(ids).logp for m in (first, Following(second, first.vocabulary))]
     generator = torch.Generator().manual_seed(0)
-    times = []
-    for _ in range(steps):
-        rows = [
+    places: list[list[torch.Tensor]] = [
+        [rows[i : i + 1] for rows in said if rows is not None] for i in range(len(ids) + 1)
+    ]
+    strange = [
+        [
             (4 * torch.randn((1, m.vocabulary.size), generator=generator)).log_softmax(-1)
             for m in (first, second)
         ]
-        start = time.perf_counter()
-        union(rows, Places(Prompt(""), (), (), (0, 1)))
-        times.append(1000 * (time.perf_counter() - start))
-    return statistics.median(times)
+        for _ in places
+    ]
+
+    def median(rows: list[list[torch.Tensor]], union: Union) -> float:
+        times = []
+        for pair in rows:
+            start = time.perf_counter()
+            union(pair, Places(asked, (), (), (0, 1)))
+            times.append(1000 * (time.perf_counter() - start))
+        return statistics.median(times)
+
+    def fresh() -> Union:
+        return Union([first.vocabulary, second.vocabulary], [0.5, 0.5], k)
+
+    union = fresh()
+    return {
+        "answer": median(places, union),
+        "again": median(places, union),
+        "random": median(strange, fresh()),
+    }
 
 
 def acceptance(

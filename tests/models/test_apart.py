@@ -1,34 +1,117 @@
 """A model in a process of its own is that model, and its end is an error, or an absence."""
 
+import multiprocessing
+import os
+import signal
+import time
+
 import pytest
 import torch
 
 from renga.errors import RengaError, UsageError
 from renga.models.apart import Apart, apart
 from renga.models.composed import absences
-from renga.models.contract import Sampling
+from renga.models.context import TooLong
+from renga.models.contract import Clearance, Prompt, Said, Sampling, Verify
 from renga.models.ensemble.fuse import fuse
 from renga.models.generate import generate
 from renga.models.local import LocalModel
 from renga.models.weights import SharedWeights
 from tests.models.contract_checks import PROMPT, check_contract, fresh
 from tests.models.tiny_models import chat_tokenizer, llama, save_folder
-from tests.models.tiny_weights import random_adapter, some_ids
+from tests.models.tiny_weights import random_adapter, shared, some_ids, tiny
 from tests.models.toy import Toy
 
+TALK = Prompt("And now?", Clearance.PUBLIC, (Said("user", "Who counts?"), Said("assistant", "We do.")))
 
-def test_a_model_apart(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    weights = SharedWeights.load(str(save_folder(tmp_path / "model", llama(), chat_tokenizer())))
-    here = LocalModel(weights, random_adapter(weights))
-    there = apart(here)
+
+@pytest.fixture
+def processes():
+    """Ends what a test has put apart."""
+    made = []
+    yield made.append
+    for model in made:
+        model.close()
+        assert not model._process.is_alive()
+
+
+def put_apart(model, processes, **how):
+    there = apart(model, **how)
     assert isinstance(there, Apart)
-    ids = some_ids(weights, 5)
-    assert torch.allclose(fresh(there, ids), fresh(here, ids), atol=1e-5)
-    check_contract(there, tolerance=1e-5)
-    assert there.meter.passes > 5
+    processes(there)
+    return there
+
+
+def gone(pid):
+    """Whether there is no such process, or none that does anything, within some seconds."""
+    for _ in range(200):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                if file.read().rsplit(")", 1)[1].split()[0] == "Z":
+                    return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_members_of_one_base_are_themselves_bit_for_bit(processes):
+    weights = tiny("llama")
+    mine = [
+        LocalModel(weights, adapter)
+        for adapter in (random_adapter(weights, 1), random_adapter(weights, 2), None)
+    ]
+    ids = some_ids(weights, 6)
+    alone = [fresh(model, ids) for model in mine]
+    assert not torch.equal(alone[0], alone[1])
+    before = os.environ.copy()
+    theirs = [put_apart(model, processes) for model in mine]
+    assert os.environ == before
+    for model, rows in zip(theirs, alone, strict=True):
+        assert torch.equal(fresh(model, ids), rows)
+        assert torch.equal(fresh(model, ids, TALK), fresh(mine[theirs.index(model)], ids, TALK))
+    assert torch.equal(fresh(fuse(*theirs, weights=[0, 1, 0]), ids), alone[1])
+    assert torch.equal(
+        fresh(fuse(*theirs, weights=[3, 2, 1]), ids), fresh(fuse(*mine, weights=[3, 2, 1]), ids)
+    )
+    check_contract(theirs[0], tolerance=1e-5)
+    assert theirs[0].meter.passes > 5
+
+
+def test_it_begins_after_passes_on_many_threads(processes):
+    """A fork has none of the threads that a library keeps for its parent."""
+    had = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        torch.randn(600, 600) @ torch.randn(600, 600)
+        weights = tiny("llama")
+        there = put_apart(LocalModel(weights), processes)
+        assert fresh(there, some_ids(weights, 40)).shape[0] == 41
+    finally:
+        torch.set_num_threads(had)
+
+
+def test_a_full_context_is_told_as_it_is_here(processes):
+    here = LocalModel(shared(llama(max_position_embeddings=40), chat_tokenizer()))
+    there = put_apart(here, processes)
+    prompt = Prompt("a", Clearance.PUBLIC)
+    room = 40 - len(here.weights.prompt_ids(prompt))
+    ids = some_ids(here.weights, room)
+    with pytest.raises(TooLong):
+        there.open(prompt).feed([*ids, ids[0]])
+    with pytest.raises(TooLong, match="reads at most 40"):
+        there.open(Prompt("a" * 400, Clearance.PUBLIC))
+    session = there.open(prompt)
+    session.feed(ids[:-1])
+    drafts = session.feed([ids[-1], ids[0], ids[1]], Verify(Sampling()))  # drafts end no answer
+    assert drafts.ids is not None and len(drafts.ids) >= 1
+
+
+def test_one_that_dies_is_left_out(processes):
+    weights = tiny("llama")
+    here = LocalModel(weights)
+    there = put_apart(here, processes)
     model = fuse(here, there)
-    assert torch.allclose(fresh(model, ids), fresh(here, ids), atol=1e-5)
     said = []
     for id in generate(model, PROMPT, Sampling(max_tokens=9)):
         said.append(id)
@@ -38,7 +121,43 @@ def test_a_model_apart(tmp_path, monkeypatch):
     assert len(said) > 4 and "has ended" in str(absences(model)[0])
     with pytest.raises(RengaError, match="has ended"):
         there.open(PROMPT)
-    there.close()
+
+
+def test_one_is_closed_while_others_go_on(processes):
+    weights = tiny("llama")
+    first, second = (Apart(LocalModel(weights)) for _ in range(2))
+    processes(second)
+    first.close()
+    assert not first._process.is_alive()
+    assert fresh(second, some_ids(weights, 2)).shape[0] == 3
+
+
+def _owner(pipe):
+    weights = tiny("llama")
+    several = [Apart(LocalModel(weights)) for _ in range(2)]
+    pipe.send([model._process.pid for model in several])
+    time.sleep(60)
+
+
+def test_none_outlives_its_owner():
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    owner = context.Process(target=_owner, args=(there,))
+    owner.start()
+    pids = here.recv()
+    os.kill(owner.pid, signal.SIGKILL)
+    owner.join()
+    assert all(gone(pid) for pid in pids)
+
+
+def test_with_more_threads_it_loads_again(tmp_path, monkeypatch, processes):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    folder = save_folder(tmp_path / "model", llama(), chat_tokenizer())
+    weights = SharedWeights.load(str(folder))
+    here = LocalModel(weights, random_adapter(weights))
+    there = put_apart(here, processes, threads=2)
+    ids = some_ids(weights, 5)
+    assert torch.allclose(fresh(there, ids), fresh(here, ids), atol=1e-5)
 
 
 def test_what_is_not_here_is_not_put_apart():

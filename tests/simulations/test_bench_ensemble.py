@@ -8,6 +8,7 @@ import pytest
 
 from renga.errors import UsageError
 from renga.models.ensemble.fuse import fuse
+from renga.models.example import Example
 from renga.simulations import bench_ensemble_reward
 from renga.simulations.bench_ensemble import bench
 from renga.simulations.bench_ensemble_reward import drawing
@@ -87,9 +88,11 @@ def test_acceptance_is_that_of_the_formula_and_the_text_the_targets_alone():
 
 
 def test_speed_is_a_ratio_in_one_run():
-    found = speed(Toy(seed=1), Toy(worded("th"), seed=2), ["a"], 4, lambda line: None)
-    assert found["align"] == "union" and found["ratio"] > 0
-    millis = union_milliseconds(Toy(seed=1), Toy(worded("th")), steps=3)
-    assert millis > 0
-    result = {"speed": {"pairs": {"toys": found}, "union_milliseconds": millis}}
-    assert "fused decode ≤ 1.15" in markdown(ensemble_sheets(result))
+    two = Toy(seed=1), Toy(worded("th"), seed=2)
+    text = Example("a", "the other")
+    found = speed(two, {"threads": two, "processes": two}, [text], 9, lambda line: None)
+    assert found["align"] == "union" and min(*found["ratios"].values(), found["beside"]) > 0
+    union = union_milliseconds(*two, text, 3)
+    assert min(union.values()) > 0
+    page = markdown(ensemble_sheets({"speed": {"pairs": {"toys": found}, "union": union}}))
+    assert "fused decode ≤ 1.15" in page and "beside to alone" in page
