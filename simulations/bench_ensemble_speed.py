@@ -33,7 +33,7 @@ def decoded(model: LanguageModel, text: Example, tokens: int) -> list[float]:
     Told what to say, all models say the same and none ends early."""
     session = model.open(Prompt(text.prompt))
     times = []
-    for id in model.vocabulary.encode(text.response)[:tokens]:
+    for id in model.vocabulary.encode(text.response or "")[:tokens]:
         rows = session.feed([id]).logp
         assert rows is not None
         rows[-1].argmax().item()
@@ -90,7 +90,7 @@ def union_milliseconds(
     had met none; over the same places again; and over random rows, where all tokens are new at
     every place."""
     asked = Prompt(text.prompt)
-    ids = first.vocabulary.encode(text.response)[:tokens]
+    ids = first.vocabulary.encode(text.response or "")[:tokens]
     said = [m.open(asked).feed(ids).logp for m in (first, Following(second, first.vocabulary))]
     generator = torch.Generator().manual_seed(0)
     places: list[list[torch.Tensor]] = [

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 import time
 
 import pytest
@@ -28,7 +27,7 @@ TALK = Prompt("And now?", Clearance.PUBLIC, (Said("user", "Who counts?"), Said("
 @pytest.fixture
 def processes():
     """Ends what a test has put apart."""
-    made = []
+    made: list[Apart] = []
     yield made.append
     for model in made:
         model.close()
@@ -145,7 +144,7 @@ def test_none_outlives_its_owner():
     owner = context.Process(target=_owner, args=(there,))
     owner.start()
     pids = here.recv()
-    os.kill(owner.pid, signal.SIGKILL)
+    owner.kill()
     owner.join()
     assert all(gone(pid) for pid in pids)
 
