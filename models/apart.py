@@ -106,6 +106,9 @@ class Apart:
             self._pipe.send_bytes(json.dumps({"move": "end"}).encode())
         self._pipe.close()
         self._process.join(5)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
 
 
 class ApartSession(RowsSession):
