@@ -80,17 +80,18 @@ class Apart:
             try:
                 self._pipe.send_bytes(json.dumps(move).encode())
                 said = self._pipe.recv_bytes()
-                if into is not None and said == DONE:
+                if into is not None and said[:1] == DONE:
                     self._pipe.recv_bytes_into(into.numpy().data.cast("B"))
             except (OSError, EOFError) as error:
                 raise RengaError(f"the process of {self.name} has ended") from error
-        if said != DONE:
+        if said[:1] != DONE:
             raise (TooLong if said[:1] == LONG else RengaError)(said[1:].decode())
+        self.meter.passes, self.meter.tokens = json.loads(said[1:])
 
     def rows(self, session: int, read: list[int], fed: list[int]) -> torch.Tensor:
         """Rows behind `read` and behind each of `fed`."""
         rows = torch.empty((len(fed) + 1, self.vocabulary.size), dtype=self._type)
-        with self.meter.reading(len(fed)):
+        with self.meter.working():
             self.ask({"move": "rows", "session": session, "read": read, "fed": fed}, rows)
         return rows
 
@@ -195,7 +196,8 @@ def _serve(pipe: Connection, model: LocalModel, threads: int) -> None:
         except (EOFError, OSError):
             return
         else:
-            pipe.send_bytes(DONE)
+            meter = model.weights.meter
+            pipe.send_bytes(DONE + json.dumps([meter.passes, meter.tokens]).encode())
             if rows is not None:
                 pipe.send_bytes(rows.contiguous().numpy().data.cast("B"))
 

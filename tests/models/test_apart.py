@@ -74,7 +74,18 @@ def test_members_of_one_base_are_themselves_bit_for_bit(processes):
         fresh(fuse(*theirs, weights=[3, 2, 1]), ids), fresh(fuse(*mine, weights=[3, 2, 1]), ids)
     )
     check_contract(theirs[0], tolerance=1e-5)
-    assert theirs[0].meter.passes > 5
+
+
+def test_what_it_costs_is_what_it_costs_here(processes):
+    here, other = (LocalModel(tiny("llama")) for _ in range(2))
+    there = put_apart(other, processes)
+    ids = some_ids(here.weights, 4)
+    for model in (here, there):
+        session = model.open(PROMPT)
+        session.feed(ids[:3])
+        session.feed(ids[3:])
+    assert (there.meter.passes, there.meter.tokens) == (here.meter.passes, here.meter.tokens)
+    assert here.meter.tokens > 20 and there.meter.seconds > 0
 
 
 def test_it_begins_after_passes_on_many_threads(processes):
