@@ -37,6 +37,7 @@ from renga.simulations.speculation_runs import (
 )
 
 EDGE = "the untuned edge"
+AT_A_TIME = 4  # drafts of what is uploaded: by what pays in seconds, here, there would be none
 UPLOADED = 32  # rows' best tokens that travel with a draft where the drafter's law does
 
 
@@ -58,7 +59,9 @@ def measure(setting: Setting) -> dict[str, Any]:
         )
         rows = run(case, setting.seed, setting.tell)
     peers = {
-        f"the untuned edge, its {UPLOADED} best of a row uploaded": [uploading(case, edge, setting.seed)]
+        f"the untuned edge, {AT_A_TIME} at a time, its {UPLOADED} best of a row uploaded": [
+            uploading(case, edge, setting.seed)
+        ]
     }
     apart = LocalModel.load(setting.edge)  # an assistant can't share modules with its target
     for name, helper in (
@@ -105,7 +108,7 @@ def uploading(case: Case, edge: LocalModel, seed: int, tokens: int = TOKENS) -> 
     """Drafts whose law travels, by the classic rule: exact, since they are drawn from the very rows that are
     sent. Counted here; bytes are those of ids and float32 log-probabilities."""
     temperature = max(TEMPERATURES)
-    model = speculate(Composed([edge], Best(UPLOADED)), case.alone, accept="rejection")
+    model = speculate(Composed([edge], Best(UPLOADED)), case.alone, length=AT_A_TIME, accept="rejection")
     start = time.perf_counter()
     for i, prompt in enumerate(case.prompts):
         list(generate(model, prompt, Sampling(temperature, max_tokens=tokens, seed=seed + i)))

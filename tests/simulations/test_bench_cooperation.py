@@ -16,12 +16,19 @@ from renga.models.cooperation.drafters import ModelDrafter
 from renga.models.generate import generate
 from renga.models.local import LocalModel
 from renga.models.remote import RemoteModel
-from renga.simulations import cooperation_across, cooperation_guide, cooperation_steer, speculation_runs
-from renga.simulations.bench_cooperation import BARE, PARTS, Setting, interval, measure, part
+from renga.simulations import (
+    cooperation_across,
+    cooperation_guide,
+    cooperation_retrieve,
+    cooperation_steer,
+    speculation_runs,
+)
+from renga.simulations.bench_cooperation import BARE, PARTS, Setting, interval, measure, part, share
 from renga.simulations.bench_tables import markdown
 from renga.simulations.cooperation_across import _learned
 from renga.simulations.cooperation_library import OTHER_NAMES as LIBRARY_NAMES
 from renga.simulations.cooperation_library import library, library_asked
+from renga.simulations.cooperation_retrieve import _queries
 from renga.simulations.cooperation_speculate import uploading
 from renga.simulations.cooperation_world import (
     edited,
@@ -88,6 +95,7 @@ def test_paths_and_queries_have_the_answers_they_say(tmp_path) -> None:
 def test_every_part_runs_on_tiny_models(name: str, monkeypatch) -> None:
     monkeypatch.setattr(cooperation_steer, "TOKENS", 200)
     monkeypatch.setattr(cooperation_guide, "TOKENS", 4)
+    monkeypatch.setattr(cooperation_retrieve, "QUERIES", 4)
     models = {"edge": LocalModel(tiny("llama")), "host": LocalModel(tiny("gemma3"))}
     setting = Setting(
         "edge", "host", 1 if name == "guiding" else 2, 0, None, lambda line: None, models.__getitem__
@@ -156,14 +164,23 @@ def test_a_part_with_a_host_in_a_process_of_its_own_runs(tmp_path, monkeypatch) 
 
 
 @pytest.mark.parametrize("name", BARE)
-def test_what_needs_no_model_loads_none(name: str) -> None:
+def test_what_needs_no_model_loads_none(name: str, monkeypatch) -> None:
     def load(reference: str) -> LocalModel:
         raise AssertionError(reference)
 
+    monkeypatch.setattr(cooperation_retrieve, "QUERIES", 4)
     result = measure(name, Setting("edge", "host", 12, 0, None, lambda line: None, load, bare=True))
     assert "exact" in markdown(part(name).sheets(result)) or name == "retrieval"
     with pytest.raises(UsageError, match="needs models"):
         measure("people", Setting("edge", "host", 2, 0, None, lambda line: None, load, bare=True))
+
+
+def test_queries_are_linked_in_the_schemas_words_and_in_others() -> None:
+    setting = Setting("edge", "host", 2, 0, None, lambda line: None, LocalModel.load, bare=True)
+    found = {name: share(r["right"]) for name, r in _queries(world(0, 40), None, setting).items()}
+    least = {"names as asked": 1.0, "other names": 0.9, "a second schema": 0.8}
+    for schema, wanted in (least | {"a second schema, other names": 0.5}).items():
+        assert found[f"linking alone, {schema}"] >= wanted, found
 
 
 def test_shares_have_intervals_and_parts_have_names() -> None:
