@@ -14,6 +14,11 @@ WINDOW = 48
 _SENTENCE_END = re.compile(r"[.;] |[。\n]")
 
 
+def any_of(words: str) -> str:
+    """An alternation of what white space separates, in this order."""
+    return "|".join(words.split())
+
+
 class Found(NamedTuple):
     """A span of a shadow's text; `certainty` as in Entity."""
 

@@ -11,29 +11,62 @@ import re
 from collections.abc import Iterator
 
 from renga.client.sanitisation.entities import Kind
-from renga.client.sanitisation.found import Found
-from renga.client.sanitisation.lexicon import words
+from renga.client.sanitisation.found import Found, any_of
+from renga.client.sanitisation.lexicon import listed, words
 from renga.client.sanitisation.scanning import matches
 
-_ACCESS = re.compile(
-    r"(?<![A-Za-z])(?:pass(?:words?|wd|codes?|phrases?|es)?|p(?:ass)?wds?|pws?|log(?:ged|ging)?[ \-]?(?:in|on)s?|sign(?:ed|ing)?[ ](?:in|on)|creds?|credentials?|wi-?fi|wlan|hotspot|unlocks?|ssid"
-    r"|(?:re)?set[ ](?:it|that|this|mine|hers|his)[ ]to|(?:en|de)crypt(?:ed|s)?[ ](?:with|using)|(?:protect|lock|secur|open)(?:ed|s)?[ ]with"
-    r"|gets?[ ](?:\w+[ ])?(?:in|on|into|onto)|passwort|kennwort|zugang(?:sdaten)?|anmeld\w{1,6}|mot[ ]de[ ]passe|mdp|identifiants?|connecter?|contrase[ñn]as?|claves?|acceso)(?![A-Za-z])"
-    r"|パスワード|パス(?![ァ-ヴー])|ログイン|ワイファイ|無線|暗証",
-    re.I,
+_GETTING_IN = "|".join(
+    (
+        any_of("pass(?:words?|wd|codes?|phrases?|es)? p(?:ass)?wds? pws?"),
+        r"log(?:ged|ging)?[ \-]?(?:in|on)s?",
+        "sign(?:ed|ing)?[ ](?:in|on)",
+        any_of("creds? credentials? wi-?fi wlan hotspot unlocks? ssid"),
+        "(?:re)?set[ ](?:it|that|this|mine|hers|his)[ ]to",
+        "(?:en|de)crypt(?:ed|s)?[ ](?:with|using)",
+        "(?:protect|lock|secur|open)(?:ed|s)?[ ]with",
+        r"gets?[ ](?:\w+[ ])?(?:in|on|into|onto)",
+        any_of(r"passwort kennwort zugang(?:sdaten)? anmeld\w{1,6}"),
+        "mot[ ]de[ ]passe",
+        any_of("mdp identifiants? connecter? contrase[ñn]as? claves? acceso"),
+    )
 )
+_GETTING_IN_JA = any_of("パスワード パス(?![ァ-ヴー]) ログイン ワイファイ 無線 暗証")
+_ACCESS = re.compile(rf"(?<![A-Za-z])(?:{_GETTING_IN})(?![A-Za-z])|{_GETTING_IN_JA}", re.I)
 _TOKEN = re.compile(r"(?<![!-~À-ɏ])[!-~À-ɏ]{6,72}")
 _INK = re.compile("[!-~À-ɏ]")
 _EDGES = "\"'`()[]{}<>.,;:!?*"
-_TERM = re.compile(
-    r"(?:o?auth|open|sha|md|aes|rsa|utf|base|py(?:thon)?|java|node|php|es|ios|android|win(?:dows)?|macos|ubuntu|debian|http|tls|ssl|ipv|web|log|bcrypt|argon|pbkdf|ed|[hrep]s|pkcs|mp|fido|user|test|foo|bar|item|step|level"
-    r"|ver(?:sion)?|section|chapter|part|page|table|fig|line|case|day|week|phase|type|class|grade|unit|covid|gpt|claude|llama|gemma|qwen|my?sql|postgres|room|port|eth|wlan|vlan|usb|iphone|galaxy|pixel|ipad|core|server|host|web|db|app|api|key|pass(?:word|wd)?|pwd?|secret|token|string|number|example|sample|dummy)s?"
-    r"[\-_.]?[0-9]+(?:[.\-][0-9]+)*[a-z]{0,3}"
-    r"|[0-9]+[ap]m[0-9]*|[a-z]*[0-9]+(?:[.,:/\-][0-9]+)+[a-z]{0,4}|[#$€£]?[0-9][0-9.,]*(?:st|nd|rd|th|k|m|b|x|s|ms|h|hrs?|min|am|pm|[kmgt]i?b|[kmg]?hz|px|p|fps|d|w|kg|cm|mm|mph|bit|usd|eur|jpy|%)"
-    r"|[0-9]+[\-/]?(?:bit|days?|chars?|characters?|digits?|factor|step|hours?|minutes?|years?|months?|weeks?|letters?|words?|way|person|star|part)s?"
-    r"|[0-9a-f]{8}-[0-9a-f]{4}-.*|[0-9a-f]{32,}|(?:[a-z_\-]+[0-9]?/)+[\w.]*(?::[0-9]+)?|[\w\-]+\.(?:[a-z]{2,5}|7z|mp[34])|[a-z]{1,7}[&@]\w{1,2}|.*(?:'s|n't|'re|'ll|…|\.\.\.).*",
-    re.I,
+_STEMS = any_of(
+    r"""
+    o?auth open sha md aes rsa utf base py(?:thon)? java node php es ios android win(?:dows)? macos ubuntu debian
+    http tls ssl ipv web log bcrypt argon pbkdf ed [hrep]s pkcs mp fido user test foo bar item step level
+    ver(?:sion)? section chapter part page table fig line case day week phase type class grade unit covid
+    gpt claude llama gemma qwen my?sql postgres room port eth wlan vlan usb iphone galaxy pixel ipad core server
+    host web db app api key pass(?:word|wd)? pwd? secret token string number example sample dummy
+    """
 )
+_UNITS = any_of(
+    "st nd rd th k m b x s ms h hrs? min am pm [kmgt]i?b [kmg]?hz px p fps d w kg cm mm mph bit usd eur jpy %"
+)
+_COUNTED = any_of(
+    """
+    bit days? chars? characters? digits? factor step hours? minutes? years? months? weeks? letters? words? way
+    person star part
+    """
+)
+_TERMS = (
+    rf"(?:{_STEMS})s?[\-_.]?[0-9]+(?:[.\-][0-9]+)*[a-z]{{0,3}}",
+    r"[0-9]+[ap]m[0-9]*",
+    r"[a-z]*[0-9]+(?:[.,:/\-][0-9]+)+[a-z]{0,4}",
+    rf"[#$€£]?[0-9][0-9.,]*(?:{_UNITS})",
+    rf"[0-9]+[\-/]?(?:{_COUNTED})s?",
+    r"[0-9a-f]{8}-[0-9a-f]{4}-.*",
+    r"[0-9a-f]{32,}",
+    r"(?:[a-z_\-]+[0-9]?/)+[\w.]*(?::[0-9]+)?",
+    r"[\w\-]+\.(?:[a-z]{2,5}|7z|mp[34])",
+    r"[a-z]{1,7}[&@]\w{1,2}",
+    r".*(?:'s|n't|'re|'ll|…|\.\.\.).*",
+)
+_TERM = re.compile("|".join(_TERMS), re.I)
 """What mixes letters with digits or marks and is a term, a measure, a date, a name of code or of a file."""
 _TERM_CASED = re.compile(
     r"[A-Z]{1,6}-?[0-9]{1,6}[A-Z]{0,2}|[a-z]{1,2}[0-9]{1,4}[a-z]{0,2}|[A-Z][A-Z0-9]*(?:_[A-Z][A-Z0-9]*)+|[a-z][a-z0-9]*(?:_[a-z][a-z0-9]*)+"
@@ -140,52 +173,7 @@ _ANSWER = re.compile(
     re.I,
 )
 
-_SMALL = frozenset(
-    [
-        "the",
-        "and",
-        "for",
-        "with",
-        "from",
-        "are",
-        "was",
-        "has",
-        "have",
-        "had",
-        "but",
-        "not",
-        "his",
-        "her",
-        "its",
-        "our",
-        "your",
-        "their",
-        "them",
-        "which",
-        "would",
-        "been",
-        "into",
-        "that",
-        "this",
-        "when",
-        "what",
-        "then",
-        "than",
-        "also",
-        "only",
-        "very",
-        "just",
-        "does",
-        "did",
-        "were",
-        "because",
-        "about",
-        "after",
-        "before",
-        "could",
-        "should",
-    ]
-)
+_SMALL = listed("small words")
 _WORDS = re.compile(
     r"(?<![A-Za-z])[a-z]{3,8}(?:(?:[ ]{1,2}|,[ ]|[ ,]?\n|[ ,.\n]{1,3}[0-9]{1,2}[.)][ ]?)[a-z]{3,8}){11,24}(?![A-Za-z])"
 )
