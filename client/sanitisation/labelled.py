@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
+from renga.client.sanitisation.labels import ACCOUNT, BANK, HEALTH, LICENCE, NATIONAL, PASSPORT, USER
 from renga.client.sanitisation.lexicon import listed, words
 from renga.client.sanitisation.scanning import matches
 
@@ -54,40 +55,34 @@ def _label(words: str, value: str, kind: Kind, certainty: float = 0.92) -> _Labe
 
 _LABELS = (
     _label(
-        r"passports?|パスポート|旅券|reisepass\w*|pass-?nr|passeport|pasaporte|passaporto",
+        PASSPORT,
         r"[A-Za-z]{0,3}[ \-]?[0-9](?:[ ]?[0-9A-Za-z]){4,9}|[A-Za-z][0-9A-Za-z]{7,9}",
         Kind.PASSPORT,
     ),
     _label(
-        r"driv(?:er'?s?|ing|ers)['’]?s?[ _\-]?licen[cs]e|driver_?licen[cs]e|(?<![A-Za-z])dln?(?![A-Za-z])|licen[cs]e (?=(?:no|number|num|#))|(?:my|his|her|their|your) licen[cs]e(?=[ :](?:is |was )?[A-Za-z0-9\-]{7,})|運転免許証?|免許証?|führerschein\w*|fuehrerschein\w*"
-        r"|permis(?: de conduire)?|(?:permiso|licencia|carn[ée]t?) de conduci[rt]|patente",
+        LICENCE,
         r"(?=[A-Za-z]{0,5}[\- ]?[0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\- ](?=[A-Za-z]?[0-9])){4,19}",
         Kind.DRIVER_LICENSE,
     ),
     _label(
-        r"health (?:insurance|card|plan)(?: (?:card|member|policy))?|insurance (?:card|member|policy|id)|medicare(?: beneficiary)?|medicaid|(?<![A-Za-z])mbi(?![A-Za-z])|(?<![A-Za-z])nhs(?![A-Za-z])|(?<![A-Za-z])mrn(?![A-Za-z])|(?<![A-Za-z])ohip(?![A-Za-z])|medical (?:record|id)|patient[ _]?(?:id|number|no|#)"
-        r"|hospital (?:number|id)|insurance(?= [A-Za-z]{0,4}[0-9]{6,})|krankenkassen?-?(?=nr|nummer)|health card|chart (?:no|number)|健康保険証?|保険証|被保険者証?|保険者|診察券|カルテ|患者|資格確認書|医療証|介護保険|記号・?番号|記号|krankenversicher\w*|versichertennummer|kvnr|carte vitale|s[ée]curit[ée] sociale|tarjeta sanitaria|num[ée]ro de s[ée]cu\w*|seguridad social",
+        HEALTH,
         rf"[A-Za-z]{{0,4}}[\- ]?{_DIGITS}|[0-9][A-Za-z][A-Za-z0-9][0-9][ \-]?[A-Za-z][A-Za-z0-9][0-9][ \-]?[A-Za-z]{{2}}[0-9]{{2}}|(?=[A-Za-z\-]{{0,8}}[0-9])[A-Za-z]{{1,4}}[\-]?{_ID}",
         Kind.HEALTH_ID,
     ),
     _label(
-        r"(?:bank |checking |savings |deposit )?(?:account|acct|a/c)(?:[ _\-]?(?:number|no|num|nr|#))|(?:bank|checking|savings|deposit|chequing)[ _\-]?(?:account|acct)|routing|(?<![A-Za-z])aba(?![A-Za-z])|sort[ _\-]?code|(?<![A-Za-z])bsb(?![A-Za-z])|beneficiary account|acct\.?|a/c"
-        r"|口座|普通(?:預金)?|当座(?:預金)?|(?:普通|当座)口座|貯蓄預金|konto(?:nummer|nr)?|(?<![A-Za-z])blz(?![A-Za-z])|bankleitzahl|(?:num[ée]ro de )?compte(?: bancaire)?|(?<![A-Za-z])rib(?![A-Za-z])|cuenta(?: bancaria)?|(?:n[úu]mero de )?cuenta|(?<![A-Za-z])ccc(?![A-Za-z])|transit",
+        BANK,
         rf"{_DIGITS}",
         Kind.BANK_ACCOUNT,
     ),
     _label(r"(?:swift|bic)(?:[ /]?(?:bic|code))?", r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?", Kind.BANK_ACCOUNT, 0.7),
     _label(r"ゆうちょ(?:銀行)?|記号番号", r"[0-9]{5}[ \-]{1,3}[0-9]{1,8}", Kind.BANK_ACCOUNT),
     _label(
-        r"(?:customer|client|member(?:ship)?|account|acct|subscriber|employee|staff|personnel|student|user|patron|loyalty|rewards?|frequent[ -]flyer|mileage|policy|contract|tenant|subscription|profile|guest|vendor|merchant|donor|badge|worker|player|case worker"
-        r"|aws account|billing account|library card|ktn|known traveler|redress|global entry|skymiles|enrollment|matriculation|registration|credential|device|installation|party|cust|emp|mem|uid)[ _\-]{0,2}(?:id|no|number|num|nr|ref(?:erence)?|code|#|key)|(?:customerid|userid|accountid|memberid|clientid|employeeid|studentid|customer_id|user_id|account_id|member_id|client_id|employee_id|student_id)"
-        r"|会員(?:番号|ID|No\.?)?|お客様(?:番号|ID|コード)?|顧客(?:番号|ID|コード)?|契約(?:番号|者番号|ID)?|社員(?:番号|ID|証)?|従業員(?:番号|ID)?|職員(?:番号|ID)?|学籍番号|学生(?:番号|証番号|証)?|受験番号|証券番号|保険証券(?:番号)?|アカウント(?:番号|ID)|ユーザー(?:番号)|利用者(?:番号|ID)|加入者番号|マイレージ(?:番号)?|ポイントカード(?:番号)?|会員カード|基礎年金番号|年金番号|雇用保険(?:被保険者)?番号"
-        r"|kunden(?:nummer|nr|-nr)|mitglieds(?:nummer|nr)|vertrags(?:nummer|nr)|matrikel(?:nummer|nr)|personal(?:nummer|nr)|(?:num[ée]ro|n°|nº) (?:de |d')?(?:client|adh[ée]rent|contrat|assur[ée]|soci[ée]taire|dossier|abonn[ée])|versicherungs(?:nummer|nr|schein\w*)|polic(?:en|e)-?(?:nummer|nr)|(?:n[úu]mero|n[º°]) de (?:p[óo]liza|contrato|abonado|afiliad[oa]|expediente)|(?:n[úu]mero|id) de (?:cliente|socio|empleado)",
+        ACCOUNT,
         r"(?=[A-Za-z\-_#]{0,16}[0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\-_./:](?=[A-Za-z0-9])|[ ](?=[0-9]{2,})){2,35}",
         Kind.ACCOUNT_ID,
     ),
     _label(
-        r"(?:tax(?:payer)?|national|identity|identification|resident|citizen|social insurance|personal)[ _\-]?(?:id|identification|card|number|no)(?: (?:number|no))?|(?:id|identity) card|personalausweis\w*|ausweis\w*|carte d'identit[ée]|(?<![A-Za-z])cni(?![A-Za-z])|(?<![A-Za-z])dni(?![A-Za-z])|(?<![A-Za-z])nie(?![A-Za-z])|(?<![A-Za-z])cpf(?![A-Za-z])|在留カード|身分証(?:明書)?|国民年金|住民票コード|n(?:ational )?i(?:nsurance)?[ _]?(?:no|number)|(?<![A-Za-z])nino(?![A-Za-z])|voter id|gov(?:ernment)?[ _]?id|(?<![A-Za-z])curp(?![A-Za-z])",
+        NATIONAL,
         r"(?=[A-Za-z]{0,4}[ \-]?[0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\-./ ](?=[A-Za-z]?[0-9])){5,21}(?:-[A-Za-z0-9])?",
         Kind.NATIONAL_ID,
         0.9,
@@ -102,9 +97,7 @@ _SOMEBODY = re.compile(
 
 _HANDLE = r"@?[A-Za-z0-9_À-ɏ](?:[A-Za-z0-9_À-ɏ]|[.\-](?=[A-Za-z0-9_])){2,38}(?:#[0-9]{4})?"
 _USER_LABEL = re.compile(
-    r"(?<![A-Za-z])(?:user[ _\-]?names?|login(?:[ _\-]?(?:name|id|user))?|user[ _\-]?id|screen[ _\-]?name|nick(?:name)?|handle|gamer[ _\-]?tag|psn(?: id)?|steam(?: id)?|account[ _\-]?name|(?:log(?:ged|ging)?|sign(?:ed|ing)?)[ \-]?(?:in|on|into) as|login as|connect(?:ed|ing)? as|running as|(?<![A-Za-z])uid(?![A-Za-z])|auth(?:enticated)? (?:as|user)|owner|author|committer|assignee|created_by|updated_by|reporter|requester|usr|benutzername|nutzername|nom d'utilisateur|identifiant|nombre de usuario|usuario"
-    r"|(?:my |her |his |their |our )?(?:github|gitlab|twitter|instagram|insta|telegram|discord|slack|tiktok|reddit|skype|steam|twitch|snapchat|mastodon|bluesky|linkedin|wechat|kakao|line|xbox|facebook|fb|ig|x)(?:[ _\-]?(?:user(?:name)?|handle|account|id|profile|name))|(?:github|gitlab|twitter|instagram|insta|discord|telegram|tiktok|reddit|twitch|snapchat|steam|skype|LINE|インスタ|ツイッター)(?=[ ]?[:：は])|db_user|postgres_user|mysql_user|database_user|smtp_user|ftp_user|ssh_user|(?<![A-Za-z])user"
-    r"|ユーザー?(?:名|ID|ネーム)|(?<![A-Za-z])ID(?=[はが：:])|ログイン(?:名|ID)|アカウント(?:名)?|ハンドルネーム|ハンドル|ニックネーム|(?:LINE|ライン|Twitter|X|インスタ|Instagram|Discord|Skype|Steam)の?(?:ID|アカウント|ユーザー名))"
+    rf"(?<![A-Za-z])(?:{USER})"
     rf"{_FILLER}({_HANDLE}){_END}",
     re.I,
 )  # fmt: skip
