@@ -423,7 +423,7 @@ def _in_kana(text: str) -> Iterator[Found]:
         ):
             yield Found(*match.span(), Kind.PERSON, 0.72)
     for match in _KATA_HONOURED.finditer(text):
-        if match[1] not in _NOT_KATAKANA and not match[1].endswith("ー"):
+        if match[1] not in _NOT_KATAKANA and not _is_public(match[1]) and not match[1].endswith("ー"):
             yield Found(*match.span(1), Kind.PERSON, 0.62)
 
 

@@ -69,7 +69,7 @@ def latin_names(text: str) -> Iterator[Found]:
             continue
         start, end = tokens[at].start(), tokens[at + size - 1].end()
         said = heard.before(text, start)
-        if heard.nobody.named(start, end, said.strong, said.titled):
+        if heard.nobody.named(start, end, said.strong, said.titled, said.label):
             at += size
             continue
         if tokens[at + size - 1][0].lower() in SUFFIXES | {"jr", "sr"} and text[end : end + 1] == ".":

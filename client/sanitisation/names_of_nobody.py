@@ -54,12 +54,17 @@ _SUM = re.compile(
 _AMOUNTS = re.compile(
     r"[0-9]|(?<![a-z])(?:twice|half|double|thrice|(?:two|three|four|five) times)(?![a-z])", re.I
 )
+_MATTERS = re.compile(
+    r"(?<![a-z])(?:patients?|diagnos\w+|mg|ml|employees?|tenants?|invoices?|salar(?:y|ies)|severance|vacation|contracts?|born)(?![a-z])",
+    re.I,
+)
+"""What no exercise is about."""
 _NAMING = re.compile(
     r"(?<![a-z])(?:pronounc\w+|baby names?|names? (?:for|such as|like|in)|the (?:first |given |male |female )?names? (?!is|of)|(?:un)?common (?:first |given )?name|popular names?|(?:origin|meaning) of (?:the )?names?|nicknames? (?:such as|like|for)|spelling of|a (?:first|last|given|family|boy's|girl's|unisex) name|an? surname)",
     re.I,
 )
 _SAYING = re.compile(
-    r"(?<![a-z])(?:idioms?|proverbs?|(?:the|this|old|a) (?:phrase|saying|expression)s?(?! is)|figure of speech|why (?:do|are|is) (?:we|people|it|they) (?:say|called|call)|what does it mean to|come from|understood by|etymology|metaphors?|word origin|grammar|grammatical(?:ly)?|(?:the|this) sentence|esl|efl|fill (?:in )?the gaps?|conjugate|apostrophes?)(?![a-z])|^is it [\"“][^\"\n]+[\"”],? or [\"“]",
+    r"(?<![a-z])(?:idioms?|proverbs?|(?:the|this|old|a) (?:phrase|saying|expression)s?(?! is)|figure of speech|why (?:do|are|is) (?:we|people|it|they) (?:say|called|call)|what does it mean to|come from|understood by|etymology|metaphors?|word origin|grammar|grammatical(?:ly)?|(?:the|this) sentence|esl|efl|fill (?:in )?the gaps?|conjugate|apostrophes?|mean by)(?![a-z])|^is [\"“][^\"\n]+[\"”] (?:right|correct|wrong)|^is it [\"“][^\"\n]+[\"”],? or [\"“]",
     re.I,
 )
 _FIRM_TAIL = re.compile(
@@ -78,6 +83,7 @@ _ARTICLE = re.compile(
     re.I,
 )
 """An English one: `an Helga` is German, `a Kenji` Spanish."""
+_AT = re.compile(r"(?<![A-Za-z])(?:at|in|near)[ ]$")
 _PET = re.compile(
     r"(?<![a-z])(?:dogs?|cats?|pupp(?:y|ies)|kittens?|hamsters?|rabbits?|bunn(?:y|ies)|parrots?|budgies?|hor?ses?|pon(?:y|ies)|goldfish|tortoise|turtle|labradors?|poodles?|terriers?|beagles?|corgis?|guinea pigs?|pets?),?[ ](?:named |called |is |is called )?$",
     re.I,
@@ -90,6 +96,7 @@ _DISH = re.compile(
 
 
 _SPECIMENS = listed("specimens")
+_SPECIMEN_NAMES = frozenset({"john doe", "jane doe", "joe bloggs", "max mustermann", "erika mustermann"})
 _CODE = re.compile(
     r"[{}();]\s*$|==|=>|\bdef |\bclass |\b(?:const|let|var|function|assert|print|import|return|INSERT|SELECT) ?\b.*[(={]",
     re.M,
@@ -109,9 +116,11 @@ class Nobody:
     public: bool
     """Does it name somebody whom everybody knows?"""
 
-    def named(self, start: int, end: int, strong: bool = False, titled: bool = False) -> bool:
+    def named(
+        self, start: int, end: int, strong: bool = False, titled: bool = False, labelled: bool = False
+    ) -> bool:
         """Is the name at text[start:end] nobody's? strong: a title, a label, kin announces it; titled: a
-        title does."""
+        title does; labelled: a label."""
         text = self.text
         before, tail = text[max(0, start - 64) : start], text[end : end + 48]
         if cues.AFTER_NAME.match(tail) or cues.CONTACT.match(tail):
@@ -119,11 +128,13 @@ class Nobody:
         one = " " not in text[start:end]
         if self.fiction and (_OF_FICTION.search(before) or (not self.own and self._invented(before, one))):
             return True
-        if one and not self.own and self._specimen(start, end):
+        low = text[start:end].lower()
+        if not self.own and (low in _SPECIMEN_NAMES or (one and self._specimen(start, end))):
             return True
         if titled and one and not self.own:
-            low = text[start:end].lower()
             return self.public or (low in public_figures()[1] and low not in latin().rank)
+        if one and self.exercise and not labelled:
+            return True
         if strong:
             return False
         if _SAINT.match(text, start, end) and not self.own:
@@ -132,7 +143,10 @@ class Nobody:
             return True
         if self.own:
             return False
-        if (one and (self.exercise or self.public)) or _ARTICLE.search(before):
+        if _ARTICLE.search(before) or (self.public and (one or _AT.search(before))):
+            return True
+        last = low.rpartition(" ")[2]
+        if not one and last in public_figures()[1] and last not in latin().rank and last not in latin().given:
             return True
         return self._of_a_thing(before, tail, start, end, one)
 
@@ -189,7 +203,7 @@ def nobody(text: str) -> Nobody:
         return Nobody(text, True, False, False, False)
     plain = _ASKING.sub(" ", _SAID_BY_OTHERS.sub(" ", text))
     own = _OWN.search(plain) is not None
-    exercise = not own and (
+    exercise = (not (own or _MATTERS.search(text))) and (
         (_SUM.search(text) is not None and _AMOUNTS.search(text) is not None)
         or _SAYING.search(text) is not None
         or _NAMING.search(text) is not None

@@ -76,7 +76,7 @@ _CHPASSWD = re.compile(
     r"[\"']?(?<![A-Za-z0-9])([\w.\-]{1,32}:[^\"'\s:]{4,80})[\"']?\s{0,2}\|\s{0,2}(?:sudo )?chpasswd"
 )
 _FLAG = re.compile(
-    r"(?:(?<![A-Za-z0-9\-])-{1,2}(?:[a-z\-]{0,24}(?:password|passwd|secret|token|api-key|apikey|passphrase|pass))(?:=|\s)|(?:un)?zip\s[^\n|;]{0,40}?-P\s?|7z\w{0,2}(?=\s)[^\n|;]{0,80}?\s-p(?=\S)|openssl(?=\s)[^\n|;]{0,120}?\s-(?:k|pass(?:in|out)?)\s(?:pass:)?|ldap\w{1,12}(?=\s)[^\n|;]{0,80}?\s-w\s|(?<!\S)/rp\s|(?:mysql\w*|mariadb\w*)[^\n|;]{0,80}?\s-p(?=\S)|identified by\s{1,2}(?=[\"']|[^\s;]*[0-9])|sshpass\s-p\s?|-p:|requirepass\s|enable[ ](?:secret|password)(?:[ ][0-9])?\s|community\s(?=\S{3,40}\sR[OW])|redis-cli\s[^\n|;]{0,40}?-a\s|htpasswd\s-\S{1,5}\s\S{1,60}\s\S{1,40}\s)[\"']?([^\s\"']{3,200})",
+    r"(?:(?<![A-Za-z0-9\-])-{1,2}(?:[a-z\-]{0,24}(?:password|passwd|secret|token|api-key|apikey|passphrase|pass))(?:=|\s)|(?:un)?zip\s[^\n|;]{0,40}?-P\s?|7z\w{0,2}(?=\s)[^\n|;]{0,80}?\s-p(?=\S)|openssl(?=\s)[^\n|;]{0,120}?\s-(?:k|pass(?:in|out)?)\s(?:pass:)?|ldap\w{1,12}(?=\s)[^\n|;]{0,80}?\s-w\s|(?<!\S)/rp\s|secret\sset\s\S{1,60}\s(?:--body|-b)[ =]|mosquitto_\w{2,4}(?=\s)[^\n|;]{0,80}?\s-P\s|(?<!\S)-U\s?[\w.\-]{1,40}%|(?:sqlplus|sqlldr|expdp|impdp|rman)\s[\w.\-]{1,40}/(?=[^\s/]{3,80}@)|(?:mysql\w*|mariadb\w*)[^\n|;]{0,80}?\s-p(?=\S)|identified by\s{1,2}(?=[\"']|[^\s;]*[0-9])|sshpass\s-p\s?|-p:|requirepass\s|enable[ ](?:secret|password)(?:[ ][0-9])?\s|community\s(?=\S{3,40}\sR[OW])|redis-cli\s[^\n|;]{0,40}?-a\s|htpasswd\s-\S{1,5}\s\S{1,60}\s\S{1,40}\s)[\"']?([^\s\"']{3,200})",
     re.I,
 )  # fmt: skip
 
@@ -92,7 +92,7 @@ _NAME = (
     r"|kennwort|passwort|mot de passe|code secret|contrase[ñn]a|wachtwoord|digicode|code (?:porte|d'entrée|immeuble|wifi)|türcode|(?<=[\"'])auth(?=[\"'])|(?<![A-Za-z])(?:wi-?fi|pass|psk|psw|pw|otp|pin|salt|dsn|seed|mdp|clave|senha|creds?))(?:[_\-][A-Za-z0-9]{1,20}|[0-9]){0,2})"
 )  # fmt: skip
 _ASSIGNED = re.compile(
-    rf"({_NAME})(?:\s?[\[(][^\])\n]{{0,24}}[\])])?[\"'`\]\)*]{{0,3}}\s{{0,3}}(?::\s?&?(?:'?static\s)?[A-Za-z]\w{{1,20}}\??\s?=(?=\s?[\"'`])|(?<=[\"'])(?=[\"'])|(?<=[\"']\s)(?=[\"'])|:=|=>|={{1,3}}|:|->|→|,(?=\s?[\"'])|>(?=[^<>\s]{{4,200}}</)|value\s?=(?=\s?[\"'])|,?\s{{0,12}}[\"']?value[\"']?\s?[:=](?=\s?[\"'])|(?<=with password )(?=[\"']))\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}"
+    rf"({_NAME})(?:\s?[\[(][^\])\n]{{0,24}}[\])])?[\"'`\]\)*]{{0,3}}\s{{0,3}}(?::\s?&?(?:'?static\s)?[A-Za-z]\w{{1,20}}\??\s?=(?=\s?[\"'`])|(?<=[\"'])(?=[\"'])|(?<=[\"']\s)(?=[\"'])|:=|=>|={{1,3}}|:|->|→|,(?=\s?[\"'])|>(?=[^<>\s]{{4,200}}</)|value\s?=(?=\s?[\"'])|,?\s{{0,12}}[\"']?value[\"']?\s?[:=](?=\s?[\"'])|(?<=with password )(?=[\"']))\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}(?:(?:String::from|SecretStr|Secret|String|SecureString|SecretString::new)\((?=[\"']))?"
     r"(\"[^\"\n]{1,400}\"|'[^'\n]{1,400}'|`[^`\n]{1,400}`|[^\s\"'`<>、。，；]{1,400})",
     re.I,
 )

@@ -70,7 +70,7 @@ _TERM = re.compile("|".join(_TERMS), re.I)
 """What mixes letters with digits or marks and is a term, a measure, a date, a name of code or of a file."""
 _TERM_CASED = re.compile(
     r"[A-Z]{1,6}-?[0-9]{1,6}[A-Z]{0,2}|[a-z]{1,2}[0-9]{1,4}[a-z]{0,2}|[A-Z][A-Z0-9]*(?:_[A-Z][A-Z0-9]*)+|[a-z][a-z0-9]*(?:_[a-z][a-z0-9]*)+"
-    r"|[a-z]+(?:[A-Z][a-z]+)+[0-9]?"
+    r"|[a-z]+(?:[A-Z][a-z]+)+[0-9]?|[a-z]+(?:_[a-z]+)+[A-Z]\w*"
 )
 _LABEL = re.compile(r"[A-Za-z/\-]{1,14}[:=](?=.)")
 _STRANGE = re.compile(r"[=(){}\[\]<>;|\\\"`]|://|^[@/~.\-$]|/.*/")
@@ -82,7 +82,7 @@ _REACH = 56
 _EMAIL = r"[A-Za-z0-9._%+\-]{1,64}@(?:[A-Za-z0-9\-]{1,63}\.){1,4}[A-Za-z]{2,12}"
 _BESIDE_EMAIL = re.compile(rf"(?<![A-Za-z0-9._%+\-]){_EMAIL}[ ]?[/:|,;][ ]?([!-~]{{6,72}})")
 _STOCK = re.compile(
-    r"(?<![\w./\-])(?:root|admin|administrator|ubuntu|postgres|sa|pi|guest|superuser|pwd?)[ ]?[/:][ ]?([!-~]{6,72})"
+    r"(?<![\w./\-])(?:root|admin|administrator|ubuntu|postgres|sa|pi|guest|superuser|pwd?)[ ]?(?:[/:→]|[\-=]>)[ ]?([!-~]{6,72})"
 )
 _PAIR = re.compile(
     r"(?<![A-Za-z])(?:log[ \-]?in|sign[ ]in|creds?|credentials?|user(?:[ ]?name)?s?|u/p|u|id/pw|id|access|zugang(?:sdaten)?|benutzer|identifiants?|usuario|acceso|ログイン|account)(?![A-Za-z])(?:[ ]for[ ](?:the[ ]|my[ ]|our[ ])?\w{2,14})?"
@@ -140,13 +140,22 @@ _CHANGED = re.compile(
     rf"(?<![A-Za-z])(?:pin|passcode|codes?|combo|combination)[ ](?:(?:was|has been|got|is)[ ])?(?:changed|reset|moved|updated)[ ]from[ ]{_CODE}",
     re.I,
 )
+_WRONG = re.compile(
+    rf"(?<![A-Za-z])(?:wrong|incorrect|invalid|bad)[ ](?:pin|passcode)(?![A-Za-z])[^0-9\n.]{{1,24}}?{_CODE}|(?<![A-Za-z])codes?[ ](?:that[ ])?(?:they|he|she|you|it|i|we)[ ](?:just[ ])?(?:texted|sent|gave|e?mailed|got|received|chose|set|typed|use|told)(?:[ ](?:me|us|him|her))?[ ]?(?:is|was|:|=)[ ]?{_CODE}|(?<![A-Za-z])disarm(?:s|ed)?[ :]{{1,2}}{_CODE}",
+    re.I,
+)
+_DIAL = re.compile(
+    r"(?<![A-Za-z])(?:left|right)[ ](?:to[ ])?[0-9]{1,2}(?:,?[ ](?:then[ ])?(?:left|right)[ ](?:to[ ])?[0-9]{1,2}){2,4}(?![0-9])",
+    re.I,
+)
+"""How a safe is turned."""
 _MARKED_CODE = re.compile(
     rf"(?<![A-Za-z])(?:building|gate|lobby|door|garage|entrance|front|side)[ ](?:entry|entrance|door|gate|panel|keypad)?[ ]?(?=[#*]){_CODE}",
     re.I,
 )
 """What begins with a key of a keypad: `building entry #4402`."""
 _THEN = re.compile(
-    rf"(?:から|、?今は|→|、新しいのは){_CODE}|[^\n.!?0-9]{{0,48}}?[ ](?:now|then|to|and|or|new one|it's|its|is|jetzt|ahora|今は)(?:[ ](?:it's|its|it is|is|to))?[ ]{_CODE}",
+    rf"(?:から|、?今は|→|、新しいのは|、[ぁ-ん一-龥ァ-ヴー]{{1,8}}は){_CODE}|[^\n.!?0-9]{{0,48}}?[ ](?:now|then|to|and|or|new one|it's|its|is|jetzt|ahora|今は)(?:[ ](?:it's|its|it is|is|to))?[ ]{_CODE}",
     re.I,
 )
 """What it was changed to, later in the sentence."""
@@ -166,7 +175,7 @@ _JA_THING = re.compile(
     + _CODE, re.I,
 )  # fmt: skip
 _JA_SAID = re.compile(
-    r"(?:合言葉|秘密の(?:質問の)?(?:答え?|回答)|(?:パスワード|パスフレーズ|パス)(?:は|：|:|が))[はがを：: ]{0,2}(?:[「『\"]([^」』\"\n]{2,40})[」』\"]|(?<=答えは)([ァ-ヴーぁ-ん一-龥]{2,12}?)(?=です|。|、|$|\n))"
+    r"パスワード[「『](?![^」』\n]*(?:違|忘|再|入力|変更|設定|を|が|は))([^」』\n]{2,24})[」』]|(?:合言葉|秘密の(?:質問の)?(?:答え?|回答)|(?:パスワード|パスフレーズ|パス)(?:は|：|:|が))[はがを：: ]{0,2}(?:[「『\"]([^」』\"\n]{2,40})[」』\"]|(?<=答えは)([ァ-ヴーぁ-ん一-龥]{2,12}?)(?=です|。|、|$|\n))"
 )
 _ANSWER = re.compile(
     r"(?:security|secret)[ ]question[^\n]{0,80}?[ ]answer(?:[ ](?:is|was))?[ :=]{1,3}[\"']?([A-Za-z][\w'\-]{2,24})(?![\w?])|(?:(?:security|secret)[ ](?:answer|question)[^\n]{0,80}?(?:answer|[:=]|is|\?)[ :]{1,3}|mother(?:'s)?[ ]maiden[ ]name(?:[ ]is|:)?[ ])(?:answer:?[ ])?[\"']?([A-Za-z][\w'\-]{2,24})(?![\w?])(?=[\"'.,;)]|\s|$)",
@@ -210,7 +219,7 @@ _BASE32 = re.compile(
 def told_secrets(text: str) -> Iterator[Found]:
     """Every secret that one reading's talk gives away."""
     yield from _passwords(text)
-    for pattern in (_BY_THING, _SENT_CODE, _FOR_CODE, _TOLD_CODE, _JA_THING, _CHANGED, _MARKED_CODE):
+    for pattern in (_BY_THING, _SENT_CODE, _FOR_CODE, _TOLD_CODE, _JA_THING, _CHANGED, _MARKED_CODE, _WRONG):
         for match in matches(pattern, text):
             code = match.lastindex or 1
             if not _is_year(match[code]) or pattern in (_SENT_CODE, _JA_THING):
@@ -223,10 +232,12 @@ def told_secrets(text: str) -> Iterator[Found]:
     for match in matches(_TYPED, text):
         if _THINGS.search(text, max(0, match.start() - 40), min(len(text), match.end() + 40)):
             yield Found(*match.span(1), Kind.SECRET, 0.86)
+    for match in matches(_DIAL, text):
+        yield Found(*match.span(), Kind.SECRET, 0.86)
     for match in matches(_WALLET_CODE, text):
         yield Found(*match.span(1), Kind.SECRET, 0.9)
     for match in matches(_JA_SAID, text):
-        yield Found(*match.span(1 if match[1] else 2), Kind.SECRET, 0.88)
+        yield Found(*match.span(match.lastindex or 1), Kind.SECRET, 0.88)
     for match in matches(_ANSWER, text):
         answer = match.lastindex or 1
         if match[answer].lower() not in words() or match[answer][0].isupper():

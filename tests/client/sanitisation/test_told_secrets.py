@@ -39,6 +39,7 @@ CALLED = [
     *("unzip -P {} a.zip", "7z x a.7z -p{}", "openssl enc -k {} -in a", "ldapsearch -w {} -b dc=x"),
     *("requests.get(u, auth=('amy', '{}'))", 'getConnection(url, "amy", "{}")', 'let secret: &str = "{}";'),
     *("our shared key, {}, has to go", "the archive opens with {}", "keytool -storepass {}", "wpa-psk {}"),
+    *("mosquitto_pub -u dev -P {} -t a", "sqlplus amy/{}@orcl", "root → {}", 'let pw = String::from("{}");'),
     *("reset it to {} please", "WLAN: Otters / {}"),
 ]
 CODES = [
@@ -88,6 +89,9 @@ def test_a_secret_is_told_by_calls_and_options_too(talk):
         ("building entry #4402, third floor", "#4402"),
         ("the recovery codes are:\n9k2f-77ab\nb31c-00de", "b31c-00de"),
         ("security question: first pet? answer Biscuit", "Biscuit"),
+        ("it says wrong PIN, but 6650 was right yesterday", "6650"),
+        ("Safe: left 22, right 7, left 35", "left 22, right 7, left 35"),
+        ("鍵の暗証番号は1190、裏口は2280", "2280"),
         ("届いたコードは730514でした", "730514"),
     ],
 )
