@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from renga.simulations.bench_tables import Sheet, texts, verdict
@@ -61,7 +61,8 @@ def _targets(result: Mapping[str, Any]) -> Sheet:
             (
                 "the router keeps 95 % of the best quality with at most half of the host's calls",
                 verdict(None if kept is None else kept >= 0.95 and fitted["calls"] <= 0.5),
-                f"{_percent(kept)} of it with {_percent(fitted['calls'])} of the calls",
+                f"{MISSING if kept is None else f'{100 * kept:.1f} %'} of it with "
+                f"{_percent(fitted['calls'])} of the calls",
             )
         )
     if "union" in result.get("speed", {}):  # older ones compared less
@@ -210,9 +211,23 @@ def _limits(result: Mapping[str, Any]) -> Sheet:
         "that recognised every domain and knew no more. Missed: somebody was right, who was asked was not. "
         "Of the favourite expert and the host, who knows the answers gets "
         f"{100 * fitted['oracle']:.1f} % right with as many calls. Router less {members[whole['best']]} on "
-        f"all texts: {_interval(whole['against_best'])} points.",
+        f"all texts: {_interval(whole['against_best'])} points. {_chosen(result['fitted'])}",
         words=frozenset({"best alone", "who knew the domain"}),
     )
+
+
+def _chosen(fitted: Sequence[Mapping[str, Any]]) -> str:
+    """How far the router of each half was held back, and from which score on it asks the host."""
+    routers = [each["router"] for each in fitted]
+    told = [
+        f"{name} {' and '.join(f'{router[key]:.2g}' for router in routers)}"
+        for key, name in (("smoothing", "domain's share of a reward"), ("decay", "decay"))
+    ]
+    asked = " and ".join(
+        f"from {router['threshold']:.2f} on" if math.isfinite(router["threshold"]) else "never"
+        for router in routers
+    )
+    return f"Chosen by folds in either half: {', '.join(told)}; the host is asked {asked}."
 
 
 def _bytes(found: Mapping[str, Any]) -> Sheet:

@@ -17,8 +17,8 @@ from renga.models.contract import Answer, Full, LanguageModel, Prompt, Scores, T
 from renga.models.meter import Meter
 from renga.models.vocabulary import Vocabulary
 
-OPEN = 8  # sessions kept for prompts that may be gone on with
-IN_MEMORY = 2**26  # bytes of the rows read last, of those on disk
+OPEN = 80  # sessions kept for prompts that may be gone on with, some MB each
+IN_MEMORY = 2**28  # bytes of the rows read last, of those on disk
 
 Row = tuple[torch.Tensor, float]  # what was said, and the processor's seconds that it took
 
