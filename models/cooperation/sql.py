@@ -24,7 +24,7 @@ BESIDE = 0.05  # and for one of a row that the question names
 AMONG = 8  # ways to go on, the best by linking, that a model is asked about
 
 _CUES: dict[str, str] = {
-    "COUNT": r"how many|number of|count",
+    "COUNT": r"how many|number of|count\b",
     "AVG": r"average|mean\b",
     "SUM": r"total|sum of|altogether|combined",
     "MAX": r"maximum|highest value|largest value",

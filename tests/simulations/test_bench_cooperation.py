@@ -96,6 +96,7 @@ def test_every_part_runs_on_tiny_models(name: str, monkeypatch) -> None:
     monkeypatch.setattr(cooperation_steer, "TOKENS", 200)
     monkeypatch.setattr(cooperation_guide, "TOKENS", 4)
     monkeypatch.setattr(cooperation_retrieve, "QUERIES", 4)
+    monkeypatch.setattr(cooperation_retrieve, "BY_MODEL", 1)
     models = {"edge": LocalModel(tiny("llama")), "host": LocalModel(tiny("gemma3"))}
     setting = Setting(
         "edge", "host", 1 if name == "guiding" else 2, 0, None, lambda line: None, models.__getitem__

@@ -139,6 +139,11 @@ def test_in_other_words_by_what_columns_hold(tmp_path, question, rows):
     assert found.rows == rows, sql
 
 
+def test_a_country_is_not_counted(database):
+    assert "COUNT" not in linked(database.schema(), "Which country is Lund in?").cues
+    assert "COUNT" in linked(database.schema(), "Count the cities").cues
+
+
 def test_kinds_are_told_by_what_is_asked_and_held():
     assert kinds_asked("Who wrote it?") == {"person"}
     assert kinds_asked("When was the largest built?") == {"year"}
