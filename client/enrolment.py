@@ -148,8 +148,9 @@ def refused(error: grpc.aio.AioRpcError, address: str) -> RengaError:
         case grpc.StatusCode.FAILED_PRECONDITION:
             return UsageError(f"{address}: {details}")
         case grpc.StatusCode.UNAVAILABLE if "certificate" in details.lower() or "ssl" in details.lower():
+            said = details.rpartition("CERTIFICATE_VERIFY_FAILED: ")[2].removesuffix(": OK")
             return RengaError(
-                f"{address}: the certificates don't fit: {details}",
+                f"{address}: the certificates don't fit: {said}",
                 hint="is it the server that invited you, and are both clocks right?",
             )
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.DEADLINE_EXCEEDED:

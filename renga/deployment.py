@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from renga.config import ConfigPath, Count, Edge, Host, Name, Reference, Round, Section, Transfer, read_toml
 from renga.errors import UsageError, did_you_mean
@@ -21,6 +21,16 @@ from renga.errors import UsageError, did_you_mean
 Port = Annotated[int, Field(strict=True, ge=0, le=65535)]
 Carrier = Literal["link", "superlink"]
 Above = Annotated[int, Field(strict=True, ge=1)]
+
+
+def _place(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if text and not (host and "/" not in host and port.isdecimal() and 0 < int(port) <= 65535):
+        raise ValueError("must be HOST:PORT")
+    return text
+
+
+Place = Annotated[str, Field(strict=True), AfterValidator(_place)]
 
 
 class Listen(Section):
@@ -97,7 +107,7 @@ class ClientConfig(Section):
 
     seed: Count = Field(7, description="of which private texts are set apart to judge by")
     carrier: Carrier = Field("link", description="of rounds, as the server has it")
-    fleet: str = Field(
+    fleet: Place = Field(
         "",
         description="HOST:PORT of the federation's SuperLink; empty: the port after the server's",
     )
@@ -146,7 +156,8 @@ def read_deployment(
         if first["type"] == "missing":
             flag = {"host": "--model", "edge": "--model"}.get(where.split(".")[0], "")
             raise UsageError(f"missing {where!r}", hint=f"give {flag} REF" if flag else "") from None
-        raise UsageError(f"{where} = {first['input']!r}: {first['msg'].lower()}") from None
+        wrong = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"].lower()
+        raise UsageError(f"{where} = {first['input']!r}: {wrong}") from None
 
 
 def check_format(folder: Path, format: int) -> None:

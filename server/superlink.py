@@ -13,6 +13,7 @@ import asyncio
 import json
 import logging
 import secrets
+import socket
 import ssl
 import tempfile
 import threading
@@ -218,12 +219,17 @@ class SuperLink:
             ssl_certfile=str(self._folder / "certificate.pem"),
             ssl_keyfile=str(self._folder / "key.pem"),
         )
+        # Not by uvicorn, which says in a line of its own what is wrong, and ends the process.
+        listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listening = config.bind_socket()
-        except SystemExit:
+            listening.bind((host, port))
+        except OSError as error:
+            listening.close()
             raise RengaError(
-                f"port {port} is taken, or not ours", hint="set carrier_port to another port"
-            ) from None
+                f"port {port} is taken, or not ours: {error.strerror}",
+                hint="set carrier_port in [listen] to another port",
+            ) from error
         self._front = uvicorn.Server(config)
         front = self._front
         self._thread = threading.Thread(

@@ -75,6 +75,13 @@ def test_a_missing_model_names_the_option() -> None:
     assert "--model" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize("fleet", ["nonsense", "https://here:1", ":1", "here:0", "here:port"])
+def test_where_a_superlink_is_must_be_a_place(fleet: str) -> None:
+    with pytest.raises(UsageError, match=f"fleet = '{fleet}': must be HOST:PORT"):
+        read_deployment(ClientConfig, None, {"edge.model": "m", "fleet": fleet}, {})
+    assert read_deployment(ClientConfig, None, {"edge.model": "m", "fleet": "[::1]:9"}, {}).fleet == "[::1]:9"
+
+
 def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
     for _ in range(2):
         check_format(tmp_path, 1)
