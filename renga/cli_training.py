@@ -62,8 +62,11 @@ def router(
 
     NAMEs are models as plans name them, in the order of the plan, the dearest last. A model's reward is the
     log-likelihood of the response per byte, of a judged answer that of what holds by the verdict. The router
-    looks through the first model that is here. With --samples the label of a text is the share of pairs in
-    which the first model's answer is as good as the last's, good being likeness to the response (chrF).
+    looks through the first model that is here. From ten texts on, how far it is held back, and the threshold
+    of --share, are found on texts left out of its fitting.
+
+    With --samples the label of a text is the share of pairs in which the first model's answer is as good as
+    the last's, good being likeness to the response (chrF), and all texts serve for fitting and threshold.
     """
     import numpy as np
 
