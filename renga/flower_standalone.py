@@ -39,8 +39,7 @@ from renga.protocol.names import check_name
 from renga.server.app import server_app
 from renga.server.state import ServerState
 from renga.server.strategy import Told
-from renga.serving import FORMAT as SERVER_FORMAT
-from renga.serving import Vocabularies, federation_of, host_of, public_texts
+from renga.serving import Vocabularies, federation_of, held, host_of, public_texts
 
 PATIENCE = 600.0  # seconds for as many nodes to be there as the run asks for
 AGAIN = 60.0  # seconds before a node that did not say who it is is asked anew: it starts a process for that
@@ -60,8 +59,11 @@ def play_here(grid: Grid, context: Context, run: Mapping[str, object]) -> None:
             f"{path}: [transfer] validation is missing; nodes must hold the very same public texts, so "
             "none can be set apart by chance"
         )
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    check_format(folder, SERVER_FORMAT)
+    with held(folder):
+        _play(grid, context, config, folder, wanted, more)
+
+
+def _play(grid: Grid, context: Context, config: ServerConfig, folder: Path, wanted: int, more: int) -> None:
     transfer, validation = public_texts(config)
     weights = SharedWeights.load(config.host.model)
     state = ServerState(folder)

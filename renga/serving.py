@@ -60,7 +60,7 @@ def serve(config: ServerConfig, folder: Path, *, dev: bool, tell: Callable[[str]
     """Serve until told to stop (Ctrl-C, SIGTERM). Raises UsageError, RengaError."""
     if dev and not _loopback(config.listen.host):
         raise UsageError("--dev enrols whoever asks, so it listens on loopback only", hint="leave --host out")
-    with _held(folder):
+    with held(folder):
         asyncio.run(_serve(config, folder, dev=dev, tell=tell))
 
 
@@ -86,6 +86,7 @@ async def _serve(config: ServerConfig, folder: Path, *, dev: bool, tell: Callabl
     blobs.forget(KEPT_BLOBS)
     digest, _ = blobs.add([transfer_set.packed(lines_of(transfer))])
     state = ServerState(folder)
+    publish_what_stands(who, state)
     chain = map(wire.Published.FromString, state.published())
     post = Post(who, blobs, digest, chain, limits.uploads)
     host = host_of(config, weights, validation)
@@ -240,6 +241,17 @@ def _publisher(who: ServerIdentity, post: Post) -> Callable[[int, Mapping[str, s
     return publish
 
 
+def publish_what_stands(who: ServerIdentity, state: ServerState) -> None:
+    """Publish the last round, if it was played where nothing is published, on somebody else's SuperLink:
+    clients go on from no other. What was shown in it was shown there, so the link lists nothing."""
+    key, round = who.credentials.signing, state.standing().round
+    assert key is not None
+    links = [wire.Published.FromString(link) for link in state.published()[-1:]]
+    known = published.opened(key.public_key(), links[0]) if links else None
+    if round > (known.round if known else 0):
+        state.publish(round, published.publish(key, round, {}, known).SerializeToString())
+
+
 def _described(weights: SharedWeights) -> wire.Model:
     return wire.Model(
         name="host",
@@ -310,7 +322,7 @@ def _lent(lending: Lending, vocabularies: Vocabularies) -> dict[str, Callable[[]
     }
 
 
-class _held:
+class held:
     """The state folder, held by one server at a time, and of a version this one can read."""
 
     def __init__(self, folder: Path) -> None:

@@ -146,6 +146,18 @@ class ServerState:
         links = (folder / "published" for folder in self._finished())
         return [link.read_bytes() for link in links if link.exists()]
 
+    def publish(self, round: int, link: bytes) -> None:
+        """Add what is published of a finished round of which nothing was. Raises RengaError as `finish`."""
+        folder = self._rounds / f"{round:04d}"
+        temporary = folder / "published.new"
+        try:
+            _write(temporary, link)
+            os.rename(temporary, folder / "published")
+            _sync_folder(folder)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise _unwritable(f"what is published of round {round}", folder, error) from error
+
     def _finished(self) -> list[Path]:
         return sorted(path for path in self._rounds.iterdir() if path.name.isdigit())
 

@@ -13,9 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from renga.errors import RengaError
+from renga.client.witness import Witness
+from renga.errors import RefusedPayload, RengaError
 from renga.models.adapter import Adapter
+from renga.protocol import link_pb2 as wire
+from renga.server import identity
 from renga.server.state import LARGE, ServerState, Standing
+from renga.serving import publish_what_stands
 from tests.server.scripted import BASE, OTHER_BASE, adapter
 
 
@@ -214,3 +218,22 @@ def test_a_full_disk_is_told_when_something_is_set_aside(tmp_path: Path) -> None
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
     assert "File too large" in caught.value.message and "make room" in caught.value.hint
+
+
+def test_a_round_that_was_played_elsewhere_is_published_when_it_comes_home(tmp_path: Path) -> None:
+    who = identity.create(tmp_path / "server", "localhost:0", ["localhost"])
+    state = ServerState(tmp_path)
+    publish_what_stands(who, state)
+    assert state.published() == []  # nothing stands yet
+    signing = who.credentials.signing
+    assert signing is not None
+    witness = Witness(tmp_path / "published.json", signing.public_key())
+    for round in (1, 3):  # the second follows the first, though round 2 lies between
+        state.finish(standing(round), {})
+        with pytest.raises(RefusedPayload, match="was not published"):
+            witness.vouch((round, 1))
+        for _ in range(2):  # and once
+            publish_what_stands(who, state)
+        witness.follow(wire.Published.FromString(state.published()[-1]))
+        witness.vouch((round, 1))
+    assert len(ServerState(tmp_path).published()) == 2
