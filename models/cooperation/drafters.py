@@ -205,10 +205,10 @@ def either(*drafters: LanguageModel | Drafter) -> Drafter:
 class _Either:
     def __init__(self, drafters: Sequence[Drafter]) -> None:
         self.members = tuple(m for each in drafters for m in getattr(each, "members", ()))
-        self._drafters = drafters
+        self.drafters = drafters
 
     def start(self, prompt: Prompt, vocabulary: Vocabulary) -> Drafting:
-        return _EitherDrafting([each.start(prompt, vocabulary) for each in self._drafters])
+        return _EitherDrafting([each.start(prompt, vocabulary) for each in self.drafters])
 
 
 class _EitherDrafting:

@@ -40,16 +40,14 @@ class Hits:
         return found
 
 
-class Costs:
-    """What guesses and checks took in all answers so far, and how many guesses were agreed with.
+class Checks:
+    """What checks took in all answers so far.
 
-    The seconds of a check are fitted by least squares on how many guesses it held, forgetting; where those
-    were ever the same, a guess more is taken to add `MORE`.
+    Seconds are fitted by least squares on how many guesses a check held, forgetting; where those were ever
+    the same, a guess more is taken to add `MORE`.
     """
 
-    def __init__(self, longest: int = 64) -> None:
-        self.hits = Hits(longest)
-        self.draft = 0.0  # seconds of one
+    def __init__(self) -> None:
         self._n = self._x = self._y = self._xx = self._xy = 0.0
 
     @property
@@ -57,16 +55,12 @@ class Costs:
         """Whether there is anything to go by."""
         return self._n > 1.5
 
-    def note(self, drafted: int, drafting: float, checking: float) -> None:
-        """The seconds of one step, in which no prompt was read."""
-        if drafted:
-            each = drafting / drafted
-            self.draft = each if not self.draft else FORGET * self.draft + (1 - FORGET) * each
+    def note(self, drafted: int, seconds: float) -> None:
         self._n = KEEP * self._n + 1
         self._x = KEEP * self._x + drafted
-        self._y = KEEP * self._y + checking
+        self._y = KEEP * self._y + seconds
         self._xx = KEEP * self._xx + drafted**2
-        self._xy = KEEP * self._xy + drafted * checking
+        self._xy = KEEP * self._xy + drafted * seconds
 
     def line(self) -> tuple[float, float]:
         """Seconds of checking no guess, and of each guess more."""
@@ -75,6 +69,23 @@ class Costs:
         together = self._xy - self._x * self._y / self._n
         slope = max(0.0, (together + SURE * MORE * mean) / (spread + SURE))
         return max(0.2 * mean, mean - slope * self._x / self._n), slope
+
+
+class Costs:
+    """What one drafter's guesses took in all answers so far, and how many were agreed with. checks: of the
+    target, shared by all who draft for it."""
+
+    def __init__(self, longest: int = 64, checks: Checks | None = None) -> None:
+        self.hits = Hits(longest)
+        self.checks = checks or Checks()
+        self.draft = 0.0  # seconds of one
+
+    def note(self, drafted: int, drafting: float, checking: float) -> None:
+        """The seconds of one step, in which no prompt was read."""
+        if drafted:
+            each = drafting / drafted
+            self.draft = each if not self.draft else FORGET * self.draft + (1 - FORGET) * each
+        self.checks.note(drafted, checking)
 
 
 class Pace:
@@ -97,9 +108,9 @@ class Pace:
 
     def length(self) -> int:
         """How many to guess next."""
-        if not self._costs.known:
+        if not self._costs.checks.known:
             return min(START, self._longest)
-        check, more = self._costs.line()
+        check, more = self._costs.checks.line()
         each = self._own * self._costs.draft + more
         best, fastest, tokens, reached = 0, 1 / max(check, 1e-9), 1.0, 1.0
         shares = self._hits.shares(self._costs.hits.shares()[: self._longest], PRIOR)
@@ -110,6 +121,10 @@ class Pace:
                 best, fastest = n, gain
         # Where guesses don't pay one is made now and then: the text may have become easier.
         return best or int(self._idle >= IDLE)
+
+    def rest(self) -> None:
+        """A step in which somebody else drafted."""
+        self._idle += 1
 
     def note(self, drafted: int, agreed: int, drafting: float, checking: float, ended: bool = False) -> None:
         """One step: how many were drafted, how many of them agreed with, and the seconds of each part. ended:

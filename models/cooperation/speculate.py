@@ -21,7 +21,7 @@ from renga.models.composed import Absence, Reader, close_session, name_of, parts
 from renga.models.context import TooLong
 from renga.models.contract import Answer, Full, LanguageModel, Prompt, Sampling, Verify, Want
 from renga.models.cooperation.drafters import Drafter, Drafting, ModelDrafter, drafter_of
-from renga.models.cooperation.pace import Costs, Pace
+from renga.models.cooperation.pace import Checks, Costs, Pace
 from renga.models.cooperation.rejection import drawn, emission
 from renga.models.generate import agreed
 from renga.models.meter import Meter
@@ -102,7 +102,10 @@ class Speculated:
         self.offers: frozenset[type[Want]] = target.offers
         self.tally = Tally()
         self.absences: list[Absence] = []
-        self.costs = Costs(longest)
+        # A guess that costs nothing may pay where another drafter's does not: each has costs of its own.
+        self.drafters: tuple[Drafter, ...] = tuple(getattr(drafter, "drafters", (drafter,)))
+        checks = Checks()
+        self.costs = [Costs(longest, checks) for _ in self.drafters]
         self.own = OWN if any(hasattr(part, "dial") for part in parts_of(target)) else 1.0
 
     @property
@@ -118,6 +121,15 @@ class Speculated:
         return SpeculatedSession(self, prompt)
 
 
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """One who drafts for an answer, and how far ahead."""
+
+    drafter: Drafter
+    drafting: Drafting
+    pace: Pace
+
+
 class SpeculatedSession:
     """The target's session, which also says several tokens at once."""
 
@@ -125,14 +137,22 @@ class SpeculatedSession:
         self._model = model
         self._target = model.target.open(prompt)
         self._read: list[int] = []
-        self._pace = Pace(model.longest, model.costs, model.own)
         self._classic = _Classic(model, prompt) if model.accept == "rejection" else None
-        self._drafting: Drafting | None = None
+        self._paces = [Pace(model.longest, costs, model.own) for costs in model.costs]
+        self._ways: list[_Way] | None = None
         if self._classic is None:
+            self._start(prompt)
+
+    def _start(self, prompt: Prompt) -> list[_Way]:
+        self._ways = []
+        for drafter, pace in zip(self._model.drafters, self._paces, strict=True):
             try:
-                self._drafting = model.drafter.start(prompt, model.vocabulary)
+                drafting = drafter.start(prompt, self._model.vocabulary)
             except RengaError as error:
-                self._leave(error)
+                self._left_out(drafter, error)
+                continue
+            self._ways.append(_Way(drafter, drafting, pace))
+        return self._ways
 
     @property
     def length(self) -> int:
@@ -160,18 +180,22 @@ class SpeculatedSession:
         behind = place
         for id in pending:
             behind = behind.after(self._model.vocabulary, id)
-        count = min(self._model.length or self._pace.length(), room - 1)
+        pace = self._paces[0]
         if self._classic is not None and sampling.temperature > 0:
+            count = min(self._model.length or pace.length(), room - 1)
             drafts, new, drafting, checking = self._by_rejection(said, pending, sampling, behind, count)
         else:
             start = time.perf_counter()
-            drafts = self._drafted(said, count, sampling, behind)
+            drafts, pace = self._drafted(said, room - 1, sampling, behind)
             middle = time.perf_counter()
             new = agreed(self._target, pending, drafts, sampling, place, behind)
             drafting, checking = middle - start, time.perf_counter() - middle
         self._read = said + new[:-1]
         accepted = len(new) - 1 + (len(new) <= len(drafts) and new[-1] == drafts[len(new) - 1])
-        self._pace.note(len(drafts), accepted, drafting, checking, ended=accepted == len(new))
+        pace.note(len(drafts), accepted, drafting, checking, ended=accepted == len(new))
+        for other in self._paces:
+            if other is not pace:
+                other.rest()
         tally = self._model.tally
         tally.passes += 1
         tally.said += len(new)
@@ -182,26 +206,37 @@ class SpeculatedSession:
 
     def close(self) -> None:
         close_session(self._target)
-        if self._drafting is not None:
-            self._drafting.close()
+        for way in self._ways or ():
+            way.drafting.close()
         if self._classic is not None:
             self._classic.reader.close()
 
-    def _drafted(self, said: list[int], count: int, sampling: Sampling, place: Place) -> list[int]:
-        if self._drafting is None and self._classic is not None:
-            self._drafting = self._model.drafter.start(self._classic.prompt, self._model.vocabulary)
-        if count <= 0 or self._drafting is None:
-            return []
-        try:
-            return self._drafting.draft(said, count, sampling, place)[:count]
-        except RengaError as error:
-            self._leave(error)
-            return []
+    def _drafted(
+        self, said: list[int], room: int, sampling: Sampling, place: Place
+    ) -> tuple[list[int], Pace]:
+        """The first guess that there is and that pays, of at most `room` ids, and whose pace that changes."""
+        ways = self._ways
+        if ways is None:
+            assert self._classic is not None
+            ways = self._start(self._classic.prompt)
+        for way in list(ways):
+            count = min(self._model.length or way.pace.length(), room)
+            if count <= 0:
+                continue
+            try:
+                drafts = way.drafting.draft(said, count, sampling, place)[:count]
+            except RengaError as error:
+                ways.remove(way)
+                self._left_out(way.drafter, error)
+                continue
+            if drafts:
+                return drafts, way.pace
+        return [], self._paces[0]
 
-    def _leave(self, error: RengaError) -> None:
+    def _left_out(self, drafter: Drafter, error: RengaError) -> None:
         """A drafter that fails costs speed, and nothing else."""
-        self._drafting = None
-        name = name_of(self._model.members[-1]) if len(self._model.members) > 1 else "the drafter"
+        members = getattr(drafter, "members", ())
+        name = name_of(members[0]) if members else "the drafter"
         self._model.absences.append(Absence(name, len(self._read), error.message))
 
     def _by_rejection(

@@ -1,6 +1,8 @@
 """Speculation: the target's own text for every drafter, the target's own law for the classic rule, and the
 protocols that only look alike."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -310,6 +312,21 @@ def test_where_the_target_is_dear_more_is_drafted():
     for n in (1, 2, 3, 4) * 5:
         far.note(n, n * 1.0, 4.0 + n * 0.05)
     assert Pace(8, far, 0.25).length() > lengths[1]  # a journey makes it guess farther
+
+
+def test_a_dear_drafter_does_not_keep_a_free_one_from_drafting():
+    def slowly(said, n):
+        time.sleep(0.004 * n)
+        return sorted(FIRST.specials)[:n]
+
+    knows = Scripted(lambda said, n: HOT_TEXT[len(said) :][:n] if len(said) % 4 else [])
+    model = speculate(either(knows, Scripted(slowly)), TARGET)
+    for _ in range(8):
+        assert text(model, HOT) == HOT_TEXT
+    free, dear = model.costs
+    assert free.checks is dear.checks
+    assert free.hits.shares()[0] > 0.9 > 0.3 > dear.hits.shares()[0]
+    assert Pace(8, dear).length() == 0 < Pace(8, free).length()
 
 
 def test_an_end_refuses_nothing():
