@@ -116,6 +116,7 @@ class _View:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
+        vocabulary.id_of(END)  # tokens are indexed now, and not at the first place
         self._specials = np.array(sorted(vocabulary.specials))
         self._units: dict[bytes, int] = {END: vocabulary.end}
         self._tokens: dict[int, bytes] = {}
