@@ -11,6 +11,7 @@ from random import Random, SystemRandom
 
 import numpy as np
 
+from renga.asking_alone import standing_alone
 from renga.client.sanitisation.desk import Desk
 from renga.client.sanitisation.names_inside import is_word
 from renga.client.sanitisation.private_words import Mechanism, Vector, unit
@@ -59,6 +60,7 @@ def ask_indirectly(
 ) -> str:
     """Have what is `leaving` instead of `text` `answered` elsewhere, and the answer merged here.
 
+    A question that stands by itself beside an introduction leaves as it is, and its answer is the answer.
     by_chance: what leaves was drawn, and nothing that depends on `text` may be done to it any more.
 
     Returns what left. Raises RengaError if nothing can leave, DetectionFailed, Blocked, and what `answered`
@@ -66,14 +68,18 @@ def ask_indirectly(
     """
     sanitiser = desk.sanitiser(None)
     sanitiser.sanitise(text)  # so that what is private in it is known, and found again in what leaves
+    alone = None if by_chance else standing_alone(text, lambda sentence: bool(sanitiser.find(sentence)))
     if by_chance:  # were known values marked in what was drawn, the marks would tell them
         sanitiser = desk.sanitiser(None)
-    instead = sanitiser.sanitise(leaving(text)).text
+    instead = sanitiser.sanitise(alone or leaving(text)).text
     if not instead.strip():
         raise RengaError("nothing is left to ask; nothing was sent", hint="ask without it, or in other words")
     came: list[str] = []
     answered(instead, came.append)
     restored = "".join(sanitiser.restore(["".join(came)]))
+    if alone:
+        write(restored.strip() + "\n")
+        return instead
     merged = Prompt(MERGE.format(question=text, answer=restored.strip()))
     for piece in respond(edge, merged, sampling):
         write(piece.text)

@@ -7,6 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from renga.asking_alone import standing_alone
 from renga.asking_indirectly import ask_indirectly, drawn_words, rewritten, vector_of, word_vectors
 from renga.boundary import enter
 from renga.cli import run
@@ -62,6 +63,31 @@ def test_a_rewrite_that_tells_what_is_private_is_sanitised_all_the_same(
 ) -> None:
     (left,), _ = asked(edge, lambda text: f"What ails a person, say Quillfeather ({text[-40:]})?", tmp_path)
     assert "Quillfeather" not in left and "nordvik" not in left and "What ails a person" in left
+
+
+def test_a_question_beside_an_introduction_leaves_alone_and_is_answered_as_it_is(
+    edge: LocalModel, tmp_path: Path
+) -> None:
+    def never(text: str) -> str:
+        raise AssertionError(text)
+
+    question = "How many legs does a spider have?"
+    (left,), said = asked(edge, never, tmp_path, f"My phone number is 212 555 0198. {question}")
+    assert left == question and said == f"About {question}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I am Jane Quillfeather. Is it legal?",
+        "Jane Quillfeather raised the rent by a third. Is an increase of a third legal?",
+        "I am Jane Quillfeather. Who is Jane Quillfeather's doctor?",
+        "What is the capital of France?",
+        "I am Jane Quillfeather. What is a lease? What does mine say?",
+    ],
+)
+def test_a_question_that_needs_the_rest_is_rewritten(text: str) -> None:
+    assert standing_alone(text, lambda sentence: "Quillfeather" in sentence) is None
 
 
 def test_the_edge_is_asked_to_rewrite(edge: LocalModel) -> None:
