@@ -232,6 +232,12 @@ _SPECIMENS = ("山田太郎", "山田 太郎", "山田花子", "山田 花子", 
 _SPECIMEN_TALK = re.compile(r"記入例|見本|例として|ダミー|サンプル|架空|仮名")
 
 
+@lru_cache(maxsize=4)
+def _about_names(text: str) -> bool:
+    """Does the text speak of surnames as such? Asked for every surname, read once."""
+    return _ABOUT_NAMES.search(text) is not None
+
+
 def _surname_certainty(text: str, word: _Word, end: int, given: bool) -> float:
     surface = text[word.start : end]
     if surface in _SPECIMENS and _SPECIMEN_TALK.search(text):
@@ -249,14 +255,14 @@ def _surname_certainty(text: str, word: _Word, end: int, given: bool) -> float:
     if _ORG_TAIL.match(after) or (re.match(r"[一-龥々]", after) and not honoured):
         return 0.0
     if honoured and not (glued and word.what != "姓"):
-        return 0.78 if not _ABOUT_NAMES.search(text) else 0.0
+        return 0.78 if not _about_names(text) else 0.0
     if (
         labelled
         or (_INTRODUCED.match(after) and word.surface not in _PLACE_SURNAMES)
         or _ROLE_BEFORE.search(before)
     ):
         return 0.7 if word.surface not in _PLACE_SURNAMES or labelled else 0.55
-    if word.surface in _PLACE_SURNAMES or len(word.surface) < 2 or glued or _ABOUT_NAMES.search(text):
+    if word.surface in _PLACE_SURNAMES or len(word.surface) < 2 or glued or _about_names(text):
         return 0.0
     if _OF_A_PLACE.search(before):
         return 0.0
