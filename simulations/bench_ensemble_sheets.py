@@ -279,8 +279,8 @@ def _speed(found: Mapping[str, Any]) -> Sheet:
         texts(rows),
         "Medians; one thread for each member. One base, in turn: adapters of one copy of the weights, one "
         "worn at a time. Threads: a copy of the weights for each. Processes: `apart(…)` each. Beside to "
-        "alone: both in their processes at once with nothing fused, to each alone here, the worse of the "
-        "two; it is what the machine takes for having two of them. The union alone, k = 10, per place: "
+        "alone: the slower of both in their processes at once, nothing fused, to the slower alone; it is "
+        "what the machine takes for having two of them. The union alone, k = 10, per place: "
         f"{union['answer']:.2f} ms along an answer whose tokens it had never met, {union['again']:.2f} when "
         f"it has, {union['random']:.2f} where every token is drawn at random, and new.",
         words=frozenset({"read in"}),

@@ -71,14 +71,9 @@ def speed(
     return {
         "seconds_per_token": seconds,
         "ratios": {name: seconds[name] / slower for name in ways},
-        "beside": max(
-            (
-                seconds[f"beside {name}"] / seconds[name]
-                for name in ("first", "second")
-                if "processes" in ways
-            ),
-            default=None,
-        ),
+        "beside": max(beside) / slower
+        if (beside := [seconds[n] for n in seconds if "beside" in n])
+        else None,
         "align": align,
     }
 
