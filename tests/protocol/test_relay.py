@@ -66,6 +66,7 @@ def test_a_run_that_was_left_alone_fails(tmp_path: Path) -> None:
     assert isinstance(lent.problem, RengaError)
     with pytest.raises(RengaError, match="gone"):
         lent.grid.get_node_ids()
+    lent.door.close()
 
 
 def test_what_fails_over_there_is_told_here_and_nothing_breaks(tmp_path: Path) -> None:
