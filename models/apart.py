@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import signal
+import stat
 import sys
 import threading
 import warnings
@@ -154,6 +155,7 @@ def _in_silence() -> Iterator[None]:
 
 def _forked(pipe: Connection, theirs: Connection, model: LocalModel) -> None:
     theirs.close()  # else its end would not be seen here
+    _let_go_of_sockets(but=pipe.fileno())
     gc.freeze()  # a collection would write to every object, and so copy all pages that are shared
     # What this process was told to do on signals was meant for the one it is a copy of.
     signal.set_wakeup_fd(-1)
@@ -161,6 +163,14 @@ def _forked(pipe: Connection, theirs: Connection, model: LocalModel) -> None:
     # A thread that is none here may have held what is in these.
     model.weights.lock, model.weights.meter = threading.RLock(), Meter()
     _serve(pipe, model, 1)
+
+
+def _let_go_of_sockets(but: int) -> None:
+    """Whoever is connected to the process that this one is a copy of waits for *its* end."""
+    for number in map(int, os.listdir("/proc/self/fd")):
+        with suppress(OSError):
+            if number != but and stat.S_ISSOCK(os.fstat(number).st_mode):
+                os.close(number)
 
 
 def _spawned(pipe: Connection, reference: str, adapter: Adapter | None, threads: int) -> None:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import socket
 import time
 
 import pytest
@@ -52,6 +53,15 @@ def gone(pid):
             return True
         time.sleep(0.05)
     return False
+
+
+def test_a_fork_holds_nobodys_connection(processes):
+    ours, peers = socket.socketpair()
+    put_apart(LocalModel(tiny("llama")), processes)
+    ours.close()
+    with peers:
+        peers.settimeout(20)
+        assert peers.recv(1) == b""
 
 
 def test_members_of_one_base_are_themselves_bit_for_bit(processes):
