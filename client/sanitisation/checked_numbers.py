@@ -83,7 +83,7 @@ def cards(text: str) -> Iterator[Found]:
         head = re.match(r"[0-9]+", match[0])
         if head and len(head[0]) not in (4, 6, 8) and len(head[0]) < 12:
             continue  # a decimal fraction, numbers in a row
-        called = near(_CARD_WORDS, text, *match.span())
+        called = near(_CARD_WORDS, text, *match.span()) or _beside_card(text, match.start())
         for length in _issuer_length(digits):
             if len(digits) < length or len(set(digits[:length])) < 3:
                 continue
@@ -96,6 +96,16 @@ def cards(text: str) -> Iterator[Found]:
         else:
             if called and 13 <= len(digits) <= 19 and len(set(digits)) > 2:
                 yield Found(*match.span(), Kind.CREDIT_CARD, 0.85)
+
+
+_ANOTHER = re.compile(
+    r"(?:[2-6][0-9]{3}(?:[ \-]?[0-9]{4}){3}|3[47][0-9]{2}[ \-]?[0-9]{6}[ \-]?[0-9]{5})(?![0-9])[^\n]{0,60}?(?:(?:new|other|old|second|next|replacement)[ ](?:one|number)|(?:新しい|別の|もう一枚|前の)[^\n]{0,6})[^\n0-9]{0,16}$"
+)
+
+
+def _beside_card(text: str, start: int) -> bool:
+    """Is another card spoken of just before, and this one called the new or the other one?"""
+    return _ANOTHER.search(text, max(0, start - 120), start) is not None
 
 
 _IBAN = re.compile(

@@ -191,8 +191,37 @@ _MRZ = re.compile(
     r"(?<![A-Z0-9<])(?:P[A-Z<][A-Z<]{1,3}[A-Z]{2,20}<<[A-Z<]{2,40}|[A-Z0-9<]{9}[0-9][A-Z<]{3}[0-9]{7}[MF<][0-9]{7}[A-Z0-9<]{14,16})(?![A-Z0-9<])"
 )
 """The lines at the foot of a passport."""
+_FOUND_ON = re.compile(
+    r"(?:\(|(?<![A-Za-z])(?:add|follow|dm|message|ping|as|i'm|i am|im|it's|called|me is)[ ])@?([A-Za-z0-9](?:[A-Za-z0-9_]|[.\-](?=[A-Za-z0-9_])){2,38})[ ]on[ ](?:github|gitlab|discord|telegram|insta(?:gram)?|twitter|tiktok|reddit|snap(?:chat)?|steam|twitch|skype|slack|mastodon|bluesky|psn|xbox|threads|venmo)(?![A-Za-z])",
+    re.I,
+)
+_FILE_END = re.compile(
+    r"\.(?:js|ts|py|rs|go|md|io|net|json|html|ya?ml|toml|c|h|cpp|java|sh|txt|css|php|rb|ai|dev|app)$", re.I
+)
 _USER_AND_DIGITS = re.compile(r"(?<![A-Za-z_.])[Uu]ser[ ]([a-z][a-z._\-]{1,20}[0-9]{1,6})(?![A-Za-z0-9_(])")
-_PREFIXED_HEALTH = re.compile(r"(?<![A-Za-z0-9\-])(?:MRN|PAT|PID|NHS)[\-_#][0-9]{4,12}(?![A-Za-z0-9])")
+_PREFIXED_HEALTH = re.compile(
+    r"(?<![A-Za-z0-9\-])(?:(?:MRN|PAT|PID|NHS)[\-_#][0-9]{4,12}|MRN[0-9]{6,10})(?![A-Za-z0-9])"
+)
+_SEEN_UNDER = re.compile(
+    r"(?<![A-Za-z])(?:seen|treated|admitted|examined|operated on|discharged|registered|hospitali[sz]ed|referred)(?![A-Za-z])[^.\n]{0,40}?[ ](?:under|with|as|on)[ ](?:(?:the|my|his|her|patient|case|medical|hospital|clinic)[ ]){0,2}(?:record|file|chart|patient|case|number|no\.?)(?:[ ](?:number|no\.?|id))?[ #:]{1,3}((?=[A-Z\-]{0,5}[0-9])[A-Z0-9][A-Z0-9\-]{5,15})(?![A-Za-z0-9])",
+    re.I,
+)
+"""What a patient was treated under."""
+_QUOTE_IT = re.compile(
+    r"(?<![A-Za-z])(?:call|ring|phone|e-?mail|write|contact)(?![A-Za-z])[^\n]{0,64}?[ ](?:and|to|then)[ ](?:quot(?:e|ing)|giv(?:e|ing)|mention)[ ]([A-Z]{1,3}-?[0-9]{6,10})(?![A-Za-z0-9\-])"
+)
+"""What somebody is asked to say who they are with: `call … and quote K4471203`."""
+_PRINTED = re.compile(
+    r"(?:(?<![A-Za-z])MRZ(?![A-Za-z])|(?<![A-Za-z])[Pp]assport|パスポート|旅券)[^\n]{0,80}?(?:[Nn]umber|[Nn]o\.|番号)[^\n0-9A-Z]{0,20}?[ はが：:]([A-Z]{1,2}[0-9]{6,8}|[0-9]{8,9})(?![A-Za-z0-9])"
+)
+"""A passport's number that is told a few words after the passport."""
+_LOGIN_LINE = re.compile(r"^[ \t]{0,8}login[ \t]{1,4}(\S{2,40})(?=\s{1,8}password[ \t])", re.M)
+"""As `.netrc` writes it."""
+_IRC = re.compile(r"^<([A-Za-z0-9_][\w.\-]{2,30})>[ ](?=\S)", re.M)
+_CHATTING = re.compile(
+    r"<[^<>\n]{3,31}>[^\n]{0,80}?(?<![A-Za-z])(?:i|i'm|im|we|u|you|my|me|lol|ok|yes|no|yeah|thx|thanks|pls|dont|don't|hey|hi)(?![A-Za-z])",
+    re.I,
+)
 _ORDINARY = re.compile(
     r"[（(]?(?:普通|当座|貯蓄|普(?=[)）])|当(?=[)）]))[)）]?(?:預金|口座)?(?:口座)?(?:番号)?[ \t:：]{0,3}(?:\r?\n)?[0-9]{6,8}(?![0-9])"
 )
@@ -234,6 +263,14 @@ def labelled(text: str) -> Iterator[Found]:
     for match in matches(_BADGE, text):
         if _can_be(match[1], Kind.ACCOUNT_ID):
             yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.8)
+    for pattern, kind in (
+        (_SEEN_UNDER, Kind.HEALTH_ID),
+        (_QUOTE_IT, Kind.ACCOUNT_ID),
+        (_PRINTED, Kind.PASSPORT),
+    ):
+        for match in matches(pattern, text):
+            if _can_be(match[1], kind):
+                yield Found(*match.span(1), kind, 0.86)
     for match in matches(_BESIDE_SORT, text):
         yield Found(*match.span(match.lastindex or 1), Kind.BANK_ACCOUNT, 0.92)
     for match in matches(_DVLA, text):
@@ -300,6 +337,17 @@ def usernames(text: str) -> Iterator[Found]:
             plain = value in words() and pattern is _ON_NETWORK
             if is_handle(value) and not plain and value.lower() not in listed("no secret"):
                 yield Found(*match.span(match.lastindex or 1), Kind.USERNAME, 0.86)
+    for match in matches(_FOUND_ON, text):
+        if re.search(r"[0-9_.]", match[1]) and not _FILE_END.search(match[1]) and is_handle(match[1]):
+            yield Found(*match.span(1), Kind.USERNAME, 0.86)
+    for match in matches(_LOGIN_LINE, text):
+        if is_handle(match[1]):
+            yield Found(*match.span(1), Kind.USERNAME, 0.88)
+    said = [] if "</" in text else list(_IRC.finditer(text))
+    if len({m[1] for m in said}) > 1 and any(_CHATTING.match(text, m.start()) for m in said):
+        for match in said:
+            if is_handle(match[1]):
+                yield Found(*match.span(1), Kind.USERNAME, 0.86)
     for match in matches(_DISCORD, text):
         if is_handle(match[1].split("#")[0]):
             yield Found(*match.span(1), Kind.USERNAME, 0.86)

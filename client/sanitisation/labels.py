@@ -74,7 +74,7 @@ NATIONAL = "|".join(
 
 USER = "|".join(
     (
-        r"user[ _\-]?names?|login(?:[ _\-]?(?:name|id|user))?|user[ _\-]?id|screen[ _\-]?name",
+        r"user[ _\-]?names?|user\.name(?=\s?[=:])|login(?:[ _\-]?(?:name|id|user))?|user[ _\-]?id|screen[ _\-]?name",
         r"nick(?:name)?|handle|gamer[ _\-]?tag|psn(?: id)?|steam(?: id)?|account[ _\-]?name",
         r"(?:log(?:ged|ging)?|sign(?:ed|ing)?)[ \-]?(?:in|on|into) as|login as|connect(?:ed|ing)? as",
         "running as|(?<![A-Za-z])uid(?![A-Za-z])|auth(?:enticated)? (?:as|user)|owner|author",

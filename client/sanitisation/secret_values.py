@@ -93,7 +93,7 @@ _NAME = (
 )  # fmt: skip
 _ASSIGNED = re.compile(
     rf"({_NAME})(?:\s?[\[(][^\])\n]{{0,24}}[\])])?[\"'`\]\)*]{{0,3}}\s{{0,3}}(?::\s?&?(?:'?static\s)?[A-Za-z]\w{{1,20}}\??\s?=(?=\s?[\"'`])|(?<=[\"'])(?=[\"'])|(?<=[\"']\s)(?=[\"'])|:=|=>|={{1,3}}|:|->|→|,(?=\s?[\"'])|>(?=[^<>\s]{{4,200}}</)|value\s?=(?=\s?[\"'])|,?\s{{0,12}}[\"']?value[\"']?\s?[:=](?=\s?[\"'])|(?<=with password )(?=[\"']))\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}(?:(?:String::from|SecretStr|Secret|String|SecureString|SecretString::new)\((?=[\"']))?"
-    r"(\"[^\"\n]{1,400}\"|'[^'\n]{1,400}'|`[^`\n]{1,400}`|[^\s\"'`<>、。，；]{1,400})",
+    r"(\"[^\"\n]{1,400}\"|'[^'\n]{1,400}'|`[^`\n]{1,400}`|(?:[^\s\"'`<>、。，；]|(?<=[A-Za-z0-9])<(?=3[A-Za-z])){1,400})",
     re.I,
 )
 _PROSE = re.compile(
@@ -151,7 +151,7 @@ _PLACEHOLDER = re.compile(
     r"^(?:$|[<\[{(%$].*|.*[>}]\)?;?$|x{3,}.*|X{3,}.*|[*•●.…\-_#]+|(?:your|my|the|insert|replace|enter|some|change|put|add)[_\-\s]?(?!.*[0-9]{2}).*(?:key|token|secret|pass|word|here|me|value|id|it|this)\w*.*"
     r"|YOUR[_\-].*|(?:example|sample|dummy|fake|placeholder|redacted|hidden|masked|removed|todo|tbd|changeme|change-me|n/?a|secret|password|passwd|pass|token|none|null|nil|true|false|undefined|string|str|int|bytes|bool|optional|required|test|foo|bar|baz)[\"',;:)]*"
     r"|(?:os|process|env|config|settings|self|this|ctx|req|request|args|options|props|secrets|vault|getenv|System|Environment|var|local|data|module|params|user|form|input|app|crypto|random|uuid|hashlib|base64|st|getpass|generate|create|get|fetch|load|read|new|await|await|fn|lambda|function|def|return|print|models?|hash|bcrypt|jwt|z|Field|Column|Mapped)[.(\[_ ].*"
-    r"|\$\{?\w+.*|%\w+%|[\w.]+\(.*|[A-Za-z_][\w.]*\[(?:\w+\])?|[A-Z][A-Z0-9]*(?:_[A-Z0-9]*[A-Z][A-Z0-9]*){1,5}|.*(?:YOUR_|_HERE|EXAMPLE|PLACEHOLDER|xxxx|XXXX|<|>|\*\*\*\*|\.\.\.|…).*)$",
+    r"|\$\{?\w+.*|%\w+%|[\w.]+\(.*|[A-Za-z_][\w.]*\[(?:\w+\])?|[A-Z][A-Z0-9]*(?:_[A-Z0-9]*[A-Z][A-Z0-9]*){1,5}|.*(?:YOUR_|_HERE|EXAMPLE|PLACEHOLDER|xxxx|XXXX|<(?!3)|>|\*\*\*\*|\.\.\.|…).*)$",
 )  # fmt: skip
 _ENGLISH = listed("no secret")
 
@@ -256,6 +256,7 @@ def secrets(text: str) -> Iterator[Found]:
     for match in matches(_SEED, text):
         yield Found(*match.span(1), Kind.SECRET, 0.96)
     yield from _entropic(text)
+    yield from _issued(text)
 
 
 _LEFT = re.compile(r"[A-Za-z0-9_.\-]{0,40}$")
@@ -344,11 +345,12 @@ _NEXT = re.compile(
 
 
 def _further(name: str, text: str, start: int, end: int) -> Iterator[Found]:
-    """What a list of codes goes on with: values as long as the first."""
-    size = end - start
+    """What a list of codes goes on with: values as long as the first, or digits where it is digits."""
+    size, first = end - start, text[start:end]
     while name.lower().endswith("s") and (match := _NEXT.match(text, end)) is not None:
         start, end = match.span(1)
-        if end - start != size or not any(c.isdigit() for c in match[1]):
+        digits = text[start:end].isdigit() and first.isdigit() and abs(end - start - size) < 6
+        if (end - start != size and not digits) or not any(c.isdigit() for c in match[1]):
             return
         yield Found(start, end, Kind.SECRET, 0.9)
 
@@ -389,10 +391,33 @@ def _entropic(text: str) -> Iterator[Found]:
             and token.count("/") < 4
             and token.count("-") < 5
         ):
-            if not _HASHED.search(text, max(0, match.start() - 40), match.start()) and not re.search(
-                r"(?:[A-Za-z]{9,}|[a-z]{4,}[_\-][a-z]{4,})", token
-            ):
+            if not _HASHED.search(text, max(0, match.start() - 40), match.start()) and not _wordy(token):
                 yield Found(*match.span(), Kind.SECRET, 0.7)
+
+
+def _wordy(token: str) -> bool:
+    """Does a token hold long words, tied or in camel case, rather than letters drawn one by one?"""
+    if re.search(r"[a-z]{4,}[_\-][a-z]{4,}", token):
+        return True
+    runs = re.findall("[A-Za-z]{9,}", token)
+    return any(not 0.25 <= sum(c.isupper() for c in run) / len(run) <= 0.85 for run in runs)
+
+
+_ISSUED = re.compile(
+    r"(?<![A-Za-z0-9_.\-/])(?!(?:sha|md|img|id|uid|uuid|commit|blob|rev|ver|test|user|file|run|msg|req|evt|pi|cus|ch|in|sub|txn|prod|price|acct|cs|pm|call|resp|asst|thread|batch|toolu|pk|pub|org|proj|trace|span)[0-9]{0,3}_)[a-z]{2,7}[0-9]?_(?:[a-z]{2,6}_)?(?=[A-Za-z_]{0,24}[0-9])(?:[a-f0-9]{28,64}(?:_[a-f0-9]{8,32})?|[A-Za-z0-9]{28,80})(?![A-Za-z0-9_\-])"
+)
+"""A key as vendors issue them now: a short prefix that says whose, and what was drawn."""
+
+
+def _issued(text: str) -> Iterator[Found]:
+    for match in matches(_ISSUED, text):
+        drawn = match[0].partition("_")[2]
+        longest = max(drawn.split("_"), key=len)
+        if sum(c.isalpha() for c in longest) < 4:
+            continue
+        if sum(c.isdigit() for c in drawn) > 3 and _entropy(drawn) > 3.2 and not _wordy(drawn):
+            if not _HASHED.search(text, max(0, match.start() - 40), match.start()):
+                yield Found(*match.span(), Kind.SECRET, 0.8)
 
 
 def _entropy(token: str) -> float:

@@ -1,7 +1,8 @@
 """Columns: what a table's head calls private is private in every row, whatever it looks like.
 
 Comma, tab, semicolon and pipe tables, Markdown ones with their rule below the head; a head is a line of short
-cells without digits, one of which names a kind, over lines with as many marks.
+cells without digits, one of which names a kind, over lines with as many marks; what stands in double quotation marks
+is one cell. The columns of an SQL `INSERT` name its values.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _HEADS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
     for kind, words in (
         (Kind.SECRET, r"(?:temp(?:orary)?[ _])?pass(?:word|wd|code|phrase)?|pwd?|pin(?:[ _]code)?|secret|(?:api|access)[ _]?(?:key|token)|token|otp|cvv|cvc|door[ _]code|passwort|kennwort|mot de passe|contraseña|clave|パスワード|暗証番号|パス"),
         (Kind.USERNAME, r"user[ _]?(?:name)?|login|handle|benutzer(?:name)?|identifiant|usuario|ユーザー名|ログインID"),
-        (Kind.PERSON, r"(?:full|first|last|given|family|middle|sur|nick|customer|client|patient|employee|student|member|guest|contact|card ?holder)?[ _]?name|first|last|surname|forename|patient|customer|employee|student|guest|attendee|participant|vorname|nachname|nom|pr[ée]nom|nombre|apellidos?|氏名|名前|お名前|患者名?|担当者?|顧客名|社員名|参加者|フリガナ|カナ"),
+        (Kind.PERSON, r"(?:full|first|last|given|family|middle|sur|nick|customer|client|patient|employee|student|member|guest|contact|card ?holder)?[ _]?name|first|last|last[ _]first|first[ _]last|surname|forename|patient|customer|employee|student|guest|attendee|participant|vorname|nachname|nom|pr[ée]nom|nombre|apellidos?|氏名|名前|お名前|患者名?|担当者?|顧客名|社員名|参加者|フリガナ|カナ"),
         (Kind.ADDRESS, r"(?:home|street|mailing|billing|shipping)?[ _]?addr(?:ess)?|street|adresse|anschrift|direcci[óo]n|住所"),
         (Kind.PHONE, r"(?:home|cell|mobile|work)?[ _]?(?:tele)?(?:phone|tel|mobile|cell|fax)(?:[ _]?(?:no|number))?|telefon|t[ée]l[ée]phone|tel[ée]fono|handy|電話(?:番号)?|携帯(?:番号)?"),
         (Kind.DOB, r"d\.?o\.?b\.?|birth[ _]?(?:day|date)|date of birth|geburtsdatum|生年月日|誕生日"),
@@ -37,6 +38,12 @@ _HEAD = re.compile(
     re.M,
 )
 _ROW = re.compile(r"\r?\n([^\n\r]*)")
+_QUOTED = re.compile(r'"[^"\n]{0,200}"')
+_INSERT = re.compile(
+    r"INSERT\s{1,4}INTO\s{1,4}[\w.`\"\[\]]{1,64}\s{0,4}\(([^()]{1,400})\)\s{0,8}VALUES\s{0,8}", re.I
+)
+_TUPLE = re.compile(r"\s{0,8},?\s{0,8}\(((?:'[^'\n]{0,400}'|\"[^\"\n]{0,400}\"|[^()'\"]){1,2000})\)")
+_LITERAL = re.compile(r"'((?:[^'\n]|'(?=[a-z])){0,400}?)'(?![a-z])|\"([^\"\n]{0,400})\"|([\w.+\-]{1,64})")
 _RULE = re.compile(r"[ \t|:+\-]{3,}$")
 _PLACEHOLDER = re.compile(
     r"(?:n/?a|none|null|nil|-+|x+|\.+|true|false|yes|no|string|text|varchar.*|int\w*|<.*>|\{.*\}|\[.*\]|\*+|todo|tbd|redacted)?",
@@ -57,9 +64,26 @@ def columns(text: str) -> Iterator[Found]:
         if not any(kinds) or (few and not _next_agrees(text, at, marks, mark)):
             continue
         alone = sum(kind is not None for kind in kinds) < 2
-        while (row := _ROW.match(text, at)) is not None and row[1].strip() and row[1].count(mark) == marks:
+        while (
+            (row := _ROW.match(text, at)) is not None
+            and row[1].strip()
+            and _unquoted(row[1]).count(mark) == marks
+        ):
             yield from _cells(row[1], row.start(1), mark, kinds, alone)
             at = row.end()
+    for insert in _INSERT.finditer(text):
+        kinds = [_kind_of(name) for name in re.findall(r"[\w.]+", insert[1])]
+        end = insert.end()
+        while any(kinds) and (row := _TUPLE.match(text, end)) is not None:
+            values = list(_LITERAL.finditer(text, *row.span(1)))
+            for kind, value in zip(kinds, values) if len(kinds) == len(values) else ():
+                yield from _cell(text, *value.span(value.lastindex or 0), kind, alone=False)
+            end = row.end()
+
+
+def _unquoted(line: str) -> str:
+    """The line with blanks for what stands in quotation marks, so that only real marks are left."""
+    return _QUOTED.sub(lambda match: " " * len(match[0]), line) if '"' in line else line
 
 
 def _kind_of(head: str) -> Kind | None:
@@ -70,25 +94,31 @@ def _kind_of(head: str) -> Kind | None:
 def _next_agrees(text: str, at: int, marks: int, mark: str) -> bool:
     """Do the next two lines (or the only one) have as many marks, and are they short?"""
     lines = text[at : at + 400].lstrip("\r\n").split("\n")[:2]
-    return all(line.count(mark) == marks and len(line) < 160 for line in lines if line.strip())
+    return all(_unquoted(line).count(mark) == marks and len(line) < 160 for line in lines if line.strip())
 
 
 def _cells(line: str, start: int, mark: str, kinds: list[Kind | None], alone: bool) -> Iterator[Found]:
     if _RULE.match(line):
         return
-    for kind, cell in zip(kinds, line.split(mark)):
-        value = cell.strip(" \t\"'`*>\r")
-        where = start + cell.find(value)
-        start += len(cell) + 1
-        if kind is None or len(value) < 2 or _PLACEHOLDER.fullmatch(value):
-            continue
-        if kind in _IDS and not any(c.isdigit() or c > "\u3000" for c in value):
-            continue
-        if (kind is Kind.PERSON and not _can_be_name(value, alone)) or (
-            kind is Kind.EMAIL and "@" not in value
-        ):
-            continue
-        yield Found(where, where + len(value), kind, 0.8)
+    at = 0
+    for kind, cell in zip(kinds, _unquoted(line).split(mark)):
+        yield from _cell(line, at, at + len(cell), kind, alone, start)
+        at += len(cell) + 1
+
+
+def _cell(
+    text: str, start: int, end: int, kind: Kind | None, alone: bool, offset: int = 0
+) -> Iterator[Found]:
+    """One cell, if it holds what its head says. `offset`: where `text` stands in the whole."""
+    value = text[start:end].strip(" \t\"'`*>\r")
+    where = offset + text.find(value, start)
+    if kind is None or len(value) < 2 or _PLACEHOLDER.fullmatch(value):
+        return
+    if kind in _IDS and not any(c.isdigit() or c > "\u3000" for c in value):
+        return
+    if (kind is Kind.PERSON and not _can_be_name(value, alone)) or (kind is Kind.EMAIL and "@" not in value):
+        return
+    yield Found(where, where + len(value), kind, 0.8)
 
 
 def _can_be_name(value: str, alone: bool) -> bool:

@@ -21,7 +21,8 @@ _GETTING_IN = "|".join(
         r"log(?:ged|ging)?[ \-]?(?:in|on)s?",
         "sign(?:ed|ing)?[ ](?:in|on)",
         any_of("creds? credentials? wi-?fi wlan hotspot unlocks? ssid"),
-        "(?:re)?set[ ](?:it|that|this|mine|hers|his)[ ]to",
+        "(?:(?:re)?set|changed)[ ](?:it|that|this|mine|hers|his)[ ]to",
+        "auth(?:entication)?[ ]failed|access[ ]denied|locked[ ]out",
         "(?:en|de)crypt(?:ed|s)?[ ](?:with|using)",
         "(?:protect|lock|secur|open)(?:ed|s)?[ ]with",
         r"gets?[ ](?:\w+[ ])?(?:in|on|into|onto)",
@@ -73,7 +74,7 @@ _TERM_CASED = re.compile(
     r"|[a-z]+(?:[A-Z][a-z]+)+[0-9]?|[a-z]+(?:_[a-z]+)+[A-Z]\w*"
 )
 _LABEL = re.compile(r"[A-Za-z/\-]{1,14}[:=](?=.)")
-_STRANGE = re.compile(r"[=(){}\[\]<>;|\\\"`]|://|^[@/~.\-$]|/.*/")
+_STRANGE = re.compile(r"[=(){}\[\]>;|\\\"`]|<(?!3[A-Za-z])|://|^[@/~.\-$]|/.*/")
 _CODE_LINE = re.compile(
     r"^[ \t>+\-]{0,12}(?:(?:def|class|import|from|return|function|const|let|var|if|for|while|public|private|static|async|await|raise|throw|assert|print|SELECT|INSERT|CREATE|#include)\b.*[(){};=\[\]]|//|\$ ?(?:pip|npm|git|docker|apt)\b)|[{;]\s*$"
 )
@@ -268,13 +269,14 @@ def _is_opaque(name: str, loose: bool, value: str) -> bool:
     )
 
 
-def looks_like_password(token: str) -> bool:
-    """Letters with digits or marks in them, and no term that has these too."""
+def looks_like_password(token: str, paired: bool = False) -> bool:
+    """Letters with digits or marks in them, and no term that has these too. `paired`: an account stands before
+    it, so that an @ in it makes no address."""
     if (
         not 6 <= len(token) <= 64
         or _STRANGE.search(token)
         or _TERM.fullmatch(token)
-        or "@" in token.strip("@!")
+        or ("@" in token.strip("@!") and not (paired and re.search(r"@[^.@]*[0-9][^.@]*$", token)))
     ):
         return False
     letters, digits = sum(c.isalpha() for c in token), sum(c.isdigit() for c in token)
@@ -286,7 +288,7 @@ def looks_like_password(token: str) -> bool:
     )
 
 
-def _told(text: str, start: int, end: int) -> tuple[int, int] | None:
+def _told(text: str, start: int, end: int, paired: bool = False) -> tuple[int, int] | None:
     """The span without the marks of the sentence, if what is left looks like a password."""
     label = _LABEL.match(text, start, end)
     start = label.end() if label else start
@@ -301,16 +303,16 @@ def _told(text: str, start: int, end: int) -> tuple[int, int] | None:
         ):
             end += 1
             break
-    return (start, end) if looks_like_password(text[start:end]) else None
+    return (start, end) if looks_like_password(text[start:end], paired) else None
 
 
 def _passwords(text: str) -> Iterator[Found]:
     for pattern in (_BESIDE_EMAIL, _STOCK, _QUOTED):
         for match in matches(pattern, text):
-            if (span := _told(text, *match.span(1))) is not None:
+            if (span := _told(text, *match.span(1), paired=pattern is _STOCK)) is not None:
                 yield Found(*span, Kind.SECRET, 0.9)
     for match in matches(_PAIR, text):
-        if (span := _told(text, *match.span(2))) is not None:
+        if (span := _told(text, *match.span(2), paired=True)) is not None:
             yield Found(*span, Kind.SECRET, 0.9)
             if match[1].lower() not in words():
                 yield Found(*match.span(1), Kind.USERNAME, 0.86)
