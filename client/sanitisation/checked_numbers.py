@@ -84,6 +84,7 @@ def cards(text: str) -> Iterator[Found]:
         if head and len(head[0]) not in (4, 6, 8) and len(head[0]) < 12:
             continue  # a decimal fraction, numbers in a row
         called = near(_CARD_WORDS, text, *match.span()) or _beside_card(text, match.start())
+        called = called or (len(digits) in (15, 16) and luhn.is_valid(digits) and _paid(text, match.start()))
         for length in _issuer_length(digits):
             if len(digits) < length or len(set(digits[:length])) < 3:
                 continue
@@ -101,6 +102,17 @@ def cards(text: str) -> Iterator[Found]:
 _ANOTHER = re.compile(
     r"(?:[2-6][0-9]{3}(?:[ \-]?[0-9]{4}){3}|3[47][0-9]{2}[ \-]?[0-9]{6}[ \-]?[0-9]{5})(?![0-9])[^\n]{0,60}?(?:(?:new|other|old|second|next|replacement)[ ](?:one|number)|(?:新しい|別の|もう一枚|前の)[^\n]{0,6})[^\n0-9]{0,16}$"
 )
+
+
+_PAID = re.compile(
+    r"(?<![A-Za-z])(?:pay|paid|charged?|billed|bezahlt(?: mit)?|payé avec|pagado con|pagué con)(?![A-Za-z])[^\n0-9]{0,24}$|(?:支払|決済|払っ)[^\n0-9]{0,12}$",
+    re.I,
+)
+
+
+def _paid(text: str, start: int) -> bool:
+    """Does somebody pay with what comes, be it no issuer's that we know?"""
+    return _PAID.search(text, max(0, start - 48), start) is not None and not is_public_number(text, start)
 
 
 def _beside_card(text: str, start: int) -> bool:

@@ -259,7 +259,7 @@ def labelled(text: str) -> Iterator[Found]:
         yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.8)
     for pattern, kind in ((_PREFIXED_ID, Kind.ACCOUNT_ID), (_PREFIXED_HEALTH, Kind.HEALTH_ID)):
         for match in matches(pattern, text):
-            yield Found(*match.span(), kind, 0.9)
+            yield Found(*match.span(), kind, 0.93)
     for match in matches(_BADGE, text):
         if _can_be(match[1], Kind.ACCOUNT_ID):
             yield Found(*match.span(1), Kind.ACCOUNT_ID, 0.8)

@@ -13,7 +13,7 @@ AFTER_NAME = re.compile(
 # What stands before a name and says that one comes: the name may then be lower case or of no lexicon.
 STRONG = re.compile(
     r"(?<![A-Za-z])(?:my (?:full |legal |real |first |last |middle |maiden |user)?name(?:'s| is| was|:)|(?:the )?name(?: on (?:the |my )?(?:card|account|file|passport|ticket|reservation))?(?:'s| is|d| was|:)|i(?:'|’)?m called|call me|they call me|i go by|known as|named(?: after)?|signed by|(?:prepared|submitted|approved|reviewed|requested|reported|filed|sent|issued) by"
-    r"|mr\.?|mrs\.?|ms\.?|mx\.?|miss|dr\.?|prof\.?|professor|doctor|nurse|officer|detective|judge|attorney|herr|frau|monsieur|madame|mme\.?|mlle\.?|señora?|sr\.|sra\.|signora?|don|doña|sir|dame|rev\.|pastor|father|sister|sgt\.?|capt\.?|lt\.?|col\.?|dott\.?|ing\."
+    r"|mr\.?|mrs\.?|ms\.?|mx\.?|miss|dr\.?|prof\.?|professor|doctor|nurse|officer|detective|judge|attorney|herrn?|frau|[swdh]/o|(?:git config (?:--\w+ )?)user\.name|halter(?:in)?|fahrzeughalter(?:in)?|unfallgegner(?:in)?|antragsteller(?:in)?|geschädigte[rn]?|monsieur|madame|mme\.?|mlle\.?|señora?|sr\.|sra\.|signora?|don|doña|sir|dame|rev\.|pastor|father|sister|sgt\.?|capt\.?|lt\.?|col\.?|dott\.?|ing\."
     r"|ich (?:heiße|heisse|bin)|mein name ist|je m'appelle|je suis|mon nom est|me llamo|mi nombre es|soy|mi chiamo|mijn naam is|sehr geehrter? (?:herr|frau)|lieber?|cher|chère|querid[oa]|estimad[oa]"
     r"|spoke (?:with|to)|talked (?:with|to)|met with|meeting with|interview(?:ed)? with|appointment with|behalf of|c/o|attn:?|attention:?|addressed to|payable to|beneficiary(?: is|:)?|care of|in care of"
     r"|(?:spoke|talked|met|call|chat) w/|belongs to|gehört|gehoert|pertenece a|appartient à|(?:titular|propietari[oa]|dueñ[oa]|inhaber(?:in)?|account holder|cardholder|titulaire)[^.\n?!:]{0,50}? (?:es|ist|est|is)"
@@ -88,7 +88,7 @@ NAME_FIELD = re.compile(
     re.I,
 )
 TITLED = re.compile(
-    r"(?<![A-Za-z])(?:mr|mrs|ms|mx|miss|dr|prof|professor|herr|frau|monsieur|madame|mme|mlle|señora?|sra?|signora?|sir|dame)\.?[ \t]{1,2}",
+    r"(?<![A-Za-z])(?:mr|mrs|ms|mx|miss|dr|prof|professor|herrn?|frau|monsieur|madame|mme|mlle|señora?|sra?|signora?|sir|dame)\.?[ \t]{1,2}",
     re.I,
 )
 JAPANESE_TITLE = re.compile(
@@ -98,6 +98,15 @@ TO_SOMEBODY = re.compile(
     r"(?<![a-z])(?:ask|asked|tell|told|call|called|text|texted|email|emailed|message|ping|invite|remind|thank|meet|met|with|from|and|to|for|by|hi|hey|hello|thanks|dear|me and|love|cc|contact)[ ,]{1,2}$",
     re.I,
 )
+GERMAN_ROLE = re.compile(
+    r"(?:Nachbar|Kolleg|Chef|Freund|Bruder|Schwester|Mutter|Vater|Tochter|Sohn|Cousin|Onkel|Tante|Arzt|Ärzt|Anw[aä]lt|Vermieter|Mieter|Partner|Mitbewohner|Kund|Halter)[a-z]{0,4}"
+)
+"""Nouns that announce a name and are written like one."""
+BOTHERS = re.compile(
+    r"[^.!?\n]{0,48}?(?<![a-z])(?:e-?mail|call|text|messag|contact|follow|writ|ring|phon|invit|stalk|bill|charg|su|add|cc|ping|harass|threaten)(?:e|s|ed|ing|ting)?[ ](?:me|us|my|our)(?![a-z])",
+    re.I,
+)
+"""What nobody does whom only books know: `… and why do they keep texting me`."""
 WHO = re.compile(r"(?:'s|’s)?,?[ ]who(?:'s|[ ])", re.I)
 NO_NAME_BEFORE = re.compile(
     r"\b(?:in|at|near|visit|of|the|a|an|on|via|using|use|than|like|vs\.?|into|near|run|install|called)[ ]$",

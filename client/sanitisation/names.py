@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from renga.client.sanitisation.entities import Deadline, Entity, Kind, Known
 from renga.client.sanitisation.found import Found
-from renga.client.sanitisation.names_beside import lower_lists, speakers, together, voices
+from renga.client.sanitisation.names_beside import lower_lists, owners, speakers, together, voices
 from renga.client.sanitisation.names_ja import japanese_names
+from renga.client.sanitisation.names_ja_told import told_names_ja
 from renga.client.sanitisation.names_latin import latin_names
 from renga.client.sanitisation.names_of_nobody import nobody
 from renga.client.sanitisation.normal import normal
@@ -34,7 +35,8 @@ class Names:
             if reading is None:
                 continue
             latin = [*latin_names(reading.text), *_beside(reading.text)]
-            for found in (*japanese_names(reading.text, deadline), *latin, *together(reading.text, latin)):
+            told = [*japanese_names(reading.text, deadline), *told_names_ja(reading.text)]
+            for found in (*told, *latin, *together(reading.text, latin), *owners(reading.text)):
                 start, end = reading.span(found.start, found.end)
                 value = normal(Kind.PERSON, reading.text[found.start : found.end])
                 entity = Entity(start, end, found.kind, value, certainty=found.certainty)

@@ -96,6 +96,21 @@ def lower_lists(text: str) -> Iterator[Found]:
                     yield Found(run.start() + one.start(), run.start() + one.end(), Kind.PERSON, 0.57)
 
 
+_OWNED = re.compile(
+    r"(?<![A-Za-z'’])([A-Za-z]{3,15})s[ ](?:(?:new|old|little|older|younger|big|work|home)[ ])?(?:phone|e-?mail|number|address|birthday|bday|house|account|laptop|car|flat|place|room|desk|therapist|doctor|friends?|sister|brother|mom|mum|dad|mother|father|parents|kids?|wife|husband|son|daughter|boyfriend|girlfriend|bf|gf|ex|boss|roommate|landlord|wedding|funeral|salary|passport|password|resume|cv|contract|diagnosis|apartment)(?![A-Za-z])"
+)
+
+
+def owners(text: str) -> Iterator[Found]:
+    """Whose something is, without the apostrophe: `latoyas sister`. The `s` is none of the name."""
+    given = latin().given
+    for match in matches(_OWNED, text):
+        low = match[1].lower()
+        if is_name(low, given) and not is_name(low + "s", given) and low not in NEVER | PLACES:
+            if not is_word(low) and not is_word(low + "s") and low not in public_figures()[1]:
+                yield Found(*match.span(1), Kind.PERSON, 0.6)
+
+
 def together(text: str, found: Sequence[Found]) -> Iterator[Found]:
     """Given names that stand beside a found person (`Mark and Priya`): what is ambiguous alone is not there."""
     lexicon = latin()

@@ -99,7 +99,9 @@ def full_name(parts: Sequence[str]) -> bool:
 
 
 def is_capital(part: str) -> bool:
-    """Does it begin with a capital, a particle with a hyphen aside (`al-Rashid`)?"""
+    """Does it begin with a capital, a particle with a hyphen aside (`al-Rashid`, `d'Orsay`)?"""
+    if part[:2].lower() in ("d'", "d’", "l'", "l’", "o'", "o’") and part[2:3].isupper():
+        return True
     particle, hyphen, rest = part.partition("-")
     return part[0].isupper() or (bool(hyphen and rest) and particle in PARTICLES and rest[0].isupper())
 

@@ -22,6 +22,8 @@ _CHUNK = 2000
 _HONORIFIC = re.compile(
     r"[ 　]?(?:さん|様|さま|氏|くん|君(?!が代|主|臨)|ちゃん|先生|殿|先輩|後輩|部長|課長|係長|社長|専務|常務|主任|教授|准教授|医師|看護師|弁護士|税理士|行政書士|司法書士|社会保険労務士|社労士|弁理士|公認会計士|会計士|建築士|薬剤師|歯科医|保健師|助産師|保育士|介護士|教諭|住職|神父|牧師|刑事|巡査|警部|検事|判事|秘書|理事長|理事|監査役|顧問|相談役|執行役員|支部長|組長|機長|船長|店長|支店長|室長|次長|本部長|会長|校長|園長|院長|議員|選手|容疑者|被告|夫妻|夫人|師長|CTO|CEO|CFO|COO|PM|マネージャー|リーダー|ディレクター|チーフ|代表|講師|研究員|博士|工場長|所長|局長|コーチ|監督|班長|担当|嬢|女史|両氏|家の|宅|宛|御中(?!)|拝)"
 )
+usual = str.maketrans("髙﨑𠮷邉邊德濵栁桒槗嶌", "高崎吉辺辺徳浜柳桑橋島")
+"""Characters that registers of persons have and lists of names don't, as the lists write them."""
 _NOT_NAMES = listed("before an honorific")
 _ORG_TAIL = re.compile(
     r"(?:株式会社|製薬|銀行|商事|工業|電機|電気|自動車|証券|大学|高校|中学|小学校|病院|医院|クリニック|書店|商店|建設|製作所|産業|物産|不動産|生命|火災|食品|化学|製鉄|重工|海上|組|運輸|駅|県|市|区|町|村|郡|川|山|橋|通り|島|湾|半島|公園|神社|寺|城|空港|港|線|電鉄|鉄道|技研|グループ|ホールディングス|事務所|定理|賞|時代|幕府|方面|地方|支店|店(?!長)|校|国際|都|府|道(?![一-龥]))"
@@ -100,6 +102,7 @@ def tagged(text: str, start: int) -> list[_Word]:
 
 def japanese_names(text: str, deadline: Deadline) -> Iterator[Found]:
     """Persons in a reading of the text."""
+    text = text.translate(usual)
     return (one for one in _all_names(text, deadline) if not is_nobody(text, one.start, one.end))
 
 

@@ -52,8 +52,14 @@ def latin_names(text: str) -> Iterator[Found]:
         if textbook and tokens[at][0].lower() in _TEXTBOOK | {"eve", "carol", "charlie"}:
             at += 1
             continue
+        role = at + 1 < len(tokens) and tokens[at + 1].start() in heard.strong
+        if role and cues.GERMAN_ROLE.fullmatch(tokens[at][0]):
+            at += 1
+            continue
         glued = tokens[at].start() and text[tokens[at].start() - 1] in "'’" and len(tokens[at][0]) < 3
-        titled = tokens[at].start() in heard.titled and tokens[at][0][0].isupper()
+        titled = tokens[at].start() in heard.titled and (
+            tokens[at][0][0].isupper() or tokens[at][0] in PARTICLES
+        )
         stray = tokens[at][0] in PARTICLES and tokens[at].start() not in heard.titled
         if glued or stray or not (titled or _may_start(tokens[at][0], lexicon, common)):
             at += 1
@@ -141,6 +147,7 @@ def _best(
         surname = said.titled and size == 1 and parts[0][0].isupper() and lows[0] in latin().rank
         if not surname and any(
             low in NEVER
+            and not (low in PARTICLES and _joins(parts, i, said))
             and not _also_a_surname(lows, i)
             and not (i == 0 and said.strong and full_name(parts))
             for i, low in enumerate(lows)
@@ -159,6 +166,13 @@ def _before_somebody_public(lows: Sequence[str]) -> int:
         if " ".join(lows[at : at + 2]) in full or " ".join(lows[at : at + 3]) in full:
             return at
     return len(lows)
+
+
+def _joins(parts: Sequence[str], at: int, said: Said) -> bool:
+    """Does a particle stand between two parts of a name, or after a title before one (`Herrn von Aue`)?"""
+    if at == 0:
+        return said.titled and len(parts) == 2 and parts[1][0].isupper()
+    return at < len(parts) - 1 and is_name(parts[0].lower(), latin().given) and parts[-1][0].isupper()
 
 
 def _also_a_surname(lows: Sequence[str], at: int) -> bool:
@@ -250,7 +264,7 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
     if not (said.strong or said.titled or honoured or reachable) and public_talk(
         text, start, end, said.public
     ):
-        score -= 0.5
+        score -= 0.5 if cues.BOTHERS.match(text, end) is None else 0.0
     if honoured:
         score += (
             0.6

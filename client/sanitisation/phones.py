@@ -20,7 +20,7 @@ _CANDIDATE = re.compile(
 _WORDS = re.compile(
     r"phone|(?<![A-Za-z])call|(?<![A-Za-z])tel(?![A-Za-z])|tel[.:]|mobile|(?<![A-Za-z])cell(?![A-Za-z])|(?<![A-Za-z])fax|(?<![A-Za-z])text(?:ed)?(?![A-Za-z])|whats ?app|(?<![A-Za-z])sms(?![A-Za-z])|contact|reach|dial|hotline"
     r"|電話|携帯|ケータイ|スマホ|連絡先|ファックス|ﾌｧｯｸｽ|でんわ|ＴＥＬ|TEL|FAX|telefon|(?<![a-zäöü])nummer|ruf(?:e|st|en|t)?[ ](?:mich|uns|bitte|ihn|sie)|melde dich|erreich|rufnummer|handy|mobil|anrufen"
-    r"|t[ée]l[ée]phone|portable|appel|m[óo]v(?:il)?(?![a-z])|tel[ée]fono|ll[áa]m|signal|telegram|viber|(?<![A-Za-z])line(?![A-Za-z])|my (?:new )?number|number (?:is|changed|was)|new number|内線",
+    r"|t[ée]l[ée]phone|portable|appel|m[óo]v(?:il)?(?![a-z])|tel[ée]fono|ll[áa]m|mi n[úu]mero es|mon num[ée]ro est|il mio numero è|signal|telegram|viber|(?<![A-Za-z])line(?![A-Za-z])|my (?:new )?number|number (?:is|changed|was)|new number|内線",
     re.I,
 )
 _DATE = re.compile(
@@ -58,8 +58,23 @@ def phones(text: str) -> Iterator[Found]:
         ):  # a line of its own, below another number
             start = last + len(text[last:end]) - len(text[last:end].lstrip())
             certainty = _certainty(text, start, end)
+        if not certainty and (alone := _behind_others(text, start, end)) is not None:
+            start, certainty = alone, 0.9
         if certainty:
             yield Found(start, end, Kind.PHONE, certainty)
+
+
+_GAP = re.compile(r"(?<=[0-9])[ \t\n]{1,3}(?=[(0-9])")
+
+
+def _behind_others(text: str, start: int, end: int) -> int | None:
+    """Where a telephone number begins behind digits of something else: a house, a flat, a postal code."""
+    for gap in _GAP.finditer(text, start, end):
+        raw = text[gap.end() : end]
+        shaped = _JAPAN.fullmatch(raw) is not None and len(digits_of(raw)) in (10, 11)
+        if shaped or _NORTH_AMERICA.fullmatch(raw) or _JAPAN_MOBILE.fullmatch(raw):
+            return gap.end() if not _DATE.search(raw) else None
+    return None
 
 
 def _certainty(text: str, start: int, end: int) -> float:
