@@ -53,7 +53,7 @@ _TAIL = (
 )
 _LEAD = rf"(?:(?:{_UNIT}){_COMMA})?(?:[A-Z][A-Za-z'\-]{{2,20}}[ ](?:House|Cottage|Court|Towers?|Building|Lodge|Hall|Mansions?|Apartments|Heights){_COMMA})?"
 _STREET = re.compile(
-    rf"(?<![A-Za-z0-9\-.$€£/:#])(?:{_LEAD}){_NUMBER},?[ ]{_DIRECTION}(?P<name>{_NAME}){_DIRECTION}(?P<suffix>{_SUFFIX})\b\.?(?![ ]{_STRONG_SUFFIX}\b)(?:[ ](?:north|south|east|west|[NSEW]{{1,2}})\b\.?)?(?P<tail>{_TAIL})",
+    rf"(?<![A-Za-z0-9\-.$€£/:#])(?:{_LEAD}){_NUMBER},?[ ]{_DIRECTION}(?P<name>{_NAME}){_DIRECTION}(?P<suffix>{_SUFFIX})\b\.?(?:(?:(?<=county road)|(?<=state road)|(?<=ranch road)|(?<=township road)|(?<=highway)|(?<=route))[ ][0-9]{{1,4}}[A-Z]?(?=,|\n|$|[ ][A-Z]))?(?![ ]{_STRONG_SUFFIX}\b)(?:[ ](?:north|south|east|west|[NSEW]{{1,2}})\b\.?)?(?P<tail>{_TAIL})",
     re.I,
 )
 _BROADWAY = re.compile(

@@ -222,7 +222,10 @@ _NAMED: tuple[tuple[re.Pattern[str], Check, re.Pattern[str], re.Pattern[str] | N
 )  # fmt: skip
 
 _SSN = _pattern(r"[0-9]{3}([ \-.])[0-9]{2}\1[0-9]{4}|[0-9]{3}[ \-]*\n?[0-9]{2}[ \-]*\n?[0-9]{4}")
-_SSN_WORDS = re.compile(r"ssn|social[ _-]?sec|社会保障|itin|tax ?id|tin(?![A-Za-z])|ss#", re.I)
+_SSN_WORDS = re.compile(
+    r"ssn|(?:my|his|her|their|your)[ ]social(?![ ]?(?:media|life|work|circle|skill|net))|social[ _-]?sec|社会保障|itin|tax ?id|tin(?![A-Za-z])|ss#",
+    re.I,
+)
 _SSN_SHAPE = re.compile(r"[0-9]{3}([ \-.])[0-9]{2}\1[0-9]{4}")
 _LABELLED_TWELVE = re.compile(
     r"マイナンバー|個人番号|my ?number|aadha+r|steuer-?id|steueridentifik|idnr", re.I

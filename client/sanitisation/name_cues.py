@@ -13,7 +13,7 @@ AFTER_NAME = re.compile(
 # What stands before a name and says that one comes: the name may then be lower case or of no lexicon.
 STRONG = re.compile(
     r"(?<![A-Za-z])(?:my (?:full |legal |real |first |last |middle |maiden |user)?name(?:'s| is| was|:)|(?:the )?name(?: on (?:the |my )?(?:card|account|file|passport|ticket|reservation))?(?:'s| is|d| was|:)|i(?:'|’)?m called|call me|they call me|i go by|known as|named(?: after)?|signed by|(?:prepared|submitted|approved|reviewed|requested|reported|filed|sent|issued) by"
-    r"|mr\.?|mrs\.?|ms\.?|mx\.?|miss|dr\.?|prof\.?|professor|doctor|nurse|officer|detective|judge|attorney|herrn?|frau|[swdh]/o|(?:git config (?:--\w+ )?)user\.name|halter(?:in)?|fahrzeughalter(?:in)?|unfallgegner(?:in)?|antragsteller(?:in)?|geschädigte[rn]?|monsieur|madame|mme\.?|mlle\.?|señora?|sr\.|sra\.|signora?|don|doña|sir|dame|rev\.|pastor|father|sister|sgt\.?|capt\.?|lt\.?|col\.?|dott\.?|ing\."
+    r"|mr\.?|mrs\.?|ms\.?|mx\.?|miss|dr\.?|prof\.?|professor|doctor|nurse|officer|detective|judge|attorney|herrn?|frau|[swdh]/o|(?:git config (?:--\w+ )?)user\.name|halter(?:in)?|kontoinhaber(?:in)?|fahrzeughalter(?:in)?|unfallgegner(?:in)?|antragsteller(?:in)?|geschädigte[rn]?|monsieur|madame|mme\.?|mlle\.?|señora?|sr\.|sra\.|signora?|don|doña|sir|dame|rev\.|pastor|father|sister|sgt\.?|capt\.?|lt\.?|col\.?|dott\.?|ing\."
     r"|ich (?:heiße|heisse|bin)|mein name ist|je m'appelle|je suis|mon nom est|me llamo|mi nombre es|soy|mi chiamo|mijn naam is|sehr geehrter? (?:herr|frau)|lieber?|cher|chère|querid[oa]|estimad[oa]"
     r"|spoke (?:with|to)|talked (?:with|to)|met with|meeting with|interview(?:ed)? with|appointment with|behalf of|c/o|attn:?|attention:?|addressed to|payable to|beneficiary(?: is|:)?|care of|in care of"
     r"|(?:spoke|talked|met|call|chat) w/|belongs to|gehört|gehoert|pertenece a|appartient à|(?:titular|propietari[oa]|dueñ[oa]|inhaber(?:in)?|account holder|cardholder|titulaire)[^.\n?!:]{0,50}? (?:es|ist|est|is)"
@@ -99,7 +99,7 @@ TO_SOMEBODY = re.compile(
     re.I,
 )
 GERMAN_ROLE = re.compile(
-    r"(?:Nachbar|Kolleg|Chef|Freund|Bruder|Schwester|Mutter|Vater|Tochter|Sohn|Cousin|Onkel|Tante|Arzt|Ärzt|Anw[aä]lt|Vermieter|Mieter|Partner|Mitbewohner|Kund|Halter)[a-z]{0,4}"
+    r"(?:Nachbar|Kolleg|Chef|Freund|Bruder|Schwester|Mutter|Vater|Tochter|Sohn|Cousin|Onkel|Tante|Arzt|Ärzt|Anw[aä]lt|Vermieter|Mieter|Partner|Mitbewohner|Kund|Halter|(?:Konto)?[Ii]nhaber)[a-z]{0,4}"
 )
 """Nouns that announce a name and are written like one."""
 BOTHERS = re.compile(

@@ -25,6 +25,14 @@ _SO_CALLED = re.compile(
 _BOTH = re.compile(
     r"(?<![一-龥々])([一-龥々]{1,4})[・、と]([一-龥々]{1,4}?)(?=[ 　]?(?:ご|御)?(?:両名|両人|連名)|の(?:ご|御)?連名)"
 )
+_TO_BOTH_PARTS = re.compile(
+    r"(?<![一-龥々])([一-龥々]{2,3}[ 　]([一-龥々]{1,3}))(?=[ 　]?(?:宛|様|殿|さん|氏(?![名族])))"
+)
+_ONLY_SIGNED = re.compile(r"(?<![一-龥々])([一-龥々]{3})より(?=[、。」』]{0,2}と署名)")
+_OF_KIN = re.compile(
+    r"(?:彼氏|彼女|旦那|妻|夫|娘|息子|長男|長女|次男|次女|弟|妹|兄|姉|友達|友人|親友|同僚|後輩|先輩|孫|姪|甥)の([ぁ-ん]{3,5}?)(?=[がはもに](?:[^ぁ-ん]|[ぁ-ん]{2}))"
+)
+_WORDS = listed("hiragana names that are words")
 _SIGNED = re.compile(
     r"(?<![一-龥々])([一-龥々]{1,3}|[ァ-ヴー]{2,5})より(?=[、。」』]{0,2}と(?:署名|書|入れ|添え|締め|記|結))"
 )
@@ -72,6 +80,15 @@ def _told(text: str) -> Iterator[Found]:
     for match in matches(_OURS, text):
         name = match[1]
         if (name in lists.given or hiragana(name) in lists.given_kana) and _may_be(name, strict=True):
+            yield Found(*match.span(1), Kind.PERSON, 0.6)
+    for match in matches(_OF_KIN, text):
+        if match[1] in lists.given_kana and match[1] not in _WORDS and match[1] not in _KIN:
+            yield Found(*match.span(1), Kind.PERSON, 0.6)
+    for match in matches(_TO_BOTH_PARTS, text):
+        if match[2] in lists.given and all(_may_be(n, strict=False) for n in re.split("[ 　]", match[1])):
+            yield Found(*match.span(1), Kind.PERSON, 0.66)
+    for match in matches(_ONLY_SIGNED, text):
+        if match[1][-1] not in "同会社族者員生課部店組" and _may_be(match[1], strict=True):
             yield Found(*match.span(1), Kind.PERSON, 0.6)
     for match in matches(_LABELLED_KANA, text):
         if any(_read(part) for part in re.split("[ 　・]", match[1])):

@@ -172,7 +172,11 @@ def _joins(parts: Sequence[str], at: int, said: Said) -> bool:
     """Does a particle stand between two parts of a name, or after a title before one (`Herrn von Aue`)?"""
     if at == 0:
         return said.titled and len(parts) == 2 and parts[1][0].isupper()
-    return at < len(parts) - 1 and is_name(parts[0].lower(), latin().given) and parts[-1][0].isupper()
+    last = parts[-1].lower()
+    shown = parts[-1][0].isupper() or (
+        said.strong and rank_of(last, latin()) is not None and not is_word(last)
+    )
+    return at < len(parts) - 1 and is_name(parts[0].lower(), latin().given) and shown
 
 
 def _also_a_surname(lows: Sequence[str], at: int) -> bool:

@@ -20,7 +20,7 @@ _CANDIDATE = re.compile(
 _WORDS = re.compile(
     r"phone|(?<![A-Za-z])call|(?<![A-Za-z])tel(?![A-Za-z])|tel[.:]|mobile|(?<![A-Za-z])cell(?![A-Za-z])|(?<![A-Za-z])fax|(?<![A-Za-z])text(?:ed)?(?![A-Za-z])|whats ?app|(?<![A-Za-z])sms(?![A-Za-z])|contact|reach|dial|hotline"
     r"|電話|携帯|ケータイ|スマホ|連絡先|ファックス|ﾌｧｯｸｽ|でんわ|ＴＥＬ|TEL|FAX|telefon|(?<![a-zäöü])nummer|ruf(?:e|st|en|t)?[ ](?:mich|uns|bitte|ihn|sie)|melde dich|erreich|rufnummer|handy|mobil|anrufen"
-    r"|t[ée]l[ée]phone|portable|appel|m[óo]v(?:il)?(?![a-z])|tel[ée]fono|ll[áa]m|mi n[úu]mero es|mon num[ée]ro est|il mio numero è|signal|telegram|viber|(?<![A-Za-z])line(?![A-Za-z])|my (?:new )?number|number (?:is|changed|was)|new number|内線",
+    r"|t[ée]l[ée]phone|portable|appel|m[óo]v(?:il)?(?![a-z])|tel[ée]fono|ll[áa]m|mi n[úu]mero es|mon num[ée]ro est|il mio numero è|signal|telegram|viber|(?<![A-Za-z])line(?![A-Za-z])|(?:my|old|new|other|work|home|current) (?:new )?number|number (?:is|changed|was)|new number|内線",
     re.I,
 )
 _DATE = re.compile(
@@ -42,6 +42,12 @@ _REGIONS = {"0": ("JP", "GB", "DE", "FR", "IT", "AU", "NL"), "": ("US", "ES", "I
 
 def phones(text: str) -> Iterator[Found]:
     """Telephone numbers in the reading `text` (digits folded)."""
+    for match in _AFTER_BLANK.finditer(text):
+        if not _DATE.search(match[1]) and len(set(digits_of(match[1]))) > 2:
+            yield Found(*match.span(1), Kind.PHONE, 0.9)
+    for match in _BEFORE_MAIL.finditer(text):
+        if len(set(match[1])) > 3 and not is_public_number(text, match.start()):
+            yield Found(*match.span(1), Kind.PHONE, 0.8)
     for match in _CANDIDATE.finditer(text):
         start, end = match.span()
         if match[0][0] == "(" and ")" not in match[0]:
@@ -64,6 +70,14 @@ def phones(text: str) -> Iterator[Found]:
             yield Found(start, end, Kind.PHONE, certainty)
 
 
+_AFTER_BLANK = re.compile(
+    r"(?<=[0-9号室][ 　\n])(0[0-9]{1,3}-[0-9]{1,4}-[0-9]{4}|[2-9][0-9]{2}-[2-9][0-9]{2}-[0-9]{4})(?![0-9A-Za-z_\-])"
+)
+"""Right behind a house, a flat or a postal code, with which it would be too long."""
+_BEFORE_MAIL = re.compile(
+    r"(?<![0-9A-Za-z.\-_+])([2-9][0-9]{2}[2-9][0-9]{6})(?=[,;|]?[ \t\n]{1,2}[\w.+\-]{1,64}@[\w\-]{1,63}\.)"
+)
+"""Ten digits as North America has them, beside an e-mail address."""
 _GAP = re.compile(r"(?<=[0-9])[ \t\n]{1,3}(?=[(0-9])")
 
 

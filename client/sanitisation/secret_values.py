@@ -50,6 +50,11 @@ _PEM = re.compile(
 _CREDENTIAL_URL = re.compile(
     r"(?<![A-Za-z0-9])(?:jdbc:)?[A-Za-z][A-Za-z0-9+.\-]{1,24}://[^\s:/@\"'<>`]{0,100}:[^\s/@\"'<>`]{1,200}(?:@(?=[^\s\"'<>`]*@))?[^\s@\"'<>`]{0,80}@[^\s\"'<>`、。，]{1,300}"
 )
+_PASSWORD_IN_URL = re.compile(
+    r"(?<![A-Za-z0-9])jdbc:[a-z][a-z0-9+.\-]{1,24}:(?://|@)?(?=[!-~]{0,300}[?&;](?:password|passwd|pwd)=[^&;\s]{3})[!#-&(-;=?-~]{4,400}",
+    re.I,
+)
+"""What a driver connects with, the password among its options."""
 _WEBHOOK = re.compile(
     r"https?://(?:hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_+\-]{10,200}|(?:\w+\.)?discord(?:app)?\.com/api/webhooks/[0-9]{5,25}/[A-Za-z0-9_\-]{10,100}"
     r"|[\w.\-]+\.webhook\.office\.com/[^\s\"'<>]{20,400}|(?:outlook\.office\.com|[\w.\-]+\.logic\.azure\.com)/[^\s\"'<>]{20,500}|hooks\.zapier\.com/hooks/[^\s\"'<>]{8,100}"
@@ -227,6 +232,7 @@ def secrets(text: str) -> Iterator[Found]:
         (_PEM, 1.0),
         (_WEBHOOK, 0.99),
         (_CONNECTION, 0.97),
+        (_PASSWORD_IN_URL, 0.97),
     ):
         for match in matches(pattern, text):
             if not re.search(r"YOUR|xxxx|XXXX|<|\.\.\.|EXAMPLE$", match[0]) or pattern is _PEM:
