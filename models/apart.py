@@ -35,6 +35,8 @@ from renga.models.weights import SharedWeights
 
 DONE, FAILED, LONG = b"+", b"-", b"#"
 
+_silence = threading.Lock()
+
 
 class Apart:
     """`model` once more, in another process with `threads` threads, which ends with this one or by `close`.
@@ -68,7 +70,11 @@ class Apart:
         with model.weights.lock, _in_silence():
             self._process.start()
         theirs.close()
-        self.ask({"move": "begin"})
+        try:
+            self.ask({"move": "begin"})
+        except BaseException:
+            self.close()
+            raise
 
     def open(self, prompt: Prompt) -> ApartSession:
         """A session there that has read `prompt`."""
@@ -85,6 +91,9 @@ class Apart:
                     self._pipe.recv_bytes_into(into.numpy().data.cast("B"))
             except (OSError, EOFError) as error:
                 raise RengaError(f"the process of {self.name} has ended") from error
+            except BaseException:
+                self._pipe.close()  # half an exchange: whoever asks next must not take its rest for an answer
+                raise
         if said[:1] != DONE:
             raise (TooLong if said[:1] == LONG else RengaError)(said[1:].decode())
         self.meter.passes, self.meter.tokens = json.loads(said[1:])
@@ -104,9 +113,13 @@ class Apart:
 
     def close(self) -> None:
         """End the process."""
-        with self._lock, suppress(OSError):  # ended already
-            self._pipe.send_bytes(json.dumps({"move": "end"}).encode())
-        self._pipe.close()
+        if self._lock.acquire(timeout=5):  # else it is in the middle of something that does not end
+            with suppress(OSError):  # ended already
+                self._pipe.send_bytes(json.dumps({"move": "end"}).encode())
+            self._pipe.close()
+            self._lock.release()
+        else:
+            self._process.kill()
         self._process.join(5)
         if self._process.is_alive():
             self._process.kill()
@@ -142,15 +155,15 @@ def apart(model: LanguageModel, *, threads: int = 1) -> LanguageModel:
 @contextmanager
 def _in_silence() -> Iterator[None]:
     """What Python and tokenizers have to say of forks is about threads, and a fork of a model needs none."""
-    said = os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = said or "false"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
+    with _silence, warnings.catch_warnings():
+        said = os.environ.get("TOKENIZERS_PARALLELISM")
+        os.environ["TOKENIZERS_PARALLELISM"] = said or "false"
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
             yield
-    finally:
-        if said is None:
-            del os.environ["TOKENIZERS_PARALLELISM"]
+        finally:
+            if said is None:
+                del os.environ["TOKENIZERS_PARALLELISM"]
 
 
 def _forked(pipe: Connection, theirs: Connection, model: LocalModel) -> None:
@@ -192,6 +205,9 @@ def _serve(pipe: Connection, model: LocalModel, threads: int) -> None:
         rows: torch.Tensor | None = None
         try:
             move = json.loads(pipe.recv_bytes())
+        except (EOFError, OSError):
+            return
+        try:
             match move["move"]:
                 case "open":
                     sessions[move["session"]] = Reader(model, _prompt(**move["prompt"]))
@@ -202,14 +218,18 @@ def _serve(pipe: Connection, model: LocalModel, threads: int) -> None:
                 case "end":
                     return
         except RengaError as error:
-            pipe.send_bytes((LONG if isinstance(error, TooLong) else FAILED) + error.message.encode())
-        except (EOFError, OSError):
-            return
+            said = (LONG if isinstance(error, TooLong) else FAILED) + error.message.encode()
+        except Exception as error:  # noqa: BLE001 - the edge to the other process, which has the user
+            said = FAILED + f"{type(error).__name__} there: {error}".encode()
         else:
             meter = model.weights.meter
-            pipe.send_bytes(DONE + json.dumps([meter.passes, meter.tokens]).encode())
+            said = DONE + json.dumps([meter.passes, meter.tokens]).encode()
+        try:
+            pipe.send_bytes(said)
             if rows is not None:
                 pipe.send_bytes(rows.contiguous().numpy().data.cast("B"))
+        except OSError:
+            return
 
 
 def _prompt(text: str, clearance: str, before: list[dict[str, str]]) -> Prompt:

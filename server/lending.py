@@ -89,8 +89,11 @@ class Lending:
                     async with asyncio.timeout(REPLY_SECONDS):
                         reply = await anext(upcoming)
                 except BaseException:
-                    future.set_exception(ConnectionLost("the lender is gone"))
+                    if not future.done():  # whoever asked may have stopped waiting
+                        future.set_exception(ConnectionLost("the lender is gone"))
                     raise
+                if future.done():
+                    return
                 if reply.WhichOneof("reply") == "refused":
                     future.set_exception(RengaError(f"{name} refused: {one_line(reply.refused)}"))
                     return

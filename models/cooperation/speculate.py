@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -227,6 +228,8 @@ class SpeculatedSession:
                 drafts = way.drafting.draft(said, count, sampling, place)[:count]
             except RengaError as error:
                 ways.remove(way)
+                with suppress(RengaError):
+                    way.drafting.close()
                 self._left_out(way.drafter, error)
                 continue
             if drafts:

@@ -111,8 +111,9 @@ class Remembering:
 
     def _keep(self, key: str, row: Row) -> None:
         """In memory; where there is a folder only the rows that were wanted last."""
+        old = self._kept.pop(key, None)
         self._kept[key] = row
-        self._bytes += row[0].nbytes
+        self._bytes += row[0].nbytes - (old[0].nbytes if old else 0)
         while self.folder is not None and self._bytes > IN_MEMORY and len(self._kept) > 1:
             self._bytes -= self._kept.popitem(last=False)[1][0].nbytes
 

@@ -25,6 +25,16 @@ from tests.models.toy import Toy
 TALK = Prompt("And now?", Clearance.PUBLIC, (Said("user", "Who counts?"), Said("assistant", "We do.")))
 
 
+class Interrupted:
+    """A pipe whose reader is interrupted while it waits."""
+
+    def __init__(self, pipe):
+        self.send_bytes, self.close = pipe.send_bytes, pipe.close
+
+    def recv_bytes(self):
+        raise KeyboardInterrupt
+
+
 @pytest.fixture
 def processes():
     """Ends what a test has put apart."""
@@ -62,6 +72,25 @@ def test_a_fork_holds_nobodys_connection(processes):
     with peers:
         peers.settimeout(20)
         assert peers.recv(1) == b""
+
+
+def test_half_an_exchange_is_no_answer_to_the_next(processes, monkeypatch):
+    there = put_apart(LocalModel(tiny("llama")), processes)
+    session = there.open(PROMPT)
+    waiting = there._pipe
+    monkeypatch.setattr(there, "_pipe", Interrupted(waiting))
+    with pytest.raises(KeyboardInterrupt):
+        session.feed([3])
+    monkeypatch.setattr(there, "_pipe", waiting)
+    with pytest.raises(RengaError, match="has ended"):
+        session.feed([3])
+
+
+def test_what_fails_there_is_told_and_ends_nothing(processes):
+    there = put_apart(LocalModel(tiny("llama")), processes)
+    with pytest.raises(RengaError, match="KeyError"):
+        there.ask({"move": "rows", "session": 99, "read": [], "fed": []})
+    assert there.open(PROMPT).feed([3]).logp is not None
 
 
 def test_members_of_one_base_are_themselves_bit_for_bit(processes):
