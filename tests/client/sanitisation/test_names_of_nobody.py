@@ -33,6 +33,8 @@ NOBODY = {
     "土地": "長野の上田は蕎麦で有名ですか。",
 }
 SOMEBODY = {
+    "a letter to a specimen": "Dear Jane Doe,\nyour card has expired.",
+    "a specimen with a card": "Jane Doe",
     "a story for": "Write a ghost story for Corwin Aldana, who turns nine.",
     "a candidate": "Role-play a job interview with the candidate Vikram Joshi.",
     "kin": "Write a poem about my sister Nina and our dog.",
