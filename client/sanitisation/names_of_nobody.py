@@ -129,7 +129,7 @@ class Nobody:
         if self.fiction and (_OF_FICTION.search(before) or (not self.own and self._invented(before, one))):
             return True
         low = text[start:end].lower()
-        if not self.own and not labelled and self._specimen(low, before, one):
+        if not self.own and self._specimen(low, before, one):
             return True
         if titled and one and not self.own:
             return self.public or (low in public_figures()[1] and low not in latin().rank)
@@ -151,11 +151,11 @@ class Nobody:
         return self._of_a_thing(before, tail, start, end, one)
 
     def _specimen(self, low: str, before: str, one: bool) -> bool:
-        """One of those who stand in code for anybody: bare in code, whole only as somebody quoted. A letter to
+        """One of those who stand in code for anybody: bare in code, whole as the value of an option. A letter to
         Jane Doe is a letter."""
         if one:
             return low in _SPECIMENS and _CODE.search(self.text) is not None
-        return low in _SPECIMEN_NAMES and before[-1:] in ('"', "'", "`")
+        return low in _SPECIMEN_NAMES and before[-2:] in ('="', "='")
 
     def _invented(self, before: str, one: bool) -> bool:
         """A character: one name that nothing is written for, or a whole one that a story gives somebody."""
