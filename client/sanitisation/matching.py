@@ -18,6 +18,7 @@ from renga.client.sanitisation.tags import LITERAL, LONGEST, compiled, folded, r
 KINDS = frozenset(Kind) | {LITERAL}
 
 _WORD = r"[\p{Latin}\p{N}]"
+_FREE = "(?P<free>)"  # a match that ends here is what it is, whatever follows
 _SPELLED = re.compile(r"[\s\\\-]")
 
 
@@ -125,7 +126,7 @@ def _trie(names: Iterable[str]) -> str:
         shadow = folded(name)
         for atom in _atoms(shadow):
             node = node.setdefault(atom, {})
-        node[""] = rf"(?P<tail>s)?(?!{_WORD})" if _in_word(shadow[-1]) else "(?P<free>)"
+        node[""] = rf"(?P<tail>s)?(?!{_WORD})" if _in_word(shadow[-1]) else _FREE
     return "|".join(
         (f"(?<!{_WORD})" if _in_word(re.sub(r"\\", "", atom)[:1]) else "") + atom + _alternatives(node)
         for atom, node in root.items()
@@ -134,7 +135,9 @@ def _trie(names: Iterable[str]) -> str:
 
 def _alternatives(node: dict[str, Any]) -> str:
     longer = [atom + _alternatives(below) for atom, below in node.items() if atom]
-    choices = longer + ([node[""]] if "" in node else [])
+    # A name that begins a longer one is not decided where it ends.
+    ends = [node[""].replace(_FREE, "") if longer else node[""]] if "" in node else []
+    choices = longer + ends
     return choices[0] if len(choices) == 1 else f"(?:{'|'.join(choices)})"
 
 

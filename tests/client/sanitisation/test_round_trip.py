@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from renga.client.sanitisation.conversation import Conversation
@@ -71,7 +71,12 @@ def test_restoring_undoes_sanitising(turns: list[tuple[str, list[Entity]]], styl
         assert "".join(with_this.restore([out])) == text
 
 
+# A family name that is a surrogate by itself begins the whole name, and no letter ends it.
+BEGINS_A_LONGER_ONE = ("佐藤 花子 です", [Entity(0, 6, Kind.PERSON, "佐藤 花子 ")])
+
+
 @settings(max_examples=60, deadline=None)
+@example(BEGINS_A_LONGER_ONE, [], Style.REALISTIC)
 @given(prompts(), st.lists(st.integers(0, 60), max_size=8), st.sampled_from(list(Style)))
 def test_a_stream_may_be_cut_anywhere(
     prompt: tuple[str, list[Entity]], cuts: list[int], style: Style
