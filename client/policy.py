@@ -6,13 +6,12 @@ or were sanitised.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from renga.errors import UsageError, did_you_mean
+from renga.client.owners_file import read_owners_file
 
 Flag = Annotated[bool, Field(strict=True)]
 Bytes = Annotated[int, Field(strict=True, ge=0)]
@@ -38,18 +37,4 @@ class Policy(BaseModel):
 
 def read_policy(path: Path) -> Policy:
     """The policy in a file, or the defaults if there is none. Raises UsageError for what is wrong with it."""
-    try:
-        written = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return Policy()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"can't read {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: {error}") from error
-    for key in sorted(set(written) - set(Policy.model_fields)):
-        raise UsageError(f"{path}: there is no {key!r}", hint=did_you_mean(key, Policy.model_fields))
-    try:
-        return Policy.model_validate(written)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{path}: {first['loc'][0]}: {first['msg']}") from error
+    return read_owners_file(path, Policy)

@@ -8,13 +8,13 @@ are.
 
 from __future__ import annotations
 
-import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from renga.client.owners_file import read_owners_file
 from renga.client.sanitisation.entities import QUASI, Kind
 from renga.errors import RengaError, UsageError, did_you_mean
 from renga.protocol.key_files import write_secret
@@ -80,27 +80,14 @@ class Rules(BaseModel):
 
 def read_rules(path: Path) -> Rules:
     """The rules in a file, or the defaults if there is none. Raises UsageError for what is wrong with it."""
-    try:
-        written = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return Rules()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"can't read {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: {error}") from error
-    for key in sorted(set(written) - set(Rules.model_fields)):
-        raise UsageError(f"{path}: there is no {key!r}", hint=did_you_mean(key, Rules.model_fields))
+    return read_owners_file(path, Rules, _known_kinds)
+
+
+def _known_kinds(written: dict[str, Any]) -> None:
     kinds = written.get("kinds", {})
     for name in kinds if isinstance(kinds, dict) else ():
         if name not in Kind.__members__:
-            raise UsageError(f"{path}: there is no kind {name!r}", hint=did_you_mean(name, Kind.__members__))
-    try:
-        return Rules.model_validate(written)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        # Neither the input nor pydantic's copy of it: a rule may quote what is private.
-        raise UsageError(f"{path}: {where}: {first['msg']}") from None
+            raise UsageError(f"there is no kind {name!r}", hint=did_you_mean(name, Kind.__members__))
 
 
 def write_rules(path: Path, rules: Rules) -> None:
