@@ -8,8 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from renga.client.federation import Federation
+from renga.errors import UsageError
 from renga.models.contract import LanguageModel, Piece, Prompt, Responder, Sampling
 from renga.models.responders import respond_by
+
+
+class NoSuchModel(UsageError):
+    """Nothing of that name can be asked."""
 
 
 @dataclass

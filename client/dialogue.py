@@ -19,6 +19,7 @@ RESULT = "Result"
 STOPS = ("\nUser:", "\nAssistant:", "\nResult:", "\nQuestion:")
 """Where a model without turns of its own begins to speak for the others."""
 ABOVE = ("system", "developer")
+CHOICES = (None, "auto", "required")
 
 _FENCE = re.compile(
     r"\s*(?:<tool_call>|```(?:json)?)?\s*(\{.*\}|\[.*\])\s*(?:</tool_call>|```)?\s*", re.DOTALL
@@ -73,12 +74,17 @@ def described(tools: Any, choice: Any) -> tuple[str, frozenset[str]]:
         return "", frozenset()
     try:
         functions = [tool["function"] for tool in tools]
-        names = frozenset(str(function["name"]) for function in functions)
+        names = frozenset(function["name"] for function in functions)
     except (TypeError, KeyError):
-        raise UsageError("tools must be a list of functions with a name") from None
+        names = frozenset()
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise UsageError("tools must be a list of functions with a name")
+    if not isinstance(choice, Mapping) and choice not in CHOICES:
+        raise UsageError("tool_choice is none, auto, required, or a function that is given")
     must = "Call" if choice not in (None, "auto") else "If it helps, call"
     if isinstance(choice, Mapping):
-        only = str(choice.get("function", {}).get("name", ""))
+        called = choice.get("function")
+        only = called.get("name") if isinstance(called, Mapping) else None
         if only not in names:
             raise UsageError("tool_choice names no tool that is given")
         functions = [function for function in functions if function["name"] == only]
@@ -143,10 +149,13 @@ def _turn(message: Any, place: int) -> Turn:
         raise UsageError(f"messages[{place}] has no role that is known", hint=known)
     content = message.get("content")
     text = _text(content, place) if content is not None else ""
-    for call in message.get("tool_calls") or ():
-        function = call.get("function", {}) if isinstance(call, dict) else {}
+    calls = message.get("tool_calls") or ()
+    for call in calls if isinstance(calls, list | tuple) else (None,):
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise UsageError(f"messages[{place}].tool_calls: each calls a function by its name")
         arguments = function.get("arguments", "{}")
-        text += f'{{"name": {json.dumps(function.get("name", ""))}, "arguments": {arguments}}}'
+        text += f'{{"name": {json.dumps(function["name"])}, "arguments": {arguments}}}'
     return Turn(str(role), text)
 
 

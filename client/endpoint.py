@@ -7,23 +7,31 @@ each response says what was hidden. Errors and logs quote neither prompts nor an
 from __future__ import annotations
 
 import base64
-import hmac
 import json
+import math
+import re
 import struct
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Protocol
 
+from anyio import from_thread
 from fastapi import Body, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.concurrency import iterate_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
-from renga.client.answerers import Answerer, Used
+from renga.client.answerers import Answerer, NoSuchModel, Used
 from renga.client.answering import Answering, answering, followed, thread
 from renga.client.dialogue import Turn, described, turns_of
+from renga.client.endpoint_guard import Guarded, problem
+from renga.client.endpoint_requests import refuse_what_is_not_offered, sampling_of, stops_of, wants_usage
 from renga.client.outbox import Withheld
 from renga.client.sanitisation.conversation import Conversation
 from renga.client.sanitisation.desk import Desk
@@ -32,14 +40,11 @@ from renga.client.sanitisation.sanitiser import Blocked
 from renga.client.sanitisation.vault import SealedConversation
 from renga.errors import RengaError, UsageError
 from renga.models.context import TooLong
-from renga.models.contract import Sampling
 
 CONVERSATION, PLAN = "x-renga-conversation", "x-renga-plan"
-HERE = frozenset({"localhost", "127.0.0.1", "[::1]"})  # other names lead here from a page in a browser
 Json = Annotated[dict[str, Any], Body()]
-
-MOST_TOKENS = 4096
-LARGEST_BODY = 32 << 20
+NO_JSON = "the body is no JSON object"
+_RETRY = re.compile(r"retry in ([0-9]+(?:\.[0-9]+)?) s")
 
 
 class Models(Protocol):
@@ -50,47 +55,38 @@ class Models(Protocol):
         ...
 
     def open(self, name: str) -> Answerer:
-        """Raises UsageError that names the nearest."""
+        """Raises NoSuchModel that names the nearest, UsageError for a plan that is wrong."""
         ...
 
-    def embed(self, name: str, texts: list[str]) -> list[list[float]]:
-        """A vector for each text, made on this machine. Raises UsageError if that model is not here."""
+    def embed(self, name: str, texts: list[str]) -> tuple[list[list[float]], int]:
+        """A vector for each text, made on this machine, and how many tokens were read. Raises UsageError if
+        that model is not here."""
         ...
 
 
-def endpoint(models: Models, desk: Desk, token: str) -> FastAPI:
+def endpoint(models: Models, desk: Desk, token: str) -> ASGIApp:
     """The application; `desk`: whose vault and rules hold."""
     app = FastAPI(title="Renga", docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.middleware("http")
-    async def guarded(request: Request, go: Callable[[Request], Any]) -> Any:
-        host = request.headers.get("host", "").rsplit(":", 1)[0] if request.headers.get("host") else ""
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if host not in HERE:
-            return _problem(403, "ask me as localhost", "forbidden")
-        if not hmac.compare_digest(given.encode(), token.encode()):
-            return _problem(401, "the token is wrong: it is in endpoint.token of the client's state", "token")
-        if int(request.headers.get("content-length") or 0) > LARGEST_BODY:
-            return _problem(413, f"a request has at most {LARGEST_BODY >> 20} MiB", "too_large")
-        return await go(request)
-
     @app.exception_handler(RengaError)
     async def told(request: Request, error: RengaError) -> JSONResponse:
-        return _problem(_status(error), _said(error), type(error).__name__)
+        return problem(_status(error), _said(error), type(error).__name__, _retry(error))
 
     @app.exception_handler(RequestValidationError)
     async def unread(request: Request, error: RequestValidationError) -> JSONResponse:
-        return _problem(
-            400, "the body is no JSON object", "invalid_request"
-        )  # it may hold a prompt: not quoted
+        kind = request.headers.get("content-type", "none").partition(";")[0].strip().lower()
+        asked = kind == "application/json" or kind.endswith("+json")
+        hint = "" if asked else f"; its Content-Type is {kind[:60]}, not application/json"
+        return problem(400, NO_JSON + hint, "invalid_request")  # it may hold a prompt: not quoted
 
     @app.exception_handler(HTTPException)
     async def lost(request: Request, error: HTTPException) -> JSONResponse:
-        return _problem(error.status_code, str(error.detail).lower(), "http")
+        said = NO_JSON if error.status_code == 400 else str(error.detail)
+        return problem(error.status_code, said[:1].lower() + said[1:], "http")
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:
-        return _problem(500, f"unexpected {type(error).__name__}", "internal")
+        return problem(500, f"unexpected {type(error).__name__}", "internal")
 
     @app.get("/v1/models")
     def list_models() -> dict[str, Any]:
@@ -107,8 +103,7 @@ def endpoint(models: Models, desk: Desk, token: str) -> FastAPI:
     @app.post("/v1/chat/completions")
     def chat(request: Request, body: Json) -> Any:
         turns = turns_of(body.get("messages"))
-        if body.get("n") not in (None, 1):
-            raise UsageError("n: one answer at a time")
+        refuse_what_is_not_offered(body)
         tools, names = described(body.get("tools"), body.get("tool_choice"))
         answer, kept = _prepared(models, desk, request, body, turns, tools, names)
         head = {
@@ -123,11 +118,9 @@ def endpoint(models: Models, desk: Desk, token: str) -> FastAPI:
                 desk.vault.leave(thread([*turns, spoken]), kept)
 
         if body.get("stream"):
-            with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-            chunks = _chat_chunks(answer, head, kept, with_usage, left)
-            return StreamingResponse(chunks, media_type="text/event-stream", headers=_headers(answer, kept))
-        for _ in answer:
-            pass
+            chunks = _chat_chunks(answer, head, kept, wants_usage(body), left)
+            return _stream(chunks, answer, kept)
+        _whole(answer, request)
         left()
         message: dict[str, Any] = {"role": "assistant", "content": answer.text or None}
         if answer.calls:
@@ -143,34 +136,24 @@ def endpoint(models: Models, desk: Desk, token: str) -> FastAPI:
         prompts = [body.get("prompt")] if isinstance(body.get("prompt"), str) else body.get("prompt")
         if not isinstance(prompts, list) or not prompts or not all(isinstance(one, str) for one in prompts):
             raise UsageError("prompt must be a text, or a list of texts")
-        for option in ("echo", "suffix", "logprobs", "best_of"):
-            if body.get(option):
-                raise UsageError(f"{option}: that is not offered")
+        refuse_what_is_not_offered(body)
         head = {"id": f"cmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": _name(request, body)}
         prepared = [
             _prepared(models, desk, request, body, [Turn("user", prompt)], "", frozenset())
             for prompt in prompts
         ]
-        answer, kept = prepared[0]
         if body.get("stream"):
             if len(prompts) > 1:
                 raise UsageError("a stream answers one prompt")
-            chunks = _text_chunks(answer, head, kept)
-            return StreamingResponse(chunks, media_type="text/event-stream", headers=_headers(answer, kept))
-        choices, usage = [], {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+            answer, kept = prepared[0]
+            return _stream(_text_chunks(answer, head, kept), answer, kept)
+        choices = []
         for place, (one, _) in enumerate(prepared):
-            text = "".join(one)
-            choices.append({"index": place, "text": text, "finish_reason": one.finish, "logprobs": None})
-            for key, count in _usage(one).items():
-                usage[key] += count
-        whole = {
-            **head,
-            "object": "text_completion",
-            "choices": choices,
-            **_tail(answer, kept),
-            "usage": usage,
-        }
-        return JSONResponse(whole, headers=_headers(answer, kept))
+            _whole(one, request)
+            choices.append({"index": place, "text": one.text, "finish_reason": one.finish, "logprobs": None})
+        together = _together(prepared)
+        whole = {**head, "object": "text_completion", "choices": choices, **_tail(*together)}
+        return JSONResponse(whole, headers=_headers(*together))
 
     @app.post("/v1/embeddings")
     def embed(request: Request, body: Json) -> Any:
@@ -178,20 +161,19 @@ def endpoint(models: Models, desk: Desk, token: str) -> FastAPI:
         texts = [given] if isinstance(given, str) else given
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise UsageError("input must be a text, or a list of texts")
-        vectors = models.embed(_name(request, body), texts)
+        vectors, count = models.embed(_name(request, body), texts)
         coded = body.get("encoding_format") == "base64"
         data = [
             {"object": "embedding", "index": place, "embedding": _packed(vector) if coded else vector}
             for place, vector in enumerate(vectors)
         ]
-        count = sum(len(text.encode("utf-8", "replace")) for text in texts) // 4
         return {
             "object": "list", "data": data, "model": _name(request, body),
             "usage": {"prompt_tokens": count, "total_tokens": count},
             "renga": {"hidden": {}, "bytes_sent": 0, "bytes_received": 0},
         }  # fmt: skip
 
-    return app
+    return Guarded(app, token)
 
 
 def _prepared(
@@ -209,33 +191,48 @@ def _prepared(
     if answerer.leaves:
         named = request.headers.get(CONVERSATION)
         kept = desk.vault.conversation(named) if named else followed(desk, turns)
-    stops = body.get("stop") or ()
-    stops = (stops,) if isinstance(stops, str) else tuple(stops)
-    if not all(isinstance(stop, str) and stop for stop in stops):
-        raise UsageError("stop must be a text, or a list of texts")
     prepared = answering(
-        answerer, turns, _sampling(body), Used(name), desk, kept, tools=tools, names=names, stops=stops
-    )
+        answerer, turns, sampling_of(body), Used(name), desk, kept,
+        tools=tools, names=names, stops=stops_of(body),
+    )  # fmt: skip
     return prepared, kept
 
 
-def _sampling(body: Mapping[str, Any]) -> Sampling:
-    try:
-        most = body.get("max_completion_tokens") or body.get("max_tokens") or 256
-        temperature = body.get("temperature")
-        sampling = Sampling(
-            temperature=1.0 if temperature is None else float(temperature),
-            top_p=float(body.get("top_p") or 1.0),
-            max_tokens=int(most),
-            seed=int(body["seed"]) if body.get("seed") is not None else uuid.uuid4().int % 2**31,
-        )
-    except (TypeError, ValueError):
-        raise UsageError("temperature, top_p, max_tokens and seed are numbers") from None
-    if not 0 <= sampling.temperature <= 2 or not 0 < sampling.top_p <= 1:
-        raise UsageError("temperature is 0 to 2, top_p above 0 and at most 1")
-    if not 1 <= sampling.max_tokens <= MOST_TOKENS or sampling.seed < 0:
-        raise UsageError(f"max_tokens is 1 to {MOST_TOKENS}, seed at least 0")
-    return sampling
+def _whole(answer: Answering, request: Request) -> None:
+    """Read an answer to its end, or to where who asked has gone: nobody pays for what nobody reads."""
+    for _ in answer:
+        if from_thread.run(request.is_disconnected):
+            raise HTTPException(499, "who asked has gone")
+
+
+def _together(prepared: list[tuple[Answering, Conversation | None]]) -> tuple[Answering, Conversation | None]:
+    """Several answers as one, to tell what they took; each has a conversation of its own."""
+    first, kept = prepared[0]
+    if len(prepared) == 1:
+        return first, kept
+    used, hidden = Used(first.used.plan), Counter[str]()
+    for one, _ in prepared:
+        hidden.update(one.hidden)
+        for count in ("prompt_tokens", "completion_tokens", "sent", "received", "seconds"):
+            setattr(used, count, getattr(used, count) + getattr(one.used, count))
+    stayed = sum(one.stayed for one, _ in prepared)
+    return replace(first, used=used, hidden=dict(hidden), stayed=stayed), None
+
+
+def _stream(chunks: Generator[str], answer: Answering, kept: Conversation | None) -> StreamingResponse:
+    """The chunks from the first on, which is waited for: what fails before it is an error with a status. If
+    who asked goes, no more is asked of whoever answers."""
+    first = next(chunks)
+
+    async def flowing() -> AsyncIterator[str]:
+        try:
+            yield first
+            async for chunk in iterate_in_threadpool(chunks):
+                yield chunk
+        finally:
+            chunks.close()
+
+    return StreamingResponse(flowing(), media_type="text/event-stream", headers=_headers(answer, kept))
 
 
 def _chat_chunks(
@@ -244,20 +241,21 @@ def _chat_chunks(
     kept: Conversation | None,
     with_usage: bool,
     left: Callable[[], None],
-) -> Iterator[str]:
+) -> Generator[str]:
     def chunk(delta: Mapping[str, Any], finish: str | None = None, **more: Any) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
         return _event({**head, "object": "chat.completion.chunk", "choices": [choice], **more})
 
+    pieces = iter(answer)
+    piece = next(pieces, "")
     yield chunk({"role": "assistant", "content": ""})
     try:
-        for piece in answer:
+        while piece:
             yield chunk({"content": piece})
+            piece = next(pieces, "")
         left()
     except RengaError as error:
-        yield _event(
-            {"error": {"message": _said(error), "type": type(error).__name__, "code": _status(error)}}
-        )
+        yield _broken_off(error)
         return
     if answer.calls:
         calls = [{"index": place, **call} for place, call in enumerate(_calls(answer))]
@@ -269,21 +267,26 @@ def _chat_chunks(
     yield "data: [DONE]\n\n"
 
 
-def _text_chunks(answer: Answering, head: Mapping[str, Any], kept: Conversation | None) -> Iterator[str]:
+def _text_chunks(answer: Answering, head: Mapping[str, Any], kept: Conversation | None) -> Generator[str]:
     def chunk(text: str, finish: str | None = None, **more: Any) -> str:
         choice = {"index": 0, "text": text, "finish_reason": finish, "logprobs": None}
         return _event({**head, "object": "text_completion", "choices": [choice], **more})
 
+    pieces = iter(answer)
+    piece = next(pieces, "")
     try:
-        for piece in answer:
+        while piece:
             yield chunk(piece)
+            piece = next(pieces, "")
     except RengaError as error:
-        yield _event(
-            {"error": {"message": _said(error), "type": type(error).__name__, "code": _status(error)}}
-        )
+        yield _broken_off(error)
         return
     yield chunk("", answer.finish, **_tail(answer, kept))
     yield "data: [DONE]\n\n"
+
+
+def _broken_off(error: RengaError) -> str:
+    return _event({"error": {"message": _said(error), "type": type(error).__name__, "code": _status(error)}})
 
 
 def _event(value: Mapping[str, Any]) -> str:
@@ -357,9 +360,11 @@ def _status(error: RengaError) -> int:
             return 403
         case DetectionFailed():
             return 422
+        case NoSuchModel():
+            return 404
         case UsageError() | TooLong():
             return 400
-        case _ if hasattr(error, "retry_after") or "retry in" in error.message:
+        case _ if _retry(error):
             return 429
         case _:
             return 502
@@ -369,15 +374,17 @@ def _said(error: RengaError) -> str:
     return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
-def _problem(status: int, message: str, code: str) -> JSONResponse:
-    body = {"error": {"message": message, "type": code, "param": None, "code": code}}
-    return JSONResponse(body, status_code=status)
+def _retry(error: RengaError) -> dict[str, str]:
+    """When to ask again, as a header; empty if it is not for another time."""
+    told = _RETRY.search(error.message)
+    seconds = getattr(error, "retry_after", None) or (told and float(told[1]))
+    return {"retry-after": str(math.ceil(seconds))} if seconds else {}
 
 
 class Serving:
     """The application on a port of loopback, in a thread of its own: `url` from when it is up."""
 
-    def __init__(self, app: FastAPI, port: int) -> None:
+    def __init__(self, app: ASGIApp, port: int) -> None:
         import socket
 
         import uvicorn

@@ -145,7 +145,7 @@ def refused(error: grpc.aio.AioRpcError, address: str) -> RengaError:
     match error.code():
         case grpc.StatusCode.PERMISSION_DENIED | grpc.StatusCode.UNAUTHENTICATED:
             return UsageError(f"{address} refuses: {details}", hint="ask the operator for a new invitation")
-        case grpc.StatusCode.FAILED_PRECONDITION:
+        case grpc.StatusCode.FAILED_PRECONDITION | grpc.StatusCode.INVALID_ARGUMENT:
             return UsageError(f"{address}: {details}")
         case grpc.StatusCode.UNAVAILABLE if "certificate" in details.lower() or "ssl" in details.lower():
             said = details.rpartition("CERTIFICATE_VERIFY_FAILED: ")[2].removesuffix(": OK")

@@ -69,7 +69,6 @@ class Federation:
 
     def ask(self, prompt: Prompt, sampling: Sampling, plan: str = "") -> Reply:
         """Ask; pieces come when the reply is read. Raises Withheld if policy or clearance say no."""
-        self.outbox.release_prompt(prompt.clearance, len(prompt.whole.encode("utf-8", "surrogatepass")))
         try:
             request = wire.RespondRequest(
                 prompt=prompt.text,
@@ -90,6 +89,7 @@ class Federation:
             raise UsageError(
                 "the prompt holds half of a character, which can't be sent", hint="remove it"
             ) from None
+        self.outbox.release_prompt(prompt.clearance, len(prompt.whole.encode("utf-8", "surrogatepass")))
         return Reply(self, request)
 
     def close(self) -> None:

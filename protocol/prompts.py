@@ -47,7 +47,10 @@ def said(before: Iterable[tuple[str, str]]) -> list[wire.Said]:
 def heard(before: Sequence[wire.Said], most_bytes: int) -> list[tuple[str, str]]:
     """Roles and texts that came. Raises RefusedPayload for what no conversation is, or too long a one."""
     if len(before) > MOST_TURNS or sum(len(one.text.encode()) for one in before) > most_bytes:
-        raise RefusedPayload(f"a conversation may have {MOST_TURNS} turns and {most_bytes} bytes")
+        raise RefusedPayload(
+            f"what was said before has at most {MOST_TURNS} turns and {most_bytes:,} bytes here: begin another "
+            "conversation"
+        )
     if any(one.role not in ROLES for one in before):
         raise RefusedPayload("a turn is by system, user or assistant")
     return [(one.role, one.text) for one in before]

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from renga.client.answerers import Answerer, ByModel, ByServer
+from renga.client.answerers import Answerer, ByModel, ByServer, NoSuchModel
 from renga.client.endpoint import Serving, endpoint
 from renga.client.federation import Federation
 from renga.client.sanitisation.desk import Desk
@@ -39,10 +39,10 @@ class Edge:
     weights: Callable[[], SharedWeights]
 
     @torch.inference_mode()
-    def embed(self, texts: list[str]) -> list[list[float]]:
+    def embed(self, texts: list[str]) -> tuple[list[list[float]], int]:
         """The mean of the last layer's states over each text's tokens, of length 1: the model's as it is
-        now, with what it has learned."""
-        weights, vectors = self.weights(), []
+        now, with what it has learned; and how many tokens it read."""
+        weights, vectors, read_tokens = self.weights(), [], 0
         adapter = getattr(self.now(), "adapter", None)
         for text in texts:
             ids = weights.vocabulary.encode(text)[:MOST_TOKENS] or [weights.vocabulary.end]
@@ -54,9 +54,10 @@ class Edge:
                     use_cache=False,
                     logits_to_keep=1,
                 )
+            read_tokens += len(ids)
             mean = read.hidden_states[-1][0].float().mean(0)
             vectors.append((mean / mean.norm().clamp_min(1e-12)).tolist())
-        return vectors
+        return vectors, read_tokens
 
 
 @dataclass
@@ -92,9 +93,9 @@ class Offered:
             if name not in self._plans:
                 self._plans[name] = self._planned(name)
             return self._plans[name]
-        raise UsageError(f"there is no model {name!r}", hint=did_you_mean(name, listed))
+        raise NoSuchModel(f"there is no model {name!r}", hint=did_you_mean(name, listed))
 
-    def embed(self, name: str, texts: list[str]) -> list[list[float]]:
+    def embed(self, name: str, texts: list[str]) -> tuple[list[list[float]], int]:
         if name not in (EDGE, self.edge.reference):
             raise UsageError(f"{name!r} does not embed: texts don't leave for that", hint=f"model={EDGE}")
         return self.edge.embed(texts)

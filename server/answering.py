@@ -62,8 +62,10 @@ class Answering:
             await refuse(
                 context, grpc.StatusCode.INVALID_ARGUMENT, "the prompt does not say that it is cleared"
             )
-        if not 0 < (size := len(request.prompt.encode())) <= self.limits.prompt_bytes:
-            most = f"a prompt has 1 to {self.limits.prompt_bytes:,} bytes, this one {size:,}: {SHORTER}"
+        if not request.prompt:
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "the prompt is empty")
+        if (size := len(request.prompt.encode())) > self.limits.prompt_bytes:
+            most = f"a prompt has at most {self.limits.prompt_bytes:,} bytes, this one {size:,}: {SHORTER}"
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, most)
         try:
             room = self.limits.prompt_bytes - len(request.prompt.encode())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +17,7 @@ import httpx
 import openai
 import pytest
 
-from renga.client.answerers import Answerer, ByModel, Used
+from renga.client.answerers import Answerer, ByModel, NoSuchModel, Used
 from renga.client.dialogue import Until
 from renga.client.endpoint import Serving, endpoint
 from renga.client.sanitisation.desk import Desk
@@ -36,16 +38,23 @@ class Elsewhere:
     asked: list[Prompt] = field(default_factory=list)
     sampled: list[Sampling] = field(default_factory=list)
     fails: RengaError | None = None
+    from_the_start: bool = False
+    slowly: float = 0.0
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, prompt: Prompt, sampling: Sampling, used: Used) -> Iterator[Piece]:
         self.asked.append(prompt)
         self.sampled.append(sampling)
         text = self.says.replace("{}", prompt.text)
-        for start in range(0, len(text), 5):
-            if self.fails and start >= 10:
-                raise self.fails
-            used.completion_tokens += 1
-            yield Piece(text[start : start + 5])
+        try:
+            for start in range(0, len(text), 5):
+                if self.fails and (start >= 10 or self.from_the_start):
+                    raise self.fails
+                used.completion_tokens += 1
+                time.sleep(self.slowly)
+                yield Piece(text[start : start + 5])
+        finally:
+            self.ended.set()
         used.sent, used.received, used.prompt_tokens = len(prompt.text), len(text), 7
 
 
@@ -64,13 +73,13 @@ class Both:
 
     def open(self, name: str) -> Answerer:
         if name not in self.listed():
-            raise UsageError(f"there is no model {name!r}", hint=did_you_mean(name, self.listed()))
+            raise NoSuchModel(f"there is no model {name!r}", hint=did_you_mean(name, self.listed()))
         return self.host if name == "host" else ByModel(Here)
 
-    def embed(self, name: str, texts: list[str]) -> list[list[float]]:
+    def embed(self, name: str, texts: list[str]) -> tuple[list[list[float]], int]:
         if name != "edge":
             raise UsageError("only the edge model embeds: texts don't leave for that")
-        return [[float(len(text)), 0.5] for text in texts]
+        return [[float(len(text)), 0.5] for text in texts], sum(map(len, texts))
 
 
 @dataclass
@@ -240,10 +249,16 @@ def test_models_completions_and_embeddings(up: Up) -> None:
     assert client.models.retrieve("edge").id == "edge"
     made = client.completions.create(model="host", prompt=[f"I am {NAME}", "hello"], max_tokens=99)
     assert [choice.text for choice in made.choices] == [f"You said: I am {NAME}", "You said: hello"]
+    told = made.model_dump()["renga"]  # of all answers together, of which each is a conversation of its own
+    assert told["hidden"] == {"PERSON": 1} and "conversation" not in told
+    assert told["bytes_sent"] == sum(len(prompt.text) for prompt in up.host.asked)
+    made = client.completions.create(model="host", prompt=["hello", f"I am {NAME}"], max_tokens=99)
+    assert made.model_dump()["renga"]["hidden"] == {"PERSON": 1}
     stream = client.completions.create(model="host", prompt=f"I am {NAME}", stream=True)
     assert "".join(chunk.choices[0].text for chunk in stream) == f"You said: I am {NAME}"
     made = client.embeddings.create(model="edge", input=["four", "fourteen"])
     assert [one.embedding for one in made.data] == [[4.0, 0.5], [8.0, 0.5]]
+    assert made.usage.prompt_tokens == made.usage.total_tokens == 12
     with pytest.raises(openai.BadRequestError, match="edge model"):
         client.embeddings.create(model="host", input="x")
 
@@ -293,13 +308,43 @@ class TestWhatIsRefused:
             ("completions", {"model": "host", "prompt": [1, 2]}),
             ("embeddings", {"model": "edge", "input": [[1]]}),
             ("completions", {"model": "host", "prompt": NAME, "echo": True}),
+            ("completions", {"model": "host", "prompt": NAME, "n": 2}),
+            ("chat/completions", asking(NAME, stream=True, stream_options=NAME)),
+            ("chat/completions", asking(NAME, stop=5)), ("chat/completions", asking(NAME, stop=[""])),
+            ("chat/completions", asking(NAME) | {"max_tokens": 0}),
+            ("chat/completions", asking(NAME) | {"max_tokens": float("inf")}),
+            ("chat/completions", asking(NAME, logprobs=True)),
+            ("chat/completions", asking(NAME, response_format={"type": "json_object"})),
+            ("chat/completions", asking(NAME, tools=TOOLS, tool_choice=NAME)),
+            ("chat/completions", asking(NAME, tools=[{"type": "function", "function": {"name": [NAME]}}])),
+            ("chat/completions", {"model": "host", "messages": [{"role": "assistant", "tool_calls": 5}]}),
+            ("chat/completions", {"model": "host", "messages": [{"role": "assistant", "tool_calls": [5]}]}),
+            ("chat/completions", b'{"a":' * 3000 + b"1" + b"}" * 3000),
         ]:  # fmt: skip
             answer = post(path, body)
             assert answer.status_code == 400, (path, body, answer.text)
             assert "Quill" not in answer.text and answer.json()["error"]["message"]
-        assert "did you mean 'host'" in post("chat/completions", {**asking("x"), "model": "hosts"}).text
+        unknown = post("chat/completions", {**asking("x"), "model": "hosts"})
+        assert unknown.status_code == 404 and "did you mean 'host'" in unknown.text
         assert httpx.get(f"{up.url}/nothing", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 404
         assert up.host.asked == []
+
+    def test_a_body_that_is_not_called_json_is_told_so(self, up: Up) -> None:
+        """As curl sends it that was given no header."""
+        body = {"content": json.dumps(asking(NAME)), "headers": {"Authorization": f"Bearer {TOKEN}"}}
+        told = httpx.post(f"{up.url}/chat/completions", **body)
+        assert told.status_code == 400 and "application/json" in told.text and "Quill" not in told.text
+
+    @pytest.mark.parametrize("chunked", [False, True])
+    def test_a_body_without_end_is_not_read_to_its_end(
+        self, up: Up, chunked: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("renga.client.endpoint_guard.LARGEST_BODY", 1 << 16)
+        body: Any = iter([b"a" * (1 << 15)] * 8) if chunked else b"a" * (1 << 18)
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        with contextlib.suppress(httpx.WriteError):  # it hung up on us
+            told = httpx.post(f"{up.url}/chat/completions", content=body, headers=headers)
+            assert told.status_code == 413 and "at most" in told.text
 
     def test_what_the_rules_block(self, up: Up) -> None:
         (up.folder / "sanitisation.toml").write_text('[kinds]\nEMAIL = "block"\n')
@@ -316,6 +361,30 @@ class TestWhatIsRefused:
             up.client().chat.completions.create(**asking("a long enough question"))
         with pytest.raises(openai.APIError, match="busy"):
             list(up.client().chat.completions.create(**asking("a long enough question"), stream=True))
+
+    def test_what_fails_before_the_first_word_of_a_stream_has_a_status(self, up: Up) -> None:
+        up.host.fails, up.host.from_the_start = RengaError("busy: 1 answer at a time; retry in 5 s"), True
+        with pytest.raises(openai.RateLimitError) as refused:
+            up.client().chat.completions.create(**asking("question"), stream=True)
+        assert refused.value.response.headers["retry-after"] == "5"
+        with pytest.raises(openai.RateLimitError):
+            up.client().completions.create(model="host", prompt="question", stream=True)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_who_goes_in_the_middle_of_an_answer_ends_it(up: Up, stream: bool) -> None:
+    up.host.says, up.host.slowly = "word " * 4000, 0.02
+    body = json.dumps(asking("go on and on", stream=stream))
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    with (
+        contextlib.suppress(httpx.ReadTimeout),
+        httpx.stream(
+            "POST", f"{up.url}/chat/completions", content=body, headers=headers, timeout=0.3
+        ) as told,
+    ):
+        for _ in zip(range(3), told.iter_lines(), strict=False):
+            pass
+    assert up.host.ended.wait(10)
 
 
 def test_two_programs_at_once_on_one_conversation(up: Up) -> None:

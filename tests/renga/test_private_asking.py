@@ -223,3 +223,11 @@ def test_a_detector_that_fails_stops_the_prompt(
     said = capsys.readouterr()
     assert "broken" in said.err and "Quill" not in said.err + said.out
     assert not socket.seen
+
+
+def test_what_can_t_be_sent_is_told_and_not_noted_as_sent(
+    socket: Socket, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert enter(["ask", "half of \ud83d a character"], run) == 2
+    assert "half of a character" in capsys.readouterr().err
+    assert socket.echo.prompts == [] and not (tmp_path / "client" / "ledger.jsonl").exists()
