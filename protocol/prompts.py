@@ -48,8 +48,8 @@ def heard(before: Sequence[wire.Said], most_bytes: int) -> list[tuple[str, str]]
     """Roles and texts that came. Raises RefusedPayload for what no conversation is, or too long a one."""
     if len(before) > MOST_TURNS or sum(len(one.text.encode()) for one in before) > most_bytes:
         raise RefusedPayload(
-            f"what was said before has at most {MOST_TURNS} turns and {most_bytes:,} bytes here: begin another "
-            "conversation"
+            f"what was said before has at most {MOST_TURNS} turns and {most_bytes:,} bytes here: "
+            "begin another conversation"
         )
     if any(one.role not in ROLES for one in before):
         raise RefusedPayload("a turn is by system, user or assistant")

@@ -331,8 +331,8 @@ class TestWhatIsRefused:
 
     def test_a_body_that_is_not_called_json_is_told_so(self, up: Up) -> None:
         """As curl sends it that was given no header."""
-        body = {"content": json.dumps(asking(NAME)), "headers": {"Authorization": f"Bearer {TOKEN}"}}
-        told = httpx.post(f"{up.url}/chat/completions", **body)
+        body, headers = json.dumps(asking(NAME)), {"Authorization": f"Bearer {TOKEN}"}
+        told = httpx.post(f"{up.url}/chat/completions", content=body, headers=headers)
         assert told.status_code == 400 and "application/json" in told.text and "Quill" not in told.text
 
     @pytest.mark.parametrize("chunked", [False, True])

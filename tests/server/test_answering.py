@@ -141,7 +141,7 @@ def test_a_host_that_learns_says_when_to_come_back(here: World) -> None:
         ({"clearance": wire.CLEARANCE_UNSPECIFIED}, grpc.StatusCode.INVALID_ARGUMENT, "cleared"),
         ({"plan": "magic"}, grpc.StatusCode.NOT_FOUND, "host, slow"),
         ({"prompt": "x" * 20_000}, grpc.StatusCode.INVALID_ARGUMENT, "bytes"),
-        ({"prompt": ""}, grpc.StatusCode.INVALID_ARGUMENT, "bytes"),
+        ({"prompt": ""}, grpc.StatusCode.INVALID_ARGUMENT, "empty"),
         ({"sampling": wire.Sampling(temperature=-1)}, grpc.StatusCode.INVALID_ARGUMENT, "temperature"),
     ],
 )
