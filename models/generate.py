@@ -120,7 +120,7 @@ class Answered:
 @torch.inference_mode()
 def answer_many(
     model: LocalModel,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt | str],
     sampling: Sampling,
     *,
     batch: int = 32,

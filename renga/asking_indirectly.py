@@ -68,7 +68,7 @@ def ask_indirectly(
     """
     sanitiser = desk.sanitiser(None)
     sanitiser.sanitise(text)  # so that what is private in it is known, and found again in what leaves
-    alone = None if by_chance else standing_alone(text, lambda sentence: bool(sanitiser.find(sentence)))
+    alone = None if by_chance else standing_alone(text, sanitiser)
     if by_chance:  # were known values marked in what was drawn, the marks would tell them
         sanitiser = desk.sanitiser(None)
     instead = sanitiser.sanitise(alone or leaving(text)).text

@@ -62,8 +62,15 @@ def private_answers(
     host: Annotated[str, typer.Option(metavar="REF", help=f"Who answers. {MODEL_HELP}")] = "gemma-3-270m",
     edge: Annotated[str, typer.Option(metavar="REF", help="The client's own model.")] = DEFAULT_MODEL,
     seed: Annotated[int, typer.Option(help="Which values are drawn.")] = 7,
-    copies: Annotated[int, typer.Option(min=1, help="Drawings of every question.")] = 3,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 40,
+    copies: Annotated[int, typer.Option(min=1, help="Drawings of every question.")] = 2,
+    volume: Annotated[
+        str, typer.Option(help="Which questions: build (looked at while mending) or judge.")
+    ] = "judge",
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 32,
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the answers here, and go on from those that are there."),
+    ] = None,
     out: ResultFile = None,
     docs: Docs = None,
     as_json: AsJson = False,
@@ -71,19 +78,27 @@ def private_answers(
 ) -> None:
     """What does hiding cost the answer?"""
     look_for_block(docs, "private-answers")
-    from renga.models.contract import Sampling
-    from renga.models.generate import answer
+    from collections.abc import Sequence
+    from functools import cache
+
+    from renga.models.contract import Prompt, Sampling
+    from renga.models.generate import answer_many
     from renga.models.local import LocalModel
     from renga.models.locate import locate, ready_folder
-    from renga.simulations.bench_private_answers import Ask, measure, private_answers_sheets, tasks
+    from renga.simulations.bench_private_answers import AskMany, measure, private_answers_sheets
+    from renga.simulations.private_tasks import tasks
 
-    sampling = Sampling(max_tokens=max_tokens)
+    asked, sampling = tasks(seed, copies, volume), Sampling(max_tokens=max_tokens)
 
-    def asked(reference: str) -> Ask:
+    def asking(reference: str) -> AskMany:
         ready_folder(locate(reference), tell)
-        model = LocalModel.load(reference)
-        return lambda question: answer(model, question, sampling)
+        loaded = cache(lambda: LocalModel.load(reference))
 
-    result = measure(asked(host), asked(edge), tasks(seed, copies), seed, tell)
-    result |= {"host": host, "edge": edge, "copies": copies}
+        def ask(prompts: Sequence[Prompt]) -> list[str]:
+            return [each.text for each in answer_many(loaded(), prompts, sampling)]
+
+        return ask
+
+    result = measure(asking(host), asking(edge), asked, seed, tell, keep)
+    result |= {"host": host, "edge": edge, "copies": copies, "volume": volume}
     give(result, private_answers_sheets(result), "private-answers", out, docs, as_json)

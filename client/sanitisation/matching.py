@@ -90,14 +90,26 @@ class Matcher:
 
 def spoken(pair: Pair) -> list[tuple[str, str]]:
     """The texts by which a realistic surrogate may be called, and what each stands for: a person's given and
-    family name mean the other's, where both have as many."""
+    family name mean the other's, where both have as many; models drop the mark inside an e-mail's name, and
+    brackets and country code of a number."""
     if pair.tag:
         return []
     called = [(pair.surrogate, pair.original)]
     given, meant = pair.surrogate.split(), pair.original.split()
     if pair.kind == Kind.PERSON and len(given) == len(meant) > 1:
         called += list(zip(given, meant, strict=True))
+    if pair.kind == Kind.EMAIL and (short := re.sub(r"[._\-](?=.*@)", "", pair.surrogate)) != pair.surrogate:
+        called.append((short, pair.original))
+    if pair.kind == Kind.PHONE:
+        called += [(form, pair.original) for form in _dialled(pair.surrogate) if form != pair.surrogate]
     return called
+
+
+def _dialled(number: str) -> set[str]:
+    """A number without brackets, with blanks for dots, and without its country's code."""
+    plain = " ".join(re.sub(r"[()./]", " ", folded(number)).split())
+    home = re.sub(r"^\+\d{1,2}[ \-]", "", plain)
+    return {form for form in (plain, home) if sum(c.isdigit() for c in form) >= 9}
 
 
 def key(surrogate: str) -> str:

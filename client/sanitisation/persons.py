@@ -6,9 +6,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from random import Random
 
 from renga.client.sanitisation.conversation import Pair
+from renga.client.sanitisation.lexicon import first_names
 from renga.client.sanitisation.realistic import language
 from renga.client.sanitisation.stand_ins import (
     ENDINGS_JA,
@@ -55,26 +57,41 @@ def person(own: str, text: str, relatives: Sequence[Pair], dice: Random) -> str 
 
 
 def gender(own: str, text: str) -> str:
-    """f or m, by a title before the name, the lists of names, or how a Japanese given name ends; "" if
-    nothing tells."""
+    """f or m, by a title before the name, by who bears it (US census, Japanese names), the lists of stand-ins,
+    or how it ends; "" if nothing tells."""
     before = text[: max(0, text.find(own))].rstrip(" .").rsplit(maxsplit=1)[-1:] or [""]
     for which, titles in TITLES.items():
         if before[0].lower() in titles:
             return which
-    words = {word.strip(".,").lower() for word in own.split()}
+    words = [word.strip(".,").lower() for word in own.split()]
+    borne = _bearers()
+    if _KANJI.search(own) or _HIRAGANA.search(own):
+        last = own.split()[-1]  # the longest ending that somebody is called
+        for start in range(1 if last == own else 0, len(last)):
+            if known := borne.get(last[start:]):
+                return known
+        return next((which for which, ends in ENDINGS_JA.items() if own[-1] in ends), "")
+    for word in words:
+        if known := borne.get(word):
+            return known
+    if words[0].endswith(("a", "ette", "elle", "ine")):
+        return FEMALE
+    return MALE if words[0].endswith(("o", "us", "ert", "old")) else ""
+
+
+@lru_cache(maxsize=1)
+def _bearers() -> dict[str, str]:
+    """Given names, lower case, that nearly all of their bearers share a gender by."""
+    women, men = first_names()
+    borne = {}
+    for name in women.keys() | men.keys():
+        share = women.get(name, 0.0) / (women.get(name, 0.0) + men.get(name, 0.0))
+        if not 0.2 < share < 0.8:
+            borne[name] = FEMALE if share > 0.5 else MALE
     for names in GIVEN.values():
         for which, given in names.items():
-            if words & {name.lower() for name in given}:
-                return which
-    if _KANJI.search(own):
-        for which, endings in ENDINGS_JA.items():
-            if own[-1] in endings:
-                return which
-    elif own.split()[0].lower().endswith(("a", "ette", "elle", "ine")):
-        return FEMALE
-    elif own.split()[0].lower().endswith(("o", "us", "ert", "old")):
-        return MALE
-    return ""
+            borne |= {name.lower(): which for name in given if name.lower() not in borne}
+    return borne
 
 
 def _as_before(own: str, relatives: Sequence[Pair]) -> str | None:

@@ -26,10 +26,21 @@ DICE = SystemRandom()
 
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _MARKS = {
-    "de": re.compile(r"\b(?:und|der|die|das|ist|nicht|ich|mit|für|herr|frau|straße|str\.)\b|[äöüß]", re.I),
-    "fr": re.compile(r"\b(?:et|le|la|les|est|je|pour|avec|monsieur|madame|rue|une?)\b|[çêèàœ]", re.I),
-    "es": re.compile(r"\b(?:y|el|los|es|para|con|señora?|calle|una?|mi)\b|[ñ¿¡áíó]", re.I),
-    "en": re.compile(r"\b(?:and|the|is|are|for|with|my|street|road|please|of)\b", re.I),
+    "de": re.compile(
+        r"\b(?:und|der|die|das|ist|nicht|ich|mit|für|eine?[mnrs]?|wie|wer|wir|sie|auf|bei|zu[mr]|bitte|meine?[mnrs]?"
+        r"|schreibe?|liebe[r]?|herr|frau|straße|str\.)(?!\w)|[äöüß]",
+        re.I,
+    ),
+    "fr": re.compile(
+        r"\b(?:et|le|la|les|des|du|est|ce|cette|je|tu|nous|vous|mon|ma|pour|avec|dans|qui|quelle?|bonjour|monsieur"
+        r"|madame|rue|une?)(?!\w)|[çêèàœ]",
+        re.I,
+    ),
+    "es": re.compile(
+        r"\b(?:y|el|la|los|del?|es|soy|para|por|con|qué|cuál|hola|escribe|señora?|calle|una?|mi)(?!\w)|[ñ¿¡áíó]",
+        re.I,
+    ),
+    "en": re.compile(r"\b(?:and|the|is|are|for|with|my|to|street|road|please|of)(?!\w)", re.I),
 }
 
 

@@ -1,33 +1,70 @@
 """Invented people, streets, towns and firms to stand for real ones, by language; Japanese names in the
-spellings that go together. What detectors know comes from elsewhere: nothing is found by these lists."""
+spellings that go together. What detectors know comes from elsewhere: nothing is found by these lists.
+
+Names are such as a small model knows, of one or two tokens in most vocabularies: it takes a rare name for what
+the question is about, and misspells it. None is a common word, a country or a month, since a name by itself is
+restored too."""
 
 from __future__ import annotations
 
 FEMALE, MALE = "f", "m"
 
+
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
 GIVEN: dict[str, dict[str, tuple[str, ...]]] = {
     "en": {
-        FEMALE: ("Amelia", "Charlotte", "Eleanor", "Georgia", "Harriet", "Isobel", "Margaret", "Rosalind"),
-        MALE: ("Alistair", "Benjamin", "Desmond", "Edmund", "Gareth", "Malcolm", "Nigel", "Theodore"),
+        FEMALE: _listed(
+            "Allison Caroline Christine Deborah Jennifer Kathleen Lauren Lorraine Melissa Michelle "
+            "Olivia Patricia Rebecca Samantha Stephanie Teresa"
+        ),
+        MALE: _listed(
+            "Bradley Brian Edmund Geoffrey Gerald Gregory Jeffrey Jonathan Kenneth Kevin Malcolm "
+            "Nathaniel Nicholas Raymond Ronald Steven"
+        ),
     },
     "de": {
-        FEMALE: ("Annegret", "Birgit", "Friederike", "Heike", "Ilse", "Marlene", "Ulrike", "Wiebke"),
-        MALE: ("Burkhard", "Detlef", "Eckhard", "Holger", "Joachim", "Rainer", "Torsten", "Volker"),
+        FEMALE: _listed(
+            "Andrea Claudia Ingrid Johanna Karin Marlene Martina Monika Petra Sabine Susanne Ursula"
+        ),
+        MALE: _listed(
+            "Friedrich Gerhard Heinrich Helmut Klaus Konrad Ludwig Manfred Stefan Ulrich Werner Wolfgang"
+        ),
     },
     "fr": {
-        FEMALE: ("Amandine", "Bernadette", "Delphine", "Mireille", "Noémie", "Odile", "Sylvie", "Véronique"),
-        MALE: ("Aurélien", "Bertrand", "Didier", "Fabrice", "Gaspard", "Lucien", "Rémi", "Thibault"),
+        FEMALE: _listed(
+            "Bernadette Brigitte Catherine Dominique Isabelle Juliette Mathilde Monique Nathalie "
+            "Odile Sandrine Sylvie"
+        ),
+        MALE: _listed(
+            "Alain Antoine Bertrand Christophe Didier Fabrice François Guillaume Laurent Mathieu "
+            "Philippe Xavier"
+        ),
     },
     "es": {
-        FEMALE: ("Beatriz", "Consuelo", "Encarna", "Inés", "Macarena", "Nuria", "Remedios", "Ximena"),
-        MALE: ("Álvaro", "Emilio", "Fernando", "Gonzalo", "Ignacio", "Joaquín", "Ramiro", "Rodrigo"),
+        FEMALE: _listed(
+            "Adriana Alicia Beatriz Cristina Elena Isabel Marta Natalia Patricia Raquel Silvia Teresa"
+        ),
+        MALE: _listed(
+            "Alberto Alejandro Eduardo Fernando Francisco Gonzalo Ignacio Javier Miguel Rafael "
+            "Ricardo Rodrigo"
+        ),
     },
 }
 FAMILY: dict[str, tuple[str, ...]] = {
-    "en": ("Ashdown", "Birchall", "Cartwright", "Dunmore", "Fairbank", "Hollis", "Penrose", "Wetherby"),
-    "de": ("Ahrens", "Bruckmann", "Dietzel", "Eichhorn", "Kaltenbach", "Lindner", "Pfisterer", "Wendt"),
-    "fr": ("Bonnefoy", "Chastain", "Delaunay", "Fontanel", "Lachaume", "Marchand", "Rivoire", "Vasseur"),
-    "es": ("Arizmendi", "Barrientos", "Carrasco", "Echeverri", "Montalvo", "Quintana", "Salcedo", "Urrutia"),
+    "en": _listed(
+        "Bennett Crawford Cunningham Dawson Ferguson Henderson Hutchinson Jenkins Patterson "
+        "Peterson Reynolds Richardson Robertson Sullivan Thompson Williamson"
+    ),
+    "de": _listed(
+        "Albrecht Brandt Hartmann Hoffmann Huber Krause Lehmann Lindner Neumann Schulz Seidel Winkler"
+    ),
+    "fr": _listed("Boyer Dubois Dupont Garnier Gautier Girard Lambert Leclerc Mercier Moreau Morel Perrin"),
+    "es": _listed(
+        "Aguilar Cabrera Carrasco Herrera Mendoza Montoya Navarro Ortega Quintana Romero Salazar Valdez"
+    ),
 }
 
 Spelled = tuple[str, str, str]  # kanji, hiragana, romaji
@@ -80,19 +117,9 @@ FIRMS: dict[str, tuple[str, ...]] = {
     "es": ("Grupo Alameda", "Hermanos Robledo", "Monteclaro S.A.", "Talleres Arroyo", "Valdeluz S.L."),
     "ja": ("青葉製作所", "霧浜商事", "白鷺電機", "月見野物産", "緑川工業"),
 }
-WORDS = (
-    "amber",
-    "basil",
-    "cedar",
-    "delta",
-    "ember",
-    "fjord",
-    "gable",
-    "hazel",
-    "ivory",
-    "juniper",
-    "kestrel",
-    "larch",
+WORDS = _listed(
+    "amber bridge castle cloud delta ember falcon forest orbit planet purple river rocket "
+    "summer window winter"
 )
 
 # Endings and titles that say a gender, where the lists above don't.

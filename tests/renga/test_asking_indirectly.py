@@ -1,17 +1,21 @@
 """Questions that stay here: what leaves instead, and that the edge model answers."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
 
+from renga.asking import ask_privately
 from renga.asking_alone import standing_alone
 from renga.asking_indirectly import ask_indirectly, drawn_words, rewritten, vector_of, word_vectors
 from renga.boundary import enter
 from renga.cli import run
 from renga.client.sanitisation.desk import Desk
+from renga.client.sanitisation.detection import detectors
+from renga.client.sanitisation.sanitiser import Sanitiser
 from renga.errors import RengaError
 from renga.models.contract import Sampling
 from renga.models.local import LocalModel
@@ -84,10 +88,38 @@ def test_a_question_beside_an_introduction_leaves_alone_and_is_answered_as_it_is
         "I am Jane Quillfeather. Who is Jane Quillfeather's doctor?",
         "What is the capital of France?",
         "I am Jane Quillfeather. What is a lease? What does mine say?",
+        "I am Jane Quillfeather and allergic to penicillin. Which antibiotic is safe?",
+        "I am Jane Quillfeather, 83. How much water should one drink?",
     ],
 )
 def test_a_question_that_needs_the_rest_is_rewritten(text: str) -> None:
-    assert standing_alone(text, lambda sentence: "Quillfeather" in sentence) is None
+    assert standing_alone(text, Sanitiser(detectors())) is None
+
+
+def test_a_plain_question_leaves_without_its_introduction_but_in_a_conversation(tmp_path: Path) -> None:
+    question, left = "How many legs does a spider have?", list[str]()
+    desk, said = Desk(tmp_path / "vault.db"), list[str]()
+
+    def answered(clean: str, write: Callable[[str], None]) -> None:
+        left.append(clean)
+        write("Eight.")
+
+    for conversation, whole in ((None, False), ("talk", True)):
+        told = ask_privately(answered, f"I am Jane Quillfeather. {question}", desk, conversation, said.append)
+        assert told.hidden == {"PERSON": 1} and told.alone != whole
+        assert left[-1].endswith(question) and (left[-1] != question) == whole
+        assert ("without its introduction" in told.line) != whole and "Quill" not in left[-1]
+    assert "".join(said) == "Eight.Eight."
+
+
+def test_what_says_who_asks_and_no_more_is_an_introduction() -> None:
+    for said in (
+        "Hello, this is Jane Quillfeather.",
+        "My name is Jane Quillfeather, my number is 212 555 0198.",
+        "Ich bin Jane Quillfeather.",
+    ):
+        asked = "How many legs does a spider have?"
+        assert standing_alone(f"{said} {asked}", Sanitiser(detectors())) == asked
 
 
 def test_the_edge_is_asked_to_rewrite(edge: LocalModel) -> None:

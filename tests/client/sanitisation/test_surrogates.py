@@ -146,6 +146,15 @@ def test_persons_keep_language_script_gender_and_shape() -> None:
     assert re.fullmatch(r"[ァ-ヶー]+ [ァ-ヶー]+", say("ヤマダ ハナコ"))
     assert re.fullmatch(r"[ぁ-ん]+", say("やまだはなこ"))
     assert gender("花子", "") == "f" and gender("一郎", "") == "m" and gender("Doe", "Mr. Doe") == "m"
+    for name, known in {
+        "Ross Parker": "m",
+        "Isobel": "f",
+        "Vanessa Baker": "f",
+        "Niklas": "",
+        "高橋智也": "m",
+    }.items():
+        assert gender(name, "") == known, name
+    assert say("Niklas Scheibe", "Schreibe eine Einladung an Niklas Scheibe.").split()[1] in FAMILY["de"]
     assert person("王\n小", "", (), dice) is None and person("Иван", "", (), dice) is None
 
 
@@ -196,6 +205,19 @@ def test_a_realistic_name_is_restored_in_parts_and_other_cases() -> None:
     answer = f"{given} wrote. Dear Ms. {family}, {out.upper()}! {given}'s, {family}s. {given}x"
     said = "".join(sanitiser.restore(list(answer)))
     assert said == f"Jane wrote. Dear Ms. Doe, JANE DOE! Jane's, Does. {given}x"
+
+
+def test_numbers_and_addresses_are_restored_as_models_shorten_them() -> None:
+    for kind, own, shorten in [
+        (Kind.PHONE, "(415) 867-5309", lambda s: s.replace("(", "").replace(")", "")),
+        (Kind.PHONE, "+1 415 867 5309", lambda s: s.removeprefix("+1 ").replace(" ", "-")),
+        (Kind.PHONE, "415.867.5309", lambda s: s.replace(".", "-")),
+        (Kind.EMAIL, "jane.doe@corp.co", lambda s: s.replace(".", "", 1)),
+    ]:
+        sanitiser = Sanitiser([], Rules(style=Style.REALISTIC))
+        out = sanitiser.replace(own, [Entity(0, len(own), kind, own)]).text
+        assert shorten(out) != out
+        assert "".join(sanitiser.restore(list(f"It is {shorten(out)}."))) == f"It is {own}."
 
 
 def test_rules_replace_coarsen_block_and_allow() -> None:
