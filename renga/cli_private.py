@@ -232,7 +232,7 @@ def relock(vault_file: VaultFile = None, debug: Debug = False) -> None:
 
     from renga.client.sanitisation.desk import Desk
 
-    Desk(_vault(vault_file)).vault.relock(os.environ.get("RENGA_NEW_PASSPHRASE"))
+    Desk(_vault(vault_file)).relock(os.environ.get("RENGA_NEW_PASSPHRASE"))
     tell("the vault has a new key")
 
 

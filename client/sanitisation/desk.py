@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from renga.client.sanitisation.conversation import Conversation
 from renga.client.sanitisation.decisions import Decided
 from renga.client.sanitisation.detection import detectors
 from renga.client.sanitisation.entities import QUASI
-from renga.client.sanitisation.rules import Rule, Rules, read_rules
+from renga.client.sanitisation.rules import Rule, Rules, read_rules, write_rules
 from renga.client.sanitisation.sanitiser import Sanitiser
 from renga.client.sanitisation.vault import Vault
 from renga.errors import UsageError
+from renga.protocol.key_files import write_secret
 
 
 @dataclass
@@ -60,6 +62,28 @@ class Desk:
         """After the rules were changed."""
         self._read = self._stamp()
         self.rules, self._decided = read_rules(self.rules_file), None
+        if self._vault is not None:
+            self._vault.keep_days = self.rules.keep_days
+
+    def relock(self, passphrase: str | None) -> None:
+        """Give the vault a new key (see `Vault.relock`), and seal with it what the rules hold sealed. Both or
+        neither."""
+        before = self.rules_file.read_bytes() if self.rules_file.exists() else b""
+        opened = [(one, self.vault.open_value(one.sealed)) for one in self.rules.always if one.sealed]
+
+        def decided(seal: Callable[[str], str]) -> None:
+            if opened:
+                anew = {one: one.model_copy(update={"sealed": seal(value)}) for one, value in opened}
+                always = tuple(anew.get(one, one) for one in self.rules.always)
+                write_rules(self.rules_file, self.rules.model_copy(update={"always": always}))
+
+        try:
+            self.vault.relock(passphrase, decided)
+        except BaseException:
+            if opened and self.rules_file.read_bytes() != before:
+                write_secret(self.rules_file, before)
+            raise
+        self.reread()
 
     def _stamp(self) -> int:
         try:

@@ -8,6 +8,7 @@ be changed without touching what is sealed.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -94,19 +95,39 @@ class Lock:
 
 def new_lock(path: Path, passphrase: str | None) -> tuple[Lock, Seal]:
     """A new master key for the vault at `path`, and its lock: the passphrase if there is one, the keyring if
-    it is wanted, else a key file beside it."""
+    it is wanted, else a key file beside it. The file is only `settled` when the lock is in the vault: until
+    then the old one opens it."""
     how = "passphrase" if passphrase else "keyring" if os.environ.get(KEYRING) else "file"
     salt, master = os.urandom(16), Seal.drawn()
     key = from_passphrase(passphrase, salt) if passphrase else Seal.drawn()
     if how == "file":
-        write_secret(key_file(path), base64.b64encode(key.key) + b"\n")
+        write_secret(_next_key_file(path), base64.b64encode(key.key) + b"\n")
     elif how == "keyring":
         _keyring().set_password(SERVICE, salt.hex(), base64.b64encode(key.key).decode())
     return Lock(how, salt, key.shut(master.key, "master"), cost()), master
 
 
+def settled(path: Path) -> None:
+    """After a new lock is in the vault: its key file takes the old one's place."""
+    with contextlib.suppress(FileNotFoundError):  # there is none, or another process saw to it
+        os.replace(_next_key_file(path), key_file(path))
+
+
 def unlocked(lock: Lock, path: Path) -> Seal:
     """The master key. Raises WrongKey, or UsageError if the key can't be had."""
+    try:
+        return _unlocked(lock, path)
+    except (WrongKey, UsageError):
+        if lock.how != "file":
+            raise
+        if not _next_key_file(path).exists():  # it may just have taken its place
+            return _unlocked(lock, path)
+        seal = Seal(_read_key(_next_key_file(path)).open(lock.sealed, "master"))
+        settled(path)  # who made it was stopped in between
+        return seal
+
+
+def _unlocked(lock: Lock, path: Path) -> Seal:
     if lock.how == "passphrase":
         if not os.environ.get(PASSPHRASE):
             raise UsageError(f"{path} is locked with a passphrase", hint=f"set {PASSPHRASE}")
@@ -119,14 +140,10 @@ def unlocked(lock: Lock, path: Path) -> Seal:
         key, hint = Seal(base64.b64decode(found)), "the keyring holds another key"
     elif lock.how == "file":
         try:
-            coded = read_secret(key_file(path))
+            key = _read_key(key_file(path))
         except UsageError as error:
             what = "without its key file a vault can't be opened; restore it from where you keep copies"
             raise UsageError(error.message, hint=error.hint or what) from None
-        try:
-            key = Seal(base64.b64decode(coded, validate=False))
-        except ValueError:
-            key = Seal(b"")
         hint = f"{key_file(path)} is not the key it was made with"
     else:
         raise RengaError(
@@ -149,6 +166,18 @@ def from_passphrase(passphrase: str, salt: bytes, spent: tuple[int, int, int] | 
 def key_file(path: Path) -> Path:
     """Beside the vault."""
     return path.with_name(path.name + ".key")
+
+
+def _next_key_file(path: Path) -> Path:
+    return path.with_name(path.name + ".key.next")
+
+
+def _read_key(path: Path) -> Seal:
+    """Raises UsageError."""
+    try:
+        return Seal(base64.b64decode(read_secret(path), validate=False))
+    except ValueError:
+        return Seal(b"")
 
 
 def cost() -> tuple[int, int, int]:

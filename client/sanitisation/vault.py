@@ -15,14 +15,23 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from renga.client.sanitisation.conversation import Conversation, Home, Item, Pair, draw_shift
-from renga.client.sanitisation.sealing import Lock, Seal, WrongKey, cost, from_passphrase, new_lock, unlocked
+from renga.client.sanitisation.sealing import (
+    Lock,
+    Seal,
+    WrongKey,
+    cost,
+    from_passphrase,
+    new_lock,
+    settled,
+    unlocked,
+)
 from renga.client.sanitisation.tags import draw_suffix
 from renga.errors import RengaError, UsageError
 from renga.protocol.key_files import PASSPHRASE
@@ -71,6 +80,9 @@ class Vault:
 
     def __init__(self, path: Path, keep_days: float = 30.0) -> None:
         self.path = path
+        self.keep_days = keep_days
+        self._expired = 0.0
+        self._lock = ""
         self._turn = threading.RLock()
         self._deep = 0
         with self._told():
@@ -82,8 +94,8 @@ class Vault:
             for pragma in ("foreign_keys=ON", "secure_delete=ON", "synchronous=FULL", "temp_store=MEMORY"):
                 self._file.execute(f"PRAGMA {pragma}")
         try:
-            self._seal = self._unlock()
-            self.expire(time.time() - keep_days * DAY)
+            self._unlocked = self._unlock()
+            self._forget_the_old()
         except BaseException:
             self._file.close()
             raise
@@ -99,13 +111,14 @@ class Vault:
 
     def conversation(self, name: str) -> SealedConversation:
         """The conversation of this name, begun if there is none."""
+        self._forget_the_old()
         with self.writing():
-            row = self._one("SELECT id, sealed FROM conversations WHERE name=?", self._seal.name(name))
+            row = self._one("SELECT id, sealed FROM conversations WHERE name=?", self._seal().name(name))
             if row is not None:
                 id, sealed = row
                 now = time.time()
                 self._do("UPDATE conversations SET used=? WHERE id=? AND used<?", now, id, now - HOUR)
-                found = json.loads(self._seal.open(sealed, "conversation"))
+                found = json.loads(self._seal().open(sealed, "conversation"))
             else:
                 found = {
                     "name": name,
@@ -117,14 +130,14 @@ class Vault:
         return SealedConversation(self, id, found)
 
     def has(self, name: str) -> bool:
-        return self._one("SELECT 1 FROM conversations WHERE name=?", self._seal.name(name)) is not None
+        return self._one("SELECT 1 FROM conversations WHERE name=?", self._seal().name(name)) is not None
 
     def conversations(self) -> list[Summary]:
         """All of them, the last used first."""
         rows = self._all("SELECT id, sealed, used FROM conversations ORDER BY used DESC")
         found = []
         for id, sealed, used in rows:
-            facts = json.loads(self._seal.open(sealed, "conversation"))
+            facts = json.loads(self._seal().open(sealed, "conversation"))
             one = SealedConversation(self, id, facts)
             counts: dict[str, int] = {}
             for pair in one.pairs:
@@ -136,7 +149,7 @@ class Vault:
         """Erase a conversation: its key is overwritten, and with it everything it sealed. False: none
         such."""
         with self.writing():
-            return self._do("DELETE FROM conversations WHERE name=?", self._seal.name(name)).rowcount > 0
+            return self._do("DELETE FROM conversations WHERE name=?", self._seal().name(name)).rowcount > 0
 
     def expire(self, before: float) -> int:
         """Erase what was last used before a moment (Unix seconds); how many."""
@@ -190,13 +203,16 @@ class Vault:
                 one.note(turn)
         return str(facts["name"])
 
-    def relock(self, passphrase: str | None) -> None:
+    def relock(
+        self, passphrase: str | None, decided: Callable[[Callable[[str], str]], None] = lambda seal: None
+    ) -> None:
         """Seal the vault with a new key, locked as a new vault's would be: with `passphrase` if there is
-        one."""
-        lock, fresh = new_lock(self.path, passphrase)
+        one. decided: called with what seals the values in the rules' file anew, before anything is
+        final."""
         with self.writing():
+            lock, fresh = new_lock(self.path, passphrase)
             for id, sealed in self._all("SELECT id, sealed FROM conversations"):
-                plain = self._seal.open(sealed, "conversation")
+                plain = self._seal().open(sealed, "conversation")
                 name = json.loads(plain)["name"]
                 self._do(
                     "UPDATE conversations SET sealed=?, name=? WHERE id=?",
@@ -204,34 +220,36 @@ class Vault:
                 )  # fmt: skip
             self._do("DELETE FROM threads")
             self._do("UPDATE lock SET written=?", lock.written())
-        self._seal = fresh
+            decided(lambda value: _decision(fresh, value))
+        self._lock, self._unlocked = lock.written(), fresh
+        settled(self.path)
 
     def follow(self, thread: str) -> SealedConversation | None:
         """The conversation that was left at this point (see `leave`)."""
         row = self._one(
             "SELECT c.sealed FROM threads t JOIN conversations c ON c.id=t.conversation WHERE t.name=?",
-            self._seal.name("thread\0" + thread),
+            self._seal().name("thread\0" + thread),
         )
         if row is None:
             return None
-        return self.conversation(json.loads(self._seal.open(row[0], "conversation"))["name"])
+        return self.conversation(json.loads(self._seal().open(row[0], "conversation"))["name"])
 
     def leave(self, thread: str, conversation: SealedConversation) -> None:
         """Remember by what a caller who sends everything again shows that it goes on with a conversation."""
         with self.writing():
             self._do(
                 "INSERT OR REPLACE INTO threads VALUES (?, ?)",
-                self._seal.name("thread\0" + thread), conversation.id,
+                self._seal().name("thread\0" + thread), conversation.id,
             )  # fmt: skip
 
     def seal_value(self, value: str) -> str:
         """A decision's value, to be written into the rules' file."""
-        return _text(self._seal.shut(value.encode("utf-8", "surrogatepass"), "decision"))
+        return _decision(self._seal(), value)
 
     def open_value(self, sealed: str) -> str:
         """Raises WrongKey if it was sealed by another vault, or altered."""
         try:
-            return self._seal.open(_bytes(sealed), "decision").decode("utf-8", "surrogatepass")
+            return self._seal().open(_bytes(sealed), "decision").decode("utf-8", "surrogatepass")
         except (ValueError, WrongKey):
             raise WrongKey(
                 "a value in the rules' file was not sealed by this vault", hint="decide on it again"
@@ -256,11 +274,26 @@ class Vault:
             finally:
                 self._deep = 0
 
+    def _seal(self) -> Seal:
+        """The vault's key as it is now: another process may have given it a new one. Raises WrongKey or
+        UsageError if that can't be had."""
+        (written,) = self._one("SELECT written FROM lock")
+        if written != self._lock:
+            self._unlocked, self._lock = unlocked(Lock.read(written), self.path), written
+        return self._unlocked
+
+    def _forget_the_old(self) -> None:
+        """Every hour: a daemon lives longer than what it keeps."""
+        now = time.time()
+        if now - self._expired > HOUR:
+            self._expired = now
+            self.expire(now - self.keep_days * DAY)
+
     def _begun(self, name: str, facts: dict[str, Any]) -> int:
-        sealed = self._seal.shut(json.dumps(facts).encode(), "conversation")
+        sealed = self._seal().shut(json.dumps(facts).encode(), "conversation")
         done = self._do(
             "INSERT INTO conversations (name, sealed, used) VALUES (?, ?, ?)",
-            self._seal.name(name), sealed, time.time(),
+            self._seal().name(name), sealed, time.time(),
         )  # fmt: skip
         assert done.lastrowid is not None
         return done.lastrowid
@@ -277,15 +310,17 @@ class Vault:
             with self.writing():
                 (version,) = self._file.execute("PRAGMA user_version").fetchone()
                 if version == 0:  # nobody made it while we waited
-                    lock, seal = new_lock(self.path, os.environ.get(PASSPHRASE))
+                    lock, _ = new_lock(self.path, os.environ.get(PASSPHRASE))
                     for statement in _SCHEMA.split(";"):
                         self._file.execute(statement)
                     self._do("INSERT INTO lock VALUES (?)", lock.written())
                     self._file.execute(f"PRAGMA user_version={VERSION}")
-                    return seal
+            if version == 0:
+                settled(self.path)
         row = self._one("SELECT written FROM lock")
         if row is None:
             raise WrongKey(f"{self.path} is damaged: it has no lock")
+        self._lock = row[0]
         return unlocked(Lock.read(row[0]), self.path)
 
     def _do(self, statement: str, *values: Any) -> sqlite3.Cursor:
@@ -320,7 +355,10 @@ class Vault:
                 problem, hint = f"SQLite says: {type(error).__name__}", ""
             raise RengaError(f"the vault {self.path}: {problem}", hint=hint) from None
         except OSError as error:
-            raise RengaError(f"the vault {self.path}: {(error.strerror or '').lower()}") from None
+            raise RengaError(
+                f"the vault {self.path}: {(error.strerror or '').lower()}",
+                hint="nothing was sent; give it a place that you can write to: RENGA_VAULT or --vault",
+            ) from None
 
 
 class SealedConversation(Conversation):
@@ -401,6 +439,10 @@ def _coded(item: Item) -> dict[str, Any]:
 def _decoded(item: dict[str, Any]) -> Item:
     facts = {name: value for name, value in item.items() if name != "is"}
     return Pair(**facts) if item["is"] == "pair" else Home(**facts)
+
+
+def _decision(seal: Seal, value: str) -> str:
+    return _text(seal.shut(value.encode("utf-8", "surrogatepass"), "decision"))
 
 
 def _text(data: bytes) -> str:

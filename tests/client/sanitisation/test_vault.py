@@ -7,13 +7,18 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from renga.client.sanitisation import sealing
 from renga.client.sanitisation.conversation import Conversation
+from renga.client.sanitisation.decisions import hidden_always
+from renga.client.sanitisation.desk import Desk
 from renga.client.sanitisation.entities import Entity, Kind
+from renga.client.sanitisation.rules import write_rules
 from renga.client.sanitisation.sanitiser import Sanitiser
 from renga.client.sanitisation.sealing import WrongKey, key_file
 from renga.client.sanitisation.vault import Vault, default_vault
@@ -297,3 +302,65 @@ def test_argon2id_is_what_rfc_9106_recommends_and_what_was_used_is_remembered(
     Vault(path).close()
     monkeypatch.setattr(sealing, "MEMORY", 128)
     Vault(path).close()
+
+
+def test_a_new_key_that_can_t_be_kept_leaves_the_old_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a full disk, or when the process is killed, in the middle of `renga vault relock`."""
+    with Vault(path) as vault:
+        out = hide(vault.conversation("a"), NAME)
+        vault._file.execute("CREATE TRIGGER t BEFORE UPDATE ON lock BEGIN SELECT RAISE(ABORT, 'full'); END")
+        with pytest.raises(RengaError):
+            vault.relock(None)
+        assert restored(vault.conversation("a"), out) == NAME
+    with Vault(path) as vault:
+        assert restored(vault.conversation("a"), out) == NAME
+        vault._file.execute("DROP TRIGGER t")
+        monkeypatch.setattr("renga.client.sanitisation.vault.settled", lambda path: None)
+        vault.relock(None)  # killed before the new key file was in place
+    with Vault(path) as vault:
+        assert restored(vault.conversation("a"), out) == NAME
+    assert sorted(file.name for file in path.parent.iterdir()) == ["vault.db", "vault.db.key"]
+
+
+def test_a_daemon_goes_on_when_another_process_changes_the_key(path: Path) -> None:
+    with Vault(path) as daemon, Vault(path) as other:
+        out = hide(daemon.conversation("a"), NAME)
+        other.relock(None)
+        assert hide(daemon.conversation("a"), NAME) == out and daemon.has("a")
+        hide(daemon.conversation("b"), NAME)
+        assert {one.name for one in other.conversations()} == {"a", "b"}
+
+
+def test_a_new_key_seals_decisions_too_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RENGA_PASSPHRASE", raising=False)
+    desk = Desk(tmp_path / "vault.db")
+    write_rules(desk.rules_file, hidden_always(desk.rules, Kind.ORG, "Bluebird", desk.vault.seal_value))
+    desk.reread()
+    before = desk.rules_file.read_bytes()
+
+    def full(passphrase: str | None, decided: Callable[[Callable[[str], str]], None]) -> None:
+        decided(lambda value: "of a key that is never kept")
+        assert desk.rules_file.read_bytes() != before
+        raise RengaError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.vault, "relock", full)
+        with pytest.raises(RengaError, match="no room"):
+            desk.relock(None)
+    assert desk.rules_file.read_bytes() == before and "bluebird" not in _out(desk)
+    desk.relock(None)
+    assert desk.rules_file.read_bytes() != before and "bluebird" not in _out(desk)
+    assert "bluebird" not in _out(Desk(tmp_path / "vault.db"))
+
+
+def _out(desk: Desk) -> str:
+    return desk.sanitiser("a").sanitise("about bluebird").text
+
+
+def test_what_lies_unused_is_erased_while_a_daemon_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Vault(path, keep_days=1.0) as daemon:
+        hide(daemon.conversation("old"), NAME)
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 2 * 24 * 3600)
+        daemon.conversation("new")
+        assert [one.name for one in daemon.conversations()] == ["new"]
