@@ -8,9 +8,11 @@ from renga.client.sanitisation.entities import Deadline, Entity, Kind, Known
 from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.names_beside import lower_lists, owners, speakers, together, voices
 from renga.client.sanitisation.names_ja import japanese_names
+from renga.client.sanitisation.names_ja_placed import placed_names_ja
 from renga.client.sanitisation.names_ja_told import told_names_ja
 from renga.client.sanitisation.names_latin import latin_names
 from renga.client.sanitisation.names_of_nobody import nobody
+from renga.client.sanitisation.names_placed import fields, sharers
 from renga.client.sanitisation.normal import normal
 from renga.client.sanitisation.shadow import decoded, shadow
 
@@ -20,7 +22,7 @@ def _beside(text: str) -> list[Found]:
     about = nobody(text)
     if about.fiction and not about.own:
         return []
-    return [*speakers(text), *voices(text), *lower_lists(text)]
+    return [*speakers(text), *voices(text), *lower_lists(text), *sharers(text), *fields(text)]
 
 
 class Names:
@@ -35,7 +37,11 @@ class Names:
             if reading is None:
                 continue
             latin = [*latin_names(reading.text), *_beside(reading.text)]
-            told = [*japanese_names(reading.text, deadline), *told_names_ja(reading.text)]
+            told = [
+                *japanese_names(reading.text, deadline),
+                *told_names_ja(reading.text),
+                *placed_names_ja(reading.text),
+            ]
             for found in (*told, *latin, *together(reading.text, latin), *owners(reading.text)):
                 start, end = reading.span(found.start, found.end)
                 value = normal(Kind.PERSON, reading.text[found.start : found.end])

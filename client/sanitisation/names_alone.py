@@ -7,7 +7,8 @@ import re
 from renga.client.sanitisation import name_cues as cues
 from renga.client.sanitisation.lexicon import listed, public_figures
 from renga.client.sanitisation.names_heard import Said
-from renga.client.sanitisation.names_inside import FOREIGN, NAMES_FIRST, PLACES, Part
+from renga.client.sanitisation.names_inside import FOREIGN, NAMES_FIRST, NEVER, PLACES, SELDOM, Part
+from renga.client.sanitisation.names_placed import SPOKEN_TO, VERBS_TOO, acts, handed
 
 _SAINT = re.compile(r"(?<![A-Za-z])(?:st\.?|saint|san|santa)[ ]$", re.I)
 _ASSISTANTS = listed("assistants")
@@ -30,9 +31,15 @@ def alone(part: Part, text: str, start: int, end: int, said: Said, closed: bool)
     if part.given and said.greeting and cues.AGAIN.match(text, end):
         return 0.6
     famous = part.low in public_figures()[1] or part.low in PLACES
+    acting = acts(text, end)
+    if said.firm or (acting and (capital or said.loose)) or (said.handing and handed(text, end)):
+        if (placed := _placed(part, text, start, end, said, closed, famous)) is not None:
+            return placed
     score = 0.0
     if capital and part.given:
         score = 0.05 if famous else 0.3 if part.word else 0.5
+        if part.word and said.loose and not famous and _inside_sentence(part, text, start, end):
+            score += 0.2
     elif capital and part.rank is not None and not part.word:
         score = (0.25 if part.rank < 3000 else 0.1) - (0.25 if famous else 0.0)
     elif capital:
@@ -50,6 +57,8 @@ def alone(part: Part, text: str, start: int, end: int, said: Said, closed: bool)
         return outright
     if said.titled and (capital or not part.word):
         score += 0.6
+    elif part.word and not said.strong and capital and _NAME_GOES_ON.match(text, end):
+        score = 0.0
     elif said.label:
         field = cues.NAME_FIELD.search(before) is not None
         score += (
@@ -82,6 +91,68 @@ def alone(part: Part, text: str, start: int, end: int, said: Said, closed: bool)
             else 0.0
         )
     return score
+
+
+_NAME_GOES_ON = re.compile(r"(?:'s|’s)?[ ][A-ZÀ-Þ][a-zà-ɏ]")
+_SENTENCE = re.compile(
+    r"[ ]?(?:[,.!?;:)\n]|$)|[ ](?:that|to|about|if|whether|i|im|i'm|we|for|on|and|at|the|not|he|she|his|her|happy|back|when|what|where|why|how|my|our|pls|please|tmrw|tomorrow|today|tonight|again|asap|yesterday|outside|before|after|last|next|because|bc|from|in|or|so|u|you|has|had|by|never|until|y|que|a|para|et|pour|und|dass|ob|wegen|um|am|qué|si|al|en|au|à|avant|ce|demain|mañana|morgen|heute|hoy)(?![a-z])",
+    re.I,
+)
+"""What goes on behind an object that is a person."""
+
+
+_PLAIN_BEFORE = re.compile(r"(?:^|[.!?:,\n][ ]?|[\"“])[A-Z][a-z]+[ ]$|(?<![A-Za-z'])[a-z]+[ ]$")
+
+
+def _inside_sentence(part: Part, text: str, start: int, end: int) -> bool:
+    """Does a capital stand alone among words without (`When Bill visits`), so that it means a name?"""
+    if (
+        part.low in SELDOM
+        or part.low in NEVER
+        or part.low in _TOOLS
+        or part.low in VERBS_TOO - {"bill", "rob"}
+    ):
+        return False
+    return (
+        not _NAME_GOES_ON.match(text, end)
+        and _PLAIN_BEFORE.search(text, max(0, start - 20), start) is not None
+    )
+
+
+def _placed(
+    part: Part, text: str, start: int, end: int, said: Said, closed: bool, famous: bool
+) -> float | None:
+    """One part where only a person stands: a given name though it is a word, or no word at all."""
+    if part.low in SELDOM or part.low in _ASSISTANTS or part.low in FOREIGN or len(part.low) < 2:
+        return None
+    if _NAME_GOES_ON.match(text, end) or (famous and not part.given) or part.low in PLACES:
+        return None
+    if part.text[0].isupper():
+        if not part.text.istitle() and not part.text[1:].isalpha():
+            return None
+        if part.given or (part.low in VERBS_TOO and said.firm):
+            return 0.6
+        opens = start == 0 or text[:start].rstrip(' *>\t"')[-1:] in ("", ".", "!", "?", "\n", ":")
+        known = part.rank is not None and part.rank < 30000
+        if part.word and said.firm and part.rank is not None and part.rank < 2000 and part.low not in NEVER:
+            return 0.55 if _SENTENCE.match(text, end) else None
+        unknown = not part.word and len(part.low) > 2 and not part.low.endswith(_NO_NAME_ENDINGS)
+        return (
+            0.55
+            if unknown
+            and not famous
+            and not (said.unsure and not said.firm)
+            and (known or said.firm or not opens or said.personal or SPOKEN_TO.match(text, end) is not None)
+            else None
+        )
+    if not said.casual or (famous and not (part.given and said.personal)) or part.low in _TOOLS:
+        return None
+    if not (closed or _SENTENCE.match(text, end) or handed(text, end) or acts(text, end)):
+        return None
+    if part.given and part.low not in NEVER:
+        return 0.6
+    unknown = not part.word and len(part.low) > 3 and not part.low.endswith(_NO_NAME_ENDINGS)
+    return 0.55 if unknown and not said.unsure else None
 
 
 def _in_company(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from renga.client.sanitisation import name_cues as cues
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
-from renga.client.sanitisation.lexicon import latin, public_figures
+from renga.client.sanitisation.lexicon import latin, listed, public_figures
 from renga.client.sanitisation.names_inside import NEVER, PLACES, TOKEN, full_name, is_name, is_word, rank_of
 from renga.client.sanitisation.scanning import matches
 
@@ -39,13 +39,28 @@ _SPEAKER = re.compile(
 
 def speakers(text: str) -> Iterator[Found]:
     """Who speaks in the log of a chat: `[09:13] Hamza: …`."""
-    for match in _SPEAKER.finditer(text):
+    turns = list(_SPEAKER.finditer(text))
+    first = [m[1].partition(" ")[0].lower() for m in turns]
+    chat = any(is_name(low, latin().given) and not is_word(low) for low in first)
+    for match in turns:
         parts = [p.lower() for p in TOKEN.findall(match[1])]
         named = len(parts) > 1 or not is_word(parts[0]) or is_name(parts[0], latin().given)
+        named = named or (chat and parts[0] not in _NOBODY)
         if named and not match[1].isupper() and not any(p in NEVER for p in parts):
             yield Found(*match.span(1), Kind.PERSON, 0.7)
 
 
+_NOBODY = listed("users of no one") | {
+    "me",
+    "bot",
+    "assistant",
+    "support",
+    "error",
+    "warning",
+    "info",
+    "mom",
+    "dad",
+}
 _LINE = re.compile(
     r"^[ \t>*•\-]{0,4}([A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'’\-]{1,20}(?:[ ][A-ZÀ-Þ][A-Za-zÀ-ɏ'’.\-]{0,20})?)[ ]?:[ ]", re.M
 )

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from renga.client.sanitisation import name_cues as cues
+from renga.client.sanitisation.lexicon import listed, words
 from renga.client.sanitisation.names_of_nobody import Nobody, nobody
+from renga.client.sanitisation.names_placed import Places
 from renga.client.sanitisation.scanning import matches
 
 
@@ -27,6 +29,14 @@ class Said(NamedTuple):
     """Is it written without capitals, so that a name has none either?"""
     public: Sequence[tuple[int, int]]
     """Where a word of books, history, politics or fame stands."""
+    firm: bool
+    """Does it stand where only a person does?"""
+    handing: bool
+    """Does something that is handed follow, if it is a person?"""
+    loose: bool
+    """Or where persons and things do?"""
+    unsure: bool
+    """Does the text speak of programs, or another language than English? Unknown words are then no names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +52,15 @@ class Heard:
     casual: bool
     public: Sequence[tuple[int, int]]
     nobody: Nobody
+    places: Places
+    unsure: bool
 
     @classmethod
     def in_text(cls, text: str) -> Heard:
         def ends(*patterns: re.Pattern[str]) -> frozenset[int]:
             return frozenset(m.end() for pattern in patterns for m in matches(pattern, text))
 
+        places = Places.in_text(text)
         return cls(
             ends(cues.LABEL),
             ends(cues.TITLED),
@@ -58,6 +71,8 @@ class Heard:
             _is_casual(text),
             [] if cues.DEALINGS.search(text) else [m.span() for m in matches(cues.PUBLIC_TALK, text)],
             nobody(text),
+            places,
+            places.trade or _is_foreign(text),
         )
 
     def before(self, text: str, start: int) -> Said:
@@ -74,10 +89,15 @@ class Heard:
             self.personal,
             self.casual,
             self.public,
+            start in self.places.firm,
+            start in self.places.hands,
+            start in self.places.loose,
+            self.unsure,
         )
 
 
 _WRITTEN = re.compile(r"[A-Za-zÀ-ɏ]+")
+_ABROAD = listed("words of other languages") - words()
 _CODE = re.compile(r"[{};]\s*\n|(?:^|\n)\s*(?:def|class|import|function|const|SELECT|\$)\s|=>|==|\(\)")
 
 
@@ -86,6 +106,12 @@ def _is_casual(text: str) -> bool:
     tokens = _WRITTEN.findall(text[:4000])
     capital = sum(token[0].isupper() and token != "I" for token in tokens)
     return len(tokens) > 0 and capital * 12 <= len(tokens) and _CODE.search(text[:4000]) is None
+
+
+def _is_foreign(text: str) -> bool:
+    """Do words of other languages stand in it, beyond those that English has, too?"""
+    met = {token for token in _WRITTEN.findall(text[:2000]) if token in _ABROAD}
+    return len(met) > 1
 
 
 def public_talk(text: str, start: int, end: int, said: Sequence[tuple[int, int]]) -> bool:

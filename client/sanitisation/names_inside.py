@@ -11,7 +11,7 @@ from unicodedata import combining, normalize
 from renga.client.sanitisation.lexicon import Latin, listed, words
 
 TOKEN = re.compile(
-    r"[A-Za-zÀ-ɏḀ-ỿ](?:[A-Za-zÀ-ɏḀ-ỿ]|['’\-](?=[A-Za-zÀ-ɏḀ-ỿ])(?!(?:s|san|sama|kun|chan|sensei)(?![A-Za-z])))*"
+    r"[A-Za-zÀ-ɏəḀ-ỿ](?:[A-Za-zÀ-ɏəḀ-ỿ]|['’\-](?=[A-Za-zÀ-ɏəḀ-ỿ])(?!(?:s|san|sama|kun|chan|sensei)(?![A-Za-z])))*"
 )
 
 
@@ -22,7 +22,9 @@ PLACES = listed("places")
 
 
 NAMES_FIRST = listed("names that are words")
-FOREIGN = listed("words of other languages")
+FOREIGN = listed("words of other languages") | listed("words typed short")
+SELDOM = listed("given names seldom meant")
+"""Words that somebody is called, and that mean nobody even where a person stands."""
 
 
 class Part(NamedTuple):
@@ -59,7 +61,7 @@ def capitals(parts: Sequence[Part], opens: bool, unplaced: bool) -> float:
         plain = all(len(p.low) > 2 and p.text[1:].islower() for p in parts)
         score = 0.5 if unplaced and plain and not opens and len(parts) == 2 else 0.4
     elif all(p.word for p in parts):
-        score = -0.4
+        score = -0.4 if any(p.rank is None or p.rank > 5000 for p in parts) else 0.15
     elif not last.word:
         score = 0.15 if last.rank is not None else 0.1
     if len(parts) > 2 and any(p.word and not p.given and p.rank is None for p in parts):
@@ -67,10 +69,15 @@ def capitals(parts: Sequence[Part], opens: bool, unplaced: bool) -> float:
     return score
 
 
-def lower_case(parts: Sequence[Part], introduced: bool, casual: bool) -> float:
+def lower_case(parts: Sequence[Part], introduced: bool, casual: bool, placed: bool, unsure: bool) -> float:
     """Several parts not all capitalised, from inside; only an introduction makes names of unknown ones, or a
-    given name before them in a text without capitals."""
+    given name before them in a text without capitals, or a place where only persons stand."""
     first, last = parts[0], parts[-1]
+    if placed and casual and len(parts) < 4 and not any(p.low in FOREIGN or len(p.low) < 2 for p in parts):
+        if first.given and first.low not in SELDOM and (last.rank is not None or not last.word):
+            return 0.5
+        if not unsure and not any(p.word for p in parts) and min(len(parts[0].low), len(parts[-1].low)) > 2:
+            return 0.5
     if any(len(p.low) < 3 or (p.word and not p.given and p.rank is None) or p.low in FOREIGN for p in parts):
         return -0.6
     known = first.given and last.rank is not None and last.rank < 30000
@@ -82,7 +89,7 @@ def lower_case(parts: Sequence[Part], introduced: bool, casual: bool) -> float:
         return 0.45 if not (first.word or last.word) else 0.0
     if casual and first.given and not any(p.word for p in parts) and min(len(p.low) for p in parts) > 3:
         return 0.5
-    if not introduced or any(p.word for p in parts):
+    if not introduced or any(p.word for p in parts) or (unsure and not first.given and len(parts) > 2):
         return -0.3
     return 0.35 if first.given else 0.1
 

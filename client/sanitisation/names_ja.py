@@ -20,7 +20,7 @@ from renga.client.sanitisation.names_of_nobody_ja import is_nobody
 _JAPANESE = re.compile(r"[一-龥ぁ-んァ-ヶ々]")
 _CHUNK = 2000
 _HONORIFIC = re.compile(
-    r"[ 　]?(?:さん|様|さま|氏|くん|君(?!が代|主|臨)|ちゃん|先生|殿|先輩|後輩|部長|課長|係長|社長|専務|常務|主任|教授|准教授|医師|看護師|弁護士|税理士|行政書士|司法書士|社会保険労務士|社労士|弁理士|公認会計士|会計士|建築士|薬剤師|歯科医|保健師|助産師|保育士|介護士|教諭|住職|神父|牧師|刑事|巡査|警部|検事|判事|秘書|理事長|理事|監査役|顧問|相談役|執行役員|支部長|組長|機長|船長|店長|支店長|室長|次長|本部長|会長|校長|園長|院長|議員|選手|容疑者|被告|夫妻|夫人|師長|CTO|CEO|CFO|COO|PM|マネージャー|リーダー|ディレクター|チーフ|代表|講師|研究員|博士|工場長|所長|局長|コーチ|監督|班長|担当|嬢|女史|両氏|家の|宅|宛|御中(?!)|拝)"
+    r"[ 　]?(?:さん(?!ぽ|ぷん)|様|さま|氏|くん|君(?!が代|主|臨)|ちゃん|先生|殿|先輩|後輩|部長|課長|係長|社長|専務|常務|主任|教授|准教授|医師|看護師|弁護士|税理士|行政書士|司法書士|社会保険労務士|社労士|弁理士|公認会計士|会計士|建築士|薬剤師|歯科医|保健師|助産師|保育士|介護士|教諭|住職|神父|牧師|刑事|巡査|警部|検事|判事|秘書|理事長|理事|監査役|顧問|相談役|執行役員|支部長|組長|機長|船長|店長|支店長|室長|次長|本部長|会長|校長|園長|院長|議員|選手|容疑者|被告|夫妻|夫人|師長|CTO|CEO|CFO|COO|PM|マネージャー|リーダー|ディレクター|チーフ|代表|講師|研究員|博士|工場長|所長|局長|コーチ|監督|班長|担当|嬢|女史|両氏|家の|宅|宛|御中(?!)|拝)"
 )
 usual = str.maketrans("髙﨑𠮷邉邊德濵栁桒槗嶌", "高崎吉辺辺徳浜柳桑橋島")
 """Characters that registers of persons have and lists of names don't, as the lists write them."""
@@ -40,6 +40,9 @@ _ROLE_BEFORE = re.compile(
     r"(?:部長|課長|係長|社長|主任|担当|営業|上司|同僚|部下|先輩|後輩|友人|友達|親友|妻|夫|息子|娘|長男|長女|次男|次女|兄|姉|弟|妹|父|母|祖父|祖母|叔父|叔母|彼氏|彼女|主治医|弁護士|秘書|責任者|代表取締役|取締役|人事部?|経理部?|総務部?|営業部|開発部|私は|僕は|俺は|わたしは|弊社の?|株式会社[^ 　\n、。]{1,12})(?:の|、|・|[ 　])?$"
 )
 _KATAKANA = re.compile(r"[ァ-ヴー]{2,10}(?:[・＝=][ァ-ヴー]{1,12}){1,3}")
+_FOREIGN_ROLE = re.compile(
+    r"(?:マネージャー|リーダー|オーナー|コーチ|ディレクター|エンジニア|デザイナー|講師|先生|留学生|患者|同室|隣人|隣|大家|店長|研究者|通訳|客|顧客|担任|運転手|社員|代理人|弁護士|医師|[国人])の$"
+)
 _KANA_PAIR = re.compile(
     r"(?<![ァ-ヴー])([ァ-ヴー]{2,6})([ 　・]?)([ァ-ヴー]{2,6})(?![ァ-ヴー])|(?<![ァ-ヴー])([ァ-ヴー]{4,10})(?![ァ-ヴー])"
 )
@@ -50,6 +53,9 @@ _KATA_HONOURED = re.compile(r"(?<![ァ-ヴー])([ァ-ヴー]{2,8})(?=さん|様|
 _HIRAGANA_KIN = listed("hiragana kin")
 _NOT_KATAKANA = listed("katakana roles")
 _ROMAN_PAIR = re.compile(r"(?<![A-Za-z])[A-Z]{3,12} [A-Z][a-z]{2,12}(?![A-Za-z])")
+
+
+_CALLED = re.compile(r"さん(?!ぽ)|ちゃん|くん|君|様")
 
 
 class _Word(NamedTuple):
@@ -164,6 +170,14 @@ def _in_words(text: str, tagged: list[_Word]) -> Iterator[Found]:
             ):
                 if not re.search(r"[一-龥々]$", before) or word.what == "人":
                     yield Found(word.start, word.end, Kind.PERSON, 0.66)
+        elif (
+            word.what == "名"
+            and len(word.surface) > 1
+            and re.fullmatch(r"[ぁ-ん]+", word.surface)
+            and _CALLED.match(text, word.end)
+            and word.surface not in _HIRAGANA_KIN
+        ):
+            yield Found(word.start, word.end, Kind.PERSON, 0.66)
         at += 1
 
 
@@ -280,7 +294,7 @@ def _surname_certainty(text: str, word: _Word, end: int, given: bool) -> float:
 
 
 _HONOURED = re.compile(
-    r"(?<![一-龥々])([一-龥々ヶ]{1,4}[ 　]?[一-龥々ぁ-んァ-ヴ]{0,4}?)[ 　]?(?=様(?![子々式相態])|さん|氏(?![名族神])|殿|くん|ちゃん)"
+    r"(?<![一-龥々])([一-龥々ヶ]{1,4}[ 　]?[一-龥々ぁ-んァ-ヴ]{0,4}?)[ 　]?(?=様(?![子々式相態])|さん(?!ぽ)|氏(?![名族神])|殿|くん|ちゃん)"
 )
 
 
@@ -336,7 +350,7 @@ _AGED = re.compile(
     r"(?<![一-龥々])([一-龥々]{1,4}|[ァ-ヴー]{2,6}|[ぁ-ん]{2,5})[、,（( 　]{1,2}[0-9]{1,3}[歳才]"
 )
 _ONE_KANJI = re.compile(
-    r"(?<![一-龥々ぁ-んァ-ヴ])([一-龥])(?=ちゃん|くん|君|さん|様(?![子々式相態])|先生)|(?<=[。、はがもとの])([一-龥])(?=ちゃん|くん)"
+    r"(?<![一-龥々ぁ-んァ-ヴ])([一-龥])(?=ちゃん|くん|君|さん(?!ぽ)|様(?![子々式相態])|先生)|(?<=[。、はがもとの])([一-龥])(?=ちゃん|くん)"
 )
 
 
@@ -400,7 +414,9 @@ def _in_kana(text: str) -> Iterator[Found]:
         ] in tuple("（(")
         honoured = _HONORIFIC.match(text, match.end()) is not None
         known = (first in lists.surname_kana, last in lists.given_kana)
-        if spaced and ((known[0] and (known[1] or labelled)) or (honoured and any(known))):
+        if spaced and (
+            (known[0] and (known[1] or labelled)) or ((honoured or labelled) and (known[1] or known[0]))
+        ):
             yield Found(*match.span(), Kind.PERSON, 0.76)
         elif labelled and ((first + last) or whole) in lists.surname_kana | lists.given_kana:
             yield Found(*match.span(), Kind.PERSON, 0.7)
@@ -429,6 +445,7 @@ def _in_kana(text: str) -> Iterator[Found]:
             or _LABEL.search(before)
             or _INTRODUCED.match(after)
             or _ROLE_BEFORE.search(before)
+            or _FOREIGN_ROLE.search(before)
         ):
             yield Found(*match.span(), Kind.PERSON, 0.72)
     for match in _KATA_HONOURED.finditer(text):

@@ -32,12 +32,14 @@ from renga.client.sanitisation.names_inside import (
     lower_case,
     rank_of,
 )
+from renga.client.sanitisation.names_placed import VERBS_TOO, acts, handed
 from renga.client.sanitisation.scanning import matches
 
 _NEVER_ALONE = listed("never a name alone")
 
 _TEXTBOOK = {"alice", "bob"}
 """Who exchange keys and apples; both together, where nothing is said of oneself, are nobody."""
+_ARTICLE = re.compile(r"(?<![a-z])(?:d(?:ie|er|as)|l[ae]s?|el|los)[ ]$", re.I)
 _MONTH_NAMES = frozenset({"april", "may", "june", "august"})
 
 
@@ -52,6 +54,11 @@ def latin_names(text: str) -> Iterator[Found]:
         if textbook and tokens[at][0].lower() in _TEXTBOOK | {"eve", "carol", "charlie"}:
             at += 1
             continue
+        verb = heard.places.verbs.get(tokens[at].start())
+        if verb is not None:
+            while at < len(tokens) and tokens[at].start() < verb:
+                at += 1
+            continue
         role = at + 1 < len(tokens) and tokens[at + 1].start() in heard.strong
         if role and cues.GERMAN_ROLE.fullmatch(tokens[at][0]):
             at += 1
@@ -61,7 +68,12 @@ def latin_names(text: str) -> Iterator[Found]:
             tokens[at][0][0].isupper() or tokens[at][0] in PARTICLES
         )
         stray = tokens[at][0] in PARTICLES and tokens[at].start() not in heard.titled
-        if glued or stray or not (titled or _may_start(tokens[at][0], lexicon, common)):
+        meant = (
+            tokens[at][0].lower() in VERBS_TOO
+            and tokens[at][0][0].isupper()
+            and _meant(text, tokens, at, heard)
+        )
+        if glued or stray or not (titled or meant or _may_start(tokens[at][0], lexicon, common)):
             at += 1
             continue
         run = _run(text, tokens, at)
@@ -91,6 +103,34 @@ def _may_start(token: str, lexicon: Latin, common: frozenset[str]) -> bool:
     ):
         return False
     return token[0].isupper() or low in lexicon.given or low in lexicon.rank or low not in common
+
+
+def _between_unknown(parts: Sequence[str], at: int) -> bool:
+    """Does a short word stand, with a capital, inside a name of none (`Truong My Linh`)?"""
+    around = (*parts[:at], *parts[at + 1 :])
+    return (
+        at > 0
+        and len(parts) == 3
+        and len(parts[at]) < 5
+        and all(p[0].isupper() for p in parts)
+        and not any(is_word(p.lower()) for p in around)
+    )
+
+
+def _meant(text: str, tokens: Sequence[re.Match[str]], at: int, heard: Heard) -> bool:
+    """Is a name that is a verb, too, meant as one (`Thank Will Grant`, `April Rose owes me`)?"""
+    start, end = tokens[at].span()
+    if start in heard.places.firm:
+        return True
+    if (
+        at + 1 == len(tokens)
+        or text[end : tokens[at + 1].start()] != " "
+        or not is_capital(tokens[at + 1][0])
+    ):
+        return False
+    low = tokens[at + 1][0].lower()
+    told = start in heard.places.loose or acts(text, tokens[at + 1].end())
+    return told and rank_of(low, latin()) is not None and low not in NEVER | PLACES
 
 
 def _run(text: str, tokens: Sequence[re.Match[str]], at: int) -> int:
@@ -136,13 +176,7 @@ def _best(
             return size, (0.5 if said.strong and not said.titled else 0.0)
         if any(low.endswith(("n't", "'ll", "'ve", "'re")) for low in lows):
             continue
-        if (
-            size == 2
-            and parts[0].islower()
-            and parts[1].istitle()
-            and not said.strong
-            and lows[0] not in PARTICLES
-        ):
+        if size > 1 and parts[0].islower() and parts[-1].istitle() and lows[0] not in PARTICLES:
             continue  # a verb and a name (`rob Peter`)
         surname = said.titled and size == 1 and parts[0][0].isupper() and lows[0] in latin().rank
         if not surname and any(
@@ -150,6 +184,13 @@ def _best(
             and not (low in PARTICLES and _joins(parts, i, said))
             and not _also_a_surname(lows, i)
             and not (i == 0 and said.strong and full_name(parts))
+            and not (
+                i == 0
+                and low in VERBS_TOO
+                and parts[0][0].isupper()
+                and (said.firm or (size > 1 and (said.loose or acts(text, end))))
+            )
+            and not _between_unknown(parts, i)
             for i, low in enumerate(lows)
         ):
             continue
@@ -250,14 +291,33 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
             ":",
         )
         introduced = said.label or cues.INTRODUCED.search(text, max(0, start - 24), start) is not None
+        placed = said.firm or acts(text, end) or (said.handing and handed(text, end))
         unplaced = said.personal and cues.NO_NAME_BEFORE.search(text, max(0, start - 12), start) is None
         score = (
             capitals(inside, opens, unplaced)
             if capital
-            else lower_case(inside, introduced or said.strong or (said.greeting and closed), said.casual)
+            else lower_case(
+                inside,
+                introduced or said.strong or (said.greeting and closed),
+                said.casual,
+                placed,
+                said.unsure,
+            )
         )
-        score += 0.45 if said.strong or (said.greeting and closed) else 0.1 if said.weak else 0.0
+        score += (
+            0.45
+            if said.strong or (said.greeting and closed)
+            else (0.35 if capital else 0.1)
+            if placed
+            else 0.15
+            if said.loose and capital and not inside[0].word
+            else 0.1
+            if said.weak
+            else 0.0
+        )
         if not said.strong and text[max(0, start - 4) : start].lower() == "the ":
+            score -= 0.5
+        if not inside[0].given and _ARTICLE.search(text, max(0, start - 4), start):
             score -= 0.5
         if (
             any(part.low in PLACES for part in inside)

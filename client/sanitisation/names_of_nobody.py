@@ -64,7 +64,7 @@ _NAMING = re.compile(
     re.I,
 )
 _SAYING = re.compile(
-    r"(?<![a-z])(?:idioms?|proverbs?|(?:the|this|old|a) (?:phrase|saying|expression)s?(?! is)|figure of speech|why (?:do|are|is) (?:we|people|it|they) (?:say|called|call)|what does it mean to|come from|understood by|etymology|metaphors?|word origin|grammar|grammatical(?:ly)?|(?:the|this) sentence|esl|efl|fill (?:in )?the gaps?|conjugate|apostrophes?|mean by)(?![a-z])|^is [\"“][^\"\n]+[\"”] (?:right|correct|wrong)|^is it [\"“][^\"\n]+[\"”],? or [\"“]",
+    r"(?<![a-z])(?:idioms?|proverbs?|(?:the|this|old|a) (?:phrase|saying|expression)s?(?! is)|figure of speech|why (?:do|are|is) (?:we|people|it|they) (?:say|called|call)|what does it mean to|come from|understood by|etymology|metaphors?|word origin|(?<!fix )(?<!fix the )(?<!check the )(?<!correct the )(?<!check )(?<!my )(?<!improve the )grammar|grammatical(?:ly)?|(?:the|this) sentence|esl|efl|fill (?:in )?the gaps?|conjugate|apostrophes?|mean by)(?![a-z])|^is [\"“][^\"\n]+[\"”] (?:right|correct|wrong)|^is it [\"“][^\"\n]+[\"”],? or [\"“]",
     re.I,
 )
 _FIRM_TAIL = re.compile(

@@ -1,0 +1,184 @@
+"""Where in a Japanese sentence only a person stands: who scolds and lies, who is thanked and rung up, behind a role
+or a label, in a list of members. There a surname may be a place's, or of no list, and a given name a plain word.
+
+A run of kanji of no list is shown to the tagger again with an honorific behind it: its dictionary holds ten times as
+many surnames as the lists, and takes them for words or places in a bare sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import IntEnum
+from functools import lru_cache
+
+from renga.client.sanitisation.entities import Kind
+from renga.client.sanitisation.found import Found
+from renga.client.sanitisation.lexicon import japanese, listed, public_figures
+from renga.client.sanitisation.names_ja import hiragana, tagged, usual
+from renga.client.sanitisation.names_of_nobody_ja import is_nobody
+from renga.client.sanitisation.scanning import matches
+
+_NOT_NAMES = listed("before an honorific") | listed("no given names")
+_PLACES = listed("places that are surnames")
+
+_ACTS = re.compile(
+    r"[がはも](?:[^。、\n]{0,6}?)(?:うるさ|怒|泣い|言った|言って|言う|言わな|そう言|遅刻|休み|休ん|辞め|退職|入社|返して|返さ|払って|浮気|無視|嘘|覚えな|謝|悩ん|勤め|欠席|出席|発表|担当|やります|入院|退院|亡くな|結婚|離婚|妊娠|熱を出|風邪|けが|怪我|転職|異動し|昇進|卒業し|合格し|寝て|電話に出|教えてくれ|手伝って|助けて|来ない|来なか|知らないって|パワハラ|セクハラ|引っ越)"
+    r"|に(?:[^。、\n]{0,4}?)(?:謝|怒られ|叱られ|振られ|フラれ|言われ|聞いたら|聞かれ|聞いてみ|貸し|借り|返し|返さ|誘われ|渡し|伝え|頼ま|頼み|相談し|内緒|告白|似て|シフト|会い|会った|電話|嫌われ|騙され|お願い|お礼|送っ|送り|声をかけ)"
+    r"|から(?:[^。、\n]{0,4}?)(?:電話|返事|返信|LINE|ライン|言われ|相談|もらった|聞いた|内定|借り|連絡|メール)"
+    r"|と(?:[^。、\n]{0,4}?)(?:喧嘩|ケンカ|付き合|結婚|離婚|別れ|仲直り|話し|話した|会う|会った|飲み|飲ん|遊|不仲)"
+    r"|を(?:[^。、\n]{0,4}?)(?:誘|叱|褒め|推薦|見かけ|昇進|選任|任命|招待|説得|慰め|励まし|採用|解雇|クビ|許せ|許し|責め)"
+    r"|の(?:両名|代理|やつ|奴(?!隷)|相続|カルテ|弔電|機嫌|奥さん|旦那|息子|娘さん|結婚式|送別会|歓迎会|葬儀|通夜|遺産|遺言|愚痴|悪口|連絡先|携帯|代わり|退職)"
+    r"|って(?:いう|言う)?(?:上司|先輩|後輩|同僚|奴|やつ|友達)|より[、]?(?:電話|と書かれ|連絡|伝言|よろしく)|っていうんだけど"
+)
+"""Behind somebody: what is done by and to persons only."""
+_ROLE = re.compile(
+    r"(?:契約者|申込者|申請者|依頼人|相続人|名義人|受取人|差出人|振込人|被相続人|加入者|入居者|新郎|新婦|被告人?|原告|患者|講師|司会|幹事|店長|キャプテン|弁護士|税理士|叔父|叔母|伯父|伯母|祖父|祖母|保護者|選手|社員|会長|故|同期|大家|上司|先輩|後輩|同僚|部下|友人|親友|担任|主治医|隣人|隣|代表|運転手|秘書|部員|顧問|監督|提出者|確認者|作成者|担当者?|責任者|出席者|参加者|メンバー|宛先|宛名|氏名|名前|姓名|マネージャー|リーダー|オーナー|コーチ)[ 　]?(?:の|は|:|：|、|・|　|\"?[:：][ 　]?\"?)?[ 　]?[「『\"]?$"
+)
+_ROLE_HEAD = re.compile(
+    r"契約者|申込者|申請者|依頼人|相続人|名義人|受取人|新郎|新婦|被告人?|原告|患者|叔父|叔母|伯父|伯母|祖父|祖母|保護者|社員|会長|店長|講師|司会|幹事|故|友人|同僚|弁護士|担当"
+)
+_RUN = re.compile(r"(?<![一-龥々])[一-龥々]{1,8}(?:ヶ[一-龥々]{1,3})?")
+_TAIL = re.compile(r"[ 　]?([ぁ-ん]{2,4}|[ァ-ヴー]{2,5})?")
+_SPACED = re.compile(r"[ 　]([一-龥々]{1,3})(?![一-龥々])")
+_BOUND = re.compile(
+    r"[、。」』）)\"'\n　 ]|[がはもにをとのへでや](?![ぁ-ん]{0,1}[一-龥]{0,0}ん)|から|より|です|と申|だ|殿|様|さん|氏|宅|$|[（(]"
+)
+_HONOUR = re.compile("さん|さま|くん|ちゃん|どの|せんせい")
+_OF_MANY = re.compile(
+    r"(?<![一-龥々])([一-龥々]{1,4}(?:(?:、|・|と|，|, )[一-龥々]{1,4}){1,8})(?=の[二三四五六七八2-8２-８](?:人|名)|(?:が|は)[^。、\n]{0,8}(?:付き合|喧嘩|欠席|出席|参加|遅刻|来)|(?:、|。)?それから|に(?:も)?声|の席)"
+)
+_CALLED = re.compile(
+    r"(?:(?<=[「『])|^)([一-龥々]{1,3})(?=、(?:あの|この|その|お前|ちょっと|ごめん|今日|明日|ありがとう|どう|元気|悪い|頼む|聞いて|また|久しぶり|早く|なんで|いい加減))",
+    re.M,
+)
+_BOOK = re.compile(r"名字|苗字|姓は|名前の(?:由来|意味|読み)|漢字の|地名|由来|画数|県|観光|駅")
+
+
+class _Is(IntEnum):
+    """What a run of kanji may be, by itself."""
+
+    WORD = 0
+    GIVEN = 1
+    MAYBE = 2
+    """An unknown surname before a given name."""
+    PLACE = 3
+    """A surname that places have, too."""
+    SURNAME = 4
+    WHOLE = 5
+
+
+@lru_cache(maxsize=8192)
+def _shown(run: str) -> str:
+    """What the tagger takes it for before an honorific: 姓, 名, or another kind of word; "" for several."""
+    words = tagged(run + "さん", 0)
+    return words[0].what if words and words[0].surface == run else ""
+
+
+@lru_cache(maxsize=8192)
+def _plain(run: str) -> bool:
+    """Is it a noun, to the tagger?"""
+    words = tagged(run, 0)
+    return len(words) == 1 and words[0].what in ("名詞", "")
+
+
+@lru_cache(maxsize=8192)
+def _read(run: str) -> _Is:
+    lists = japanese()
+    if run in _NOT_NAMES or run in public_figures()[0] or run in public_figures()[1]:
+        return _Is.WORD
+    if run in lists.surnames:
+        return _Is.PLACE if run in _PLACES or len(run) == 1 else _Is.SURNAME
+    for at in (2, 3, 1, 4):
+        surname, given = run[:at], run[at:]
+        if (
+            given
+            and given in lists.given
+            and given not in _NOT_NAMES
+            and (surname in lists.surnames or (len(surname) > 1 and _shown(surname) == "姓"))
+        ):
+            return _Is.WHOLE if len(run) > 2 else _Is.MAYBE
+    if len(run) > 1 and _shown(run) == "姓":
+        return _Is.SURNAME
+    if run in lists.given:
+        return _Is.GIVEN
+    for at in (2, 3):
+        if len(run[at:]) == 2 and run[at:] in lists.given and not _plain(run[at:]) and not _plain(run):
+            return _Is.MAYBE
+    return _Is.WORD
+
+
+def placed_names_ja(text: str) -> Iterator[Found]:
+    """Persons in a reading of the text, by their place in the sentence."""
+    return (one for one in _placed(text.translate(usual)) if not is_nobody(text, one.start, one.end))
+
+
+def _placed(text: str) -> Iterator[Found]:
+    if _BOOK.search(text):
+        return
+    for match in matches(_RUN, text):
+        yield from _of_run(text, match.start(), match.end())
+    for match in matches(_OF_MANY, text):
+        items = list(re.finditer("[一-龥々]+", match[1]))
+        kinds = [_read(item[0]) for item in items]
+        if min(kinds) >= _Is.PLACE and (max(kinds) >= _Is.SURNAME or match[1].count("、") > 1):
+            for item in items:
+                yield Found(match.start(1) + item.start(), match.start(1) + item.end(), Kind.PERSON, 0.6)
+    for match in matches(_CALLED, text):
+        if _read(match[1]) >= _Is.PLACE or (len(match[1]) > 1 and _read(match[1]) is _Is.GIVEN):
+            yield Found(*match.span(1), Kind.PERSON, 0.6)
+
+
+def _of_run(text: str, start: int, end: int) -> Iterator[Found]:
+    """A run of kanji behind a role or before what a person does."""
+    before = text[max(0, start - 12) : start]
+    head = _ROLE_HEAD.match(text, start, end)
+    role = _ROLE.search(before) is not None
+    if head is not None and head.end() < end and _read(text[start:end]) < _Is.PLACE:
+        start, role = head.end(), True
+    run = text[start:end]
+    kind = _read(run)
+    stop = end
+    if kind >= _Is.PLACE or (len(run) > 1 and role):
+        stop = _with_given(text, start, end, kind)
+        kind = _Is.WHOLE if stop > end else kind
+    if kind is _Is.WORD or len(run) > 6:
+        return
+    acting = _ACTS.match(text, stop) is not None
+    if not (acting or (role and _BOUND.match(text, stop))):
+        return
+    if kind is _Is.GIVEN and not acting and (_plain(run) or len(run) == 1):
+        return
+    if kind is _Is.GIVEN and acting and len(run) > 1 and _plain(run):
+        return
+    if (
+        kind is _Is.PLACE
+        and role
+        and not acting
+        and before.endswith(("隣の", "代表", "代表の", "担当", "社員"))
+    ):
+        return
+    yield Found(start, stop, Kind.PERSON, 0.79 if kind is _Is.WHOLE else 0.62)
+
+
+def _with_given(text: str, start: int, end: int, kind: _Is) -> int:
+    """Where the name ends whose surname is text[start:end]: behind a given name in kana, or after a space."""
+    lists = japanese()
+    if (spaced := _SPACED.match(text, end)) is not None and spaced[1] in lists.given | lists.surnames:
+        return spaced.end()
+    if kind < _Is.PLACE or _HONOUR.match(text, end):
+        return end
+    tail = _TAIL.match(text, end)
+    for size in range(len(tail[1]) if tail and tail[1] else 0, 1, -1):
+        assert tail is not None
+        given = tail[1][:size]
+        stop = tail.start(1) + size
+        if _BOUND.match(text, stop) and (hiragana(given) in lists.given_kana or _kana_given(given)):
+            return stop
+    return end
+
+
+@lru_cache(maxsize=4096)
+def _kana_given(kana: str) -> bool:
+    words = tagged(kana, 0)
+    return len(words) == 1 and words[0].what == "名"

@@ -1,0 +1,153 @@
+"""Where in a sentence only a person stands: whom one thanks and asks, who owes and says, who shares a bill.
+
+What stands there may be two ordinary words (`Thank Will Grant`), of no list, or without capitals. Whether a text
+is about programs is told by the words of that trade; there commands address programs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from renga.client.sanitisation.entities import Kind
+from renga.client.sanitisation.found import Found
+from renga.client.sanitisation.lexicon import latin, public_figures
+from renga.client.sanitisation.names_inside import (
+    FOREIGN,
+    NEVER,
+    PARTICLES,
+    PLACES,
+    is_name,
+    is_word,
+    rank_of,
+)
+from renga.client.sanitisation.scanning import matches
+
+VERBS_TOO = frozenset({"will", "may", "art", "sue", "pat", "april", "june", "august", "rob", "mark", "bill"})
+"""Given names that a sentence may take for a verb, an auxiliary or a month."""
+
+
+_FIRM = re.compile(
+    r"(?<![A-Za-zÀ-ɏ'’\-])(?:asks?|asked|asking|tells?|told|telling|reminds?|reminded|thank|thanked|congratulate|notify|warn(?:ed)?|invited?|introduce|convince|persuaded?|beg(?:ged)?|forgive|blamed?|owed?|lent|text(?:ed|ing)?|phoned?|ring|rang|call(?:ed|ing)?|e-?mail(?:ed)?|messaged?|ping(?:ed)?|dm(?:ed)?|cc|bcc|attn:?|attention:?|w/|w|nominate|hired?|fired|sacked|dumped|ghosted|married|marry|divorced?|dating|kissed|hugged|met|meet|nudge|pester|forward (?:this|that|it) to|fwd (?:this |that |it )?to"
+    r"|hi|hiya|hey|yo|hello|thanks|thx|ty|congrats|dear|(?:the )?(?:kids|twins|children|boys|girls|sons|daughters|neighbou?rs|friends|roommates|flatmates|colleagues|cousins|siblings|tenants|students|interns),?|(?:hi|hello|thanks|congrats|apologi[sz]ed?|spoke|speak|talk(?:ed|ing)?|lied|married|engaged|introduce \w{2,20}|listen|complain(?:ed)?|crush on|sorry) to|(?:argued?|argument|fought|lunch|dinner|coffee|drinks|breakfast|brunch|friends|meeting|call|date|flat ?share|broke up|hang(?:ing)? out|hung out|catch up|caught up|flirting|going out|sleeping|moving in|off the phone|get(?:ting)? along) with|(?:heard|voicemail|borrowed (?:\w{1,15} ){1,3}|raised|call|visit) (?:from|by)|crush on|bumped into|ran into|in love with|jealous of|dreamt about|(?:passenger|guest|travell?er|speaker|player|applicant|tenant|participant|adult|child|contact|person|witness|attendee) ?#?[0-9]{1,3} ?[:(=\-]"
+    r"|frag(?:e|t|te)?|sag(?:t|te)?|erinner(?:e|t|te)?|grüß(?:e|t)?|gratulier(?:e|t|te)?|dank(?:e|t|te)?|hallo|im (?:auftrag|namen) von|ruf(?:e)?|(?:treff(?:e)?(?: mich)?|gesprochen|verabredet|telefoniert|hab(?:e)?) mit"
+    r"|(?:demande|dis|rappelle|écris|téléphone|réponds|parlé?|explique|prêté?) à|remercie|félicite|préviens|bonjour|salut|j'ai (?:vu|croisé|rencontré|appelé)|(?:de la part|au nom) de|(?:rdv|rendez-vous|parlé|dîner|déjeuner|dîné) avec"
+    r"|(?:dile|pregúntale|recuérdale|llama|escribe|escríbele|avisa|felicita|conocí|pídele|cuéntale|visto|vi) a|hola|gracias,?|(?:quedé|quedado|hablé|quedamos|encontré|cené|salgo|salí|comí) con)[ ]{1,2}[\"'“*_]{0,2}",
+    re.I,
+)
+"""Before a person, or a firm; what one does with persons rather than with things."""
+_HANDS = re.compile(
+    r"(?<![A-Za-z])(?:giv(?:e|ing)|gave|lend|lent|sen[dt]|sending|show(?:ed)?|bring|brought|b(?:uy|ought)|got|get|owed?|pay|paid|teach|taught|hand(?:ed)?|promised|wish|pass|feed|drop|pick|let|help|make)[ ]{1,2}",
+    re.I,
+)
+_THING = re.compile(
+    r"[ ](?:the|an?|my|our|his|her|your|some|this|that|these|those|back|up|off|in|[0-9$€£]\w*|money|cash)(?![a-z])|[ ]know(?![a-z])"
+)
+_LOOSE = re.compile(
+    r"(?<![A-Za-zÀ-ɏ'’\-])(?:did|does|do|is|was|has|had|said|says|thinks?|heard|hope|wonder|told me|should|would|could|can|must|will|when|if|before|after|unless|until|because|since|why|whether|that|but|or|and|than|so|then|without|between|by|for|from|with|to|about|let|make|help|have|watch|give|gave|bring|send|sent|hand|lend|pay|paid|show|showed|pass|buy|bought|teach|promised|pick|wish|saw|seen|know|knew|recommend|assign|add|put|selon|según|avec|pour|chez|con|para|mit|von|für|bei|dass|ob|hat|und|invite|appelle)[ ]{1,2}[\"'“*_]{0,2}",
+    re.I,
+)
+"""Before a person as well as before a thing."""
+ACTS = re.compile(
+    r"(?:'s|’s)?[ ](?:(?:just|always|never|still|also|has|had|have|already|yesterday|totally|really|actually|probably)[ ]){0,2}(?:owes?|owed|promised|quit|resigned|lent|borrowed|told|said|says|thinks|believes|wants|refuses|refused|complain(?:s|ed)|alleges|walks?[ ]in|walked[ ](?:in|out)|goes[ ][\"“]|hates|loves|yelled|sued|cried|apologi[sz]ed|invited|asked|texts|texted|emailed|wrote|phoned|replied|agreed|forgot|snores|gossips|flirts|drinks[ ]too|retired|moved[ ](?:in|out|to)|married|divorced|graduated|died|dies|passed[ ]away|promises|lied|lies[ ]to|eats[ ]my|helped|hurt|insulted|interrupts|ignores?"
+    r"|keeps?[ ]\w+ing|(?:never|always|ever|not|still|even)[ ](?:repl(?:y|ies)|calls?|answers?|texts?|pays?|listens?|shows?[ ]up|tells?|says?|asks?|comes?|helps?)|(?:won't|won’t|wouldn't|hasn't|hasn’t|didn't|didn’t|doesn't|refuses[ ]to|forgot[ ]to|agreed[ ]to|promised[ ]to)[ ](?:stop|pay|paid|answer|reply|replied|call|called|come|fix|help|let|show|sign|signed|tell|want|know|like|listen|say|text|give|speak|talk)"
+    r"|(?:is|was|are|were)[ ](?:coming|cheating|moving|leaving|getting[ ]married|pregnant|engaged|allowed[ ]to|late|mad|angry|upset|sick|ill|retiring|on[ ]leave|off[ ]sick|dating|seeing|lying|running[ ]late|crying|hosting|invited|admitted|hired|fired)"
+    r"|will[ ](?:see[ ]you|pick|come|join|bring|be[ ](?:late|joining|there|here))|(?:and|&)[ ](?:i|me|myself|my)[ ]|(?:sign|know|tell|say|call|come|reply|leave|mind|agree|want|allow|pay)[ ](?:the|that|about|me|us|my|it|to|if|back|on|over|with|a)"
+    r"|me[ ](?:doit|debe|prêt|prest|ment|miente)|m'a[ ]|schuldet|hat[ ](?:mir|mich|gekündigt|uns|meine?)|(?:a|ha)[ ](?:démissionné|dimitido|dejado)|firmó|dijo|renunció)(?![a-zà-ɏ])",
+    re.I,
+)
+"""What only a person does; behind the name."""
+SPOKEN_TO = re.compile(
+    r",[ ](?:you(?:'re|’re|'ve|r)?|could you|can you|would you|please|pls|thank|thanks|i(?:'m| am) sorry|sorry|i can't|it(?:'s|’s) been|are you|do you|did you|how are)(?![a-z])",
+    re.I,
+)
+_AGED = re.compile(r",[ ](?:aged?[ ])?[0-9]{1,2}(?:,|[ ](?:years|yo|ans|años|Jahre))|[ ]\([0-9]{2}\)")
+_TRADE = re.compile(
+    r"(?<![a-z])(?:api|servers?|docker|git|python|javascript|typescript|functions?|methods?|install|errors?|exceptions?|librar(?:y|ies)|framework|databases?|sql|regex|scripts?|deploy|clusters?|kernel|linux|npm|pip|css|html|compiler|code|variables?|packages?|modules?|cli|plugins?|repo|commit|build|pipeline|tests?|config|localhost|json|yaml|http|pods?|algorithm)(?![a-z])",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where in one text a person would stand: the ends of what announces one firmly, of what hands somebody
+    something, of what stands before persons and things; and what of the firm is no name, from first to last."""
+
+    firm: frozenset[int]
+    hands: frozenset[int]
+    loose: frozenset[int]
+    verbs: dict[int, int]
+    trade: bool
+    """Does it speak of programs?"""
+
+    @classmethod
+    def in_text(cls, text: str) -> Places:
+        firm = [m.span() for m in matches(_FIRM, text)]
+        hands, loose = (frozenset(m.end() for m in matches(p, text)) for p in (_HANDS, _LOOSE))
+        trade = _TRADE.search(text[:4000]) is not None
+        return cls(frozenset(end for _, end in firm), hands, loose, dict(firm), trade)
+
+
+def handed(text: str, end: int) -> bool:
+    """Does what is handed over follow the name that ends there?"""
+    return _THING.match(text, end) is not None
+
+
+def acts(text: str, end: int) -> bool:
+    """Is something said behind the name that ends there that is said of persons only?"""
+    return (
+        ACTS.match(text, end) is not None
+        or SPOKEN_TO.match(text, end) is not None
+        or _AGED.match(text, end) is not None
+    )
+
+
+_SHARE = re.compile(
+    r"(?<![A-Za-zÀ-ɏ'’\-])([A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]{1,20}(?:[ ][A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]{1,20})?)(?::|[ ](?:paid|owes|gets|got|pays|had|took|takes|works?|brings?))?[ ](?:[$€£]?[0-9]|nothing(?![a-z])|half(?![a-z]))"
+)
+_TASK = re.compile(
+    r"(?:(?<=[,;\-–•*] )|(?<=^))([A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'’\-]{2,20}(?:[ ][A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]{1,20})?)(?::[ ]|[ ]to[ ])(?=[a-z])",
+    re.M,
+)
+
+
+_SPLIT = re.compile(
+    r"(?<![a-z])(?:me [0-9]|owes?|split(?:ting)?|days? sick|shifts?|sick leave)(?![a-z])", re.I
+)
+
+
+def sharers(text: str) -> Iterator[Found]:
+    """Who shares or has tasks (`Ada 20, Renske 35`; `ada: book it, renske: pay`): all of them, where one has a
+    given name that is no word."""
+    for pattern in (_SHARE, _TASK):
+        shares = [
+            m for m in matches(pattern, text) if not set(m[1].lower().split()) & (NEVER | PLACES | FOREIGN)
+        ]
+        shares = [m for m in shares if not is_word(m[1].partition(" ")[0].lower())]
+        if len({m[1] for m in shares}) > 1 and (
+            any(is_name(m[1].partition(" ")[0].lower(), latin().given) for m in shares) or _SPLIT.search(text)
+        ):
+            for match in shares:
+                if match[1].lower() not in public_figures()[1] and not match[1].isupper():
+                    yield Found(*match.span(1), Kind.PERSON, 0.58)
+
+
+_FIELD = re.compile(
+    r"(?:^|(?<=[\n,;{|(<\[ \t]))[\"'<]?(?:(?:full|customer|patient|client|employee|guest|tenant|contact|display|holder|owner|student|member|recipient|sender|account)[ _]?)?name[\"'>]?[ ]?[:=>][ ]?[\"']?([A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'’.\-]{1,20}(?:[ ][A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'’.\-]{0,20}){1,3})[ ]?(?=[\"',;\n|<)}\]]|$|[ ](?:->|[\-–—]|dob|age))",
+    re.I,
+)
+
+
+def fields(text: str) -> Iterator[Found]:
+    """Whole values of a field for a name, in any letters: `name: mai le van; ward: 3`."""
+    lexicon = latin()
+    for match in matches(_FIELD, text):
+        lows = [low.strip(".") for low in match[1].lower().split()]
+        words = [
+            low for low in lows if is_word(low) and not is_name(low, lexicon.given) and low not in PARTICLES
+        ]
+        known = is_name(lows[0], lexicon.given) or rank_of(lows[-1], lexicon) is not None
+        if (known and 2 * len(words) < len(lows)) or not words:
+            if match[1].lower() not in public_figures()[0]:
+                yield Found(*match.span(1), Kind.PERSON, 0.75)
