@@ -69,10 +69,10 @@ def sanitise(
 
 
 def restore(
-    conversation: Annotated[
-        str, typer.Option("--conversation", metavar="ID", help="Whose surrogates are restored.")
-    ],
     file: Input = STDIN,
+    conversation: Annotated[
+        str | None, typer.Option("--conversation", metavar="ID", help="Whose surrogates are restored.")
+    ] = None,
     into: Annotated[
         list[str] | None,
         typer.Option("--into", metavar="SINK", help="Restore there too: link, target, attribute; repeat it."),
@@ -82,9 +82,11 @@ def restore(
 ) -> None:
     """Put the original values back into a text, as it streams.
 
-    FILE is the text, or JSONL with a "text"; - reads stdin. Surrogates in links, link targets and HTML
-    attributes stay, unless they stood there in what was sanitised.
+    FILE is the text, or JSONL with a "text" and perhaps the "conv" that it was sanitised with; - reads stdin.
+    Surrogates in links, link targets and HTML attributes stay, unless they stood there in what was sanitised.
     """
+    from functools import cache
+
     from renga.client.sanitisation.desk import Desk
     from renga.sanitising import restore as run
 
@@ -93,10 +95,16 @@ def restore(
         raise UsageError(f"--into {wrong[0]}: there is no such place", hint=did_you_mean(wrong[0], sinks))
     desk = Desk(_vault(vault_file))
 
-    def opened() -> Conversation:
-        if not desk.path.exists() or not desk.vault.has(conversation):
-            raise UsageError(f"there is no conversation {conversation!r}", hint="renga vault list")
-        return desk.vault.conversation(conversation)
+    @cache
+    def opened(named: str | None) -> Conversation:
+        both = f"{conversation}/{named}" if conversation and named else None
+        names = [name for name in (both, conversation or named) if name]
+        if not names:
+            raise UsageError("which conversation is it of?", hint="--conversation ID; renga vault list")
+        for name in names if desk.path.exists() else ():
+            if desk.vault.has(name):
+                return desk.vault.conversation(name)
+        raise UsageError(f"there is no conversation {names[0]!r}", hint="renga vault list")
 
     with _opened(file) as source:
         left = run(source, _write, opened, (*desk.rules.restore_into, *(into or ())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import json
 import re
 from collections import Counter
@@ -23,6 +24,7 @@ BLOCK = (
 )  # characters of plain text that are looked at together, so that a key of many lines is seen whole
 LONGEST_LINE = 16 << 20  # bytes
 CHUNK = 1 << 16
+MARK = "\ufeff"  # before the first character of what some editors write
 
 Write = Callable[[str], None]
 
@@ -33,9 +35,11 @@ def sanitise(
     """Sanitise a stream; 1 if a record of it could not be, else 0. Raises UsageError, RengaError."""
     lines = _lines(source)
     first = next(lines, "")
+    if _record(first.removeprefix(MARK)) is not None:
+        return _records(_again(first.removeprefix(MARK), lines), write, desk, conversation, reveal)
+    if reveal and not as_json:
+        raise UsageError("the original values stand in lines of JSON", hint="--json --reveal")
     lines = _again(first, lines)
-    if _record(first) is not None:
-        return _records(lines, write, desk, conversation, reveal)
     sanitiser, sinks = desk.sanitiser(conversation), Sinks()
     for block in _blocks(lines):
         found = sanitiser.find(block)
@@ -52,38 +56,47 @@ def sanitise(
 
 
 def restore(
-    source: BinaryIO, write: Write, opened: Callable[[], Conversation], allow: tuple[str, ...]
+    source: BinaryIO, write: Write, opened: Callable[[str | None], Conversation], allow: tuple[str, ...]
 ) -> Counter[str]:
     """Restore a stream of text as it comes, or JSONL record by record; what was not restored, by why.
 
-    opened: the conversation, which who fills the other end of a pipe may begin only now.
+    opened: the conversation of a record's "conv", of None for all else; who fills the other end of a pipe may
+    begin it only now.
     """
-    first = source.readline(LONGEST_LINE)
-    conversation, left = opened(), Counter[str]()
+    reader: Any = source if hasattr(source, "peek") else io.BufferedReader(source)
+    left = Counter[str]()
 
     def note(restorer: Restorer) -> None:
         for (_, why), count in restorer.left.items():
             left[why] += count
 
-    if _record(first.decode("utf-8", "replace")) is not None:
-        for number, line in enumerate(_again(first, iter(lambda: source.readline(LONGEST_LINE), b"")), 1):
-            record = _record(line.decode("utf-8", "replace"))
-            if record is None and line.strip():
-                raise UsageError(f'line {number} is no JSON object with a "text"')
-            if record is not None:
-                restorer = Restorer(conversation, allow)
+    beginning = b""
+    if reader.peek(1).lstrip(MARK.encode() + b" \t\r\n")[:1] == b"{":
+        beginning = reader.readline(LONGEST_LINE)
+        if _record(beginning.decode("utf-8", "replace").removeprefix(MARK)) is not None:
+            lines = _again(beginning, iter(lambda: reader.readline(LONGEST_LINE), b""))
+            for record in _restorable(lines):
+                restorer = Restorer(opened(_conv(record)), allow)
                 record["text"] = restorer.feed(record["text"]) + restorer.end()
                 note(restorer)
                 write(_said(record))
-        return left
-    restorer = Restorer(conversation, allow)
+            return left
+    restorer = Restorer(opened(None), allow)
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    read: Callable[[int], bytes] = getattr(source, "read1", source.read)
-    for chunk in _again(first, iter(lambda: read(CHUNK), b"")):
+    for chunk in _again(beginning, iter(lambda: reader.read1(CHUNK), b"")):
         write(restorer.feed(decoder.decode(chunk)))
     write(restorer.feed(decoder.decode(b"", True)) + restorer.end())
     note(restorer)
     return left
+
+
+def _restorable(lines: Iterator[bytes]) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines, 1):
+        record = _record(line.decode("utf-8", "replace").removeprefix(MARK))
+        if record is not None:
+            yield record
+        elif line.strip():
+            raise UsageError(f'line {number} is no JSON object with a "text"')
 
 
 def _records(lines: Iterator[str], write: Write, desk: Desk, conversation: str | None, reveal: bool) -> int:
@@ -95,9 +108,9 @@ def _records(lines: Iterator[str], write: Write, desk: Desk, conversation: str |
         record = _record(line)
         if record is None:
             raise UsageError(f'line {number} is no JSON object with a "text"', hint='{"id": …, "text": …}')
-        named = record.get("conv")
+        named = _conv(record)
         head: dict[str, Any] = {name: record[name] for name in ("id", "conv") if name in record}
-        which = conversation if named is None else f"{conversation}/{named}" if conversation else str(named)
+        which = conversation if named is None else f"{conversation}/{named}" if conversation else named
         try:
             sanitiser = open_ones.get(which or "")
             if sanitiser is None:
@@ -109,6 +122,12 @@ def _records(lines: Iterator[str], write: Write, desk: Desk, conversation: str |
             status = 1
             write(_said({**head, "error": error.message}))
     return status
+
+
+def _conv(record: dict[str, Any]) -> str | None:
+    """The name that a record gives its conversation."""
+    named = record.get("conv")
+    return None if named is None else str(named)
 
 
 def _told(sanitised: Sanitised, own: str, reveal: bool) -> dict[str, Any]:
@@ -151,7 +170,7 @@ def _record(line: str) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) and isinstance(value.get("text"), str) else None
 

@@ -118,7 +118,7 @@ def _shadow(text: str, starts: Sequence[int] | None, ends: Sequence[int] | None)
 
 
 _ESCAPES = re.compile(
-    r"(?:%[0-9A-Fa-f]{2})+|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[a-zA-Z]{2,8});"
+    r"(?:%(?:25)*[0-9A-Fa-f]{2})+|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[a-zA-Z]{2,8});"
     r"|\\u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})?|\\x[0-9A-Fa-f]{2}|\\[nrt\"/]"
 )
 _BACKSLASH = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "/": "/"}
@@ -126,9 +126,9 @@ _BACKSLASH = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "/": "/"}
 
 def _unescaped(escape: str) -> str | None:
     """What one escape (or one run of percent escapes) stands for; None if for nothing readable."""
-    if escape[0] == "%":
+    if escape[0] == "%":  # `%2540` is an @ that was escaped twice
         try:
-            return bytes.fromhex(escape.replace("%", "")).decode()
+            return bytes.fromhex(re.sub("%(?:25)*([0-9A-Fa-f]{2})", r"\1", escape)).decode()
         except UnicodeDecodeError:
             return None
     if escape[0] == "&":

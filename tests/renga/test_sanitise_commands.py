@@ -111,6 +111,48 @@ def test_jsonl_gives_jsonl_with_id_and_keeps_conversations_apart(renga: Renga) -
     assert renga("restore", "--conversation", "a", stdin=out[0]["text"]).out == "I am Jane Doe"
 
 
+def test_jsonl_of_several_conversations_comes_back_whole(renga: Renga) -> None:
+    records = [
+        {"id": 1, "text": "I am Jane Doe", "conv": "a"}, {"id": 2, "text": "and I am Kim Roe", "conv": 7},
+    ]  # fmt: skip
+    for named in ([], ["--conversation", "all"]):
+        said = renga("sanitise", *named, stdin="\n".join(map(json.dumps, records)))
+        assert "Doe" not in said.out and "Roe" not in said.out
+        back = renga("restore", *named, stdin=said.out)
+        assert [json.loads(line)["text"] for line in back.out.splitlines()] == [
+            one["text"] for one in records
+        ]
+    assert "--conversation" in renga("restore", stdin="which one?").err
+    assert "no conversation 'c'" in renga("restore", stdin='{"text": "x", "conv": "c"}').err
+
+
+def test_text_is_restored_as_it_comes_though_no_line_ends(renga: Renga) -> None:
+    tag = renga("sanitise", "--conversation", "c", stdin="Jane Doe").out
+    process = subprocess.Popen(
+        [sys.executable, "-m", "renga", "restore", "--conversation", "c"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(sanitising.__file__).parents[1],
+    )  # fmt: skip
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(f"Dear {tag} and".encode())
+    process.stdin.flush()
+    assert process.stdout.read(13) == b"Dear Jane Doe"
+    process.stdin.close()
+    process.stdout.close()
+    process.wait(20)
+
+
+def test_a_byte_order_mark_hides_no_record_and_a_well_of_brackets_none_either(renga: Renga) -> None:
+    said = renga("sanitise", "--conversation", "c", stdin='\ufeff{"id": 1, "text": "Jane Doe"}\n')
+    assert json.loads(said.out)["id"] == 1
+    back = renga("restore", "--conversation", "c", stdin="\ufeff" + said.out)
+    assert json.loads(back.out)["text"] == "Jane Doe"
+    deep = '{"text": "Jane Doe", "id": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    said = renga("sanitise", stdin=deep)
+    assert said.status == 0 and "Doe" not in said.out + said.err
+    assert renga("sanitise", stdin='{"text": "x"}\n' + deep).status == 2
+    assert "--json" in renga("sanitise", "--reveal", stdin="x").err
+
+
 def test_jsonl_streams() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "renga", "sanitise"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -162,7 +204,7 @@ def test_any_text_survives_the_two_commands(tmp_path: Path, text: str) -> None:
     sanitise(io.BytesIO(data), out.append, with_vault, "c", as_json=False, reveal=False)
     back: list[str] = []
     left = "".join(out).encode()
-    restore(io.BytesIO(left), back.append, lambda: with_vault.vault.conversation("c"), ())
+    restore(io.BytesIO(left), back.append, lambda named: with_vault.vault.conversation("c"), ())
     if not text.lstrip().startswith("{"):
         assert "".join(back) == text
     with_vault.vault.close()
@@ -174,7 +216,7 @@ def test_a_text_longer_than_a_block_is_one_text(tmp_path: Path, monkeypatch: pyt
     desk, out, back = Desk(tmp_path / "vault.db"), list[str](), list[str]()
     sanitise(io.BytesIO(text.encode()), out.append, desk, "c", as_json=False, reveal=False)
     assert len(out) > 1 and "Jane" not in "".join(out)
-    restore(io.BytesIO("".join(out).encode()), back.append, lambda: desk.vault.conversation("c"), ())
+    restore(io.BytesIO("".join(out).encode()), back.append, lambda named: desk.vault.conversation("c"), ())
     assert "".join(back) == text
 
 
@@ -190,7 +232,7 @@ class TestBadInput:
 
     def test_right_to_left_text_and_nested_encodings(self, renga: Renga) -> None:
         text = "שלום jane.doe@nordvik-labs.io \u202eevil\u202c amFuZS5kb2VAbm9yZHZpay1sYWJzLmlv"
-        text += " %6Aane.doe%40nordvik-labs.io\n"
+        text += " %6Aane.doe%40nordvik-labs.io jane.doe%252540nordvik-labs.io\n"
         clean = renga("sanitise", "--conversation", "r", stdin=text)
         assert "jane" not in clean.out and "amFuZS5kb2V" not in clean.out and "%6Aane" not in clean.out
         assert renga("restore", "--conversation", "r", stdin=clean.out).out == text
