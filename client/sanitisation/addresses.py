@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
-from renga.client.sanitisation.scanning import matches
+from renga.client.sanitisation.patterns import Pattern
+from renga.client.sanitisation.scanning import Scanned, matches
 
 _SUFFIX = (
     r"(?:alley|aly|annex|arcade|avenue|ave|av|bayou|beach|bend|bluffs?|blvd|boulevard|bottom|branch|bridge|brooks?|burgs?|bypass|camp|canyon|cape|causeway|center|centre|circles?|cir|cliffs?|close|club|commons?|corners?|course"
@@ -52,93 +53,93 @@ _TAIL = (
     rf")?(?:{_COMMA}{_COUNTRY})?"
 )
 _LEAD = rf"(?:(?:{_UNIT}){_COMMA})?(?:[A-Z][A-Za-z'\-]{{2,20}}[ ](?:House|Cottage|Court|Towers?|Building|Lodge|Hall|Mansions?|Apartments|Heights){_COMMA})?"
-_STREET = re.compile(
+_STREET = Scanned(
     rf"(?<![A-Za-z0-9\-.$€£/:#])(?:{_LEAD}){_NUMBER},?[ ]{_DIRECTION}(?P<name>{_NAME}){_DIRECTION}(?P<suffix>{_SUFFIX})\b\.?(?:(?:(?<=county road)|(?<=state road)|(?<=ranch road)|(?<=township road)|(?<=highway)|(?<=route))[ ][0-9]{{1,4}}[A-Z]?(?=,|\n|$|[ ][A-Z]))?(?![ ]{_STRONG_SUFFIX}\b)(?:[ ](?:north|south|east|west|[NSEW]{{1,2}})\b\.?)?(?P<tail>{_TAIL})",
     re.I,
 )
-_BROADWAY = re.compile(
+_BROADWAY = Scanned(
     rf"(?<![A-Za-z0-9\-.$/:])(?:{_LEAD}){_NUMBER}[ ](?:Broadway|The[ ][A-Z][a-z]+|(?:Avenue|Highway|Hwy|Route|Rte\.?|County Road|Rue)[ ][A-Z0-9][A-Za-z0-9]{{0,12}}|[A-Z][a-z]{{2,14}}(?:gate|wood|field|side|bank|lands|croft)){_TAIL}"
 )
-_PO_BOX = re.compile(
+_PO_BOX = Scanned(
     rf"(?<![A-Za-z0-9])(?:p\.?[ ]?o\.?[ ]?box|post office box|postfach|apartado(?: de correos)?|boîte postale|psc|unit|cmr)[ ]#?[0-9]{{1,7}}(?:,?[ ]box[ ][0-9]{{1,6}})?{_TAIL}",
     re.I,
 )
-_MILITARY = re.compile(
+_MILITARY = Scanned(
     rf"(?<![A-Za-z0-9])(?:(?:PSC|Unit|CMR)[ ][0-9]{{1,5}},?[ ]Box[ ][0-9]{{1,5}}|US[NSCGVT]{{1,3}}[ ][A-Z][A-Za-z\-]+){_COMMA}(?:APO|FPO|DPO){_COMMA}A[AEP][ ]{_ZIP}"
 )
-_UK_BLOCK = re.compile(
+_UK_BLOCK = Scanned(
     rf"(?<![A-Za-z0-9\\]){_UK}|(?<![A-Za-z0-9\\])[a-z]{{1,2}}[0-9][a-z0-9]? [0-9][a-z]{{2}}(?![A-Za-z0-9])"
 )
-_GERMAN = re.compile(
+_GERMAN = Scanned(
     r"(?<![A-Za-zÀ-ɏ0-9])(?:[A-ZÄÖÜ][\wäöüß.\-]{0,30}(?:[ ][A-ZÄÖÜ][\wäöüß.\-]{1,20}){0,2}?[ ]?(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm|ufer|chaussee|steig|stieg|pfad|hof|berg|markt|graben|kamp|Straße|Strasse|Str\.|Gasse|Weg|Platz|Allee|Ring|Damm|Ufer|laan|straat|gracht|plein|kade)"
     r"|(?:Am|An der|Auf der|Auf dem|Im|In der|Unter den|Zum|Zur|Alte|Alter|Neue|Neuer|Hinter der|Unter der)[ ][A-ZÄÖÜ][\wäöüß\-]{2,24}(?:[ ][A-ZÄÖÜ][\wäöüß\-]{2,20})?)"
     r"[ ]{1,2}[0-9]{1,4}[ ]?[a-hA-H]?(?:[ ]?[\-/][ ]?[0-9]{1,4}[a-h]?)?(?![0-9A-Za-z])"
     rf"(?:(?:{_COMMA}|[ ]in[ ])(?:D-|A-|CH-)?[0-9]{{4,5}}(?: ?[A-Z]{{2}})?[ ][A-ZÀ-Ý][A-Za-zÀ-ɏ\-]{{1,30}}(?:(?:[ ](?:am|an der|im|bei|ob der|in der|a\.)[ ]|[ ])[A-ZÀ-Ý][A-Za-zÀ-ɏ().\-]{{1,24}}){{0,3}})?(?:{_COMMA}{_COUNTRY})?"
 )  # fmt: skip
 _CAPITALISED = r"[A-ZÀ-Þ][\wÀ-ɏ'.\-]{1,24}"
-_ANY_EUROPE = re.compile(
+_ANY_EUROPE = Scanned(
     rf"(?<![A-Za-zÀ-ɏ0-9\-]){_CAPITALISED}(?:[ ][\wÀ-ɏ'.\-]{{2,24}}){{0,3}}[ ][0-9]{{1,4}}[ ]?[a-hA-H]?(?:[ ]?[\-/][ ]?[0-9]{{1,4}}[a-h]?)?[ ]?(?:,[ ]?|\r?\n)"
     rf"(?:D-|A-|CH-|F-|I-|E-)?[0-9]{{5}}[ ]{_CAPITALISED}(?:[ ](?:am|an der|im|bei|ob der|in der)[ ]{_CAPITALISED}|[ ]{_CAPITALISED}){{0,2}}"
 )
-_ANY_US = re.compile(
+_ANY_US = Scanned(
     rf"(?<![A-Za-z0-9\-.$/:])[0-9]{{1,6}}(?:[ ]{_CAPITALISED}){{1,4}}(?:,[ ](?:{_UNIT}))?,[ ]{_CAPITALISED}(?:[ ]{_CAPITALISED}){{0,2}},[ ]{_STATE}[ ]{_ZIP}"
 )
 """What nothing but an address looks like, whatever the street is called."""
-_GERMAN_STRONG = re.compile(
+_GERMAN_STRONG = Pattern(
     r"stra(?:ß|ss)e|str\.|gasse|weg|platz|allee|chaussee|laan|straat|gracht|[0-9]{5}", re.I
 )
-_GERMAN_LOWER = re.compile(
+_GERMAN_LOWER = Scanned(
     rf"(?<![A-Za-zÀ-ɏ0-9])[a-zà-ɏ][a-zà-ɏ.\-]{{1,40}}(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm)[ ][0-9]{{1,4}}[ ]?[a-h]?(?:[ ]?[\-/][ ]?[0-9]{{1,4}})?{_COMMA}[0-9]{{5}}[ ][A-Za-zÀ-ɏ\-]{{2,30}}(?:[ ](?:am|an der|im|in der|bei|ob der)[ ][A-Za-zÀ-ɏ\-]{{2,24}})?"
 )
-_GERMAN_HOME = re.compile(
+_GERMAN_HOME = Scanned(
     r"(?:wohn[et]|wohnhaft|adresse|anschrift|gezogen)[^.\n]{0,24}?[ :](?:in der|im|am|an der)?[ ]?([a-zà-ɏ][a-zà-ɏ.\-]{1,40}(?:straße|strasse|str\.|gasse|weg|platz|allee|ring|damm)[ ][0-9]{1,4}[ ]?[a-h]?)(?![0-9a-z])",
     re.I,
 )
-_HOME_STREET = re.compile(
+_HOME_STREET = Scanned(
     r"(?:j'habite|habite|vive|vivo|domicili[ée]e?|vivimos)[^.\n]{0,16}?[ ]((?:[0-9]{1,4}(?:[ ]?(?:bis|ter))?,?[ ](?:rue|avenue|boulevard|place|chemin|impasse|quai)|(?:calle|avenida|plaza|paseo))[ ][a-zà-ɏ'\- ]{2,40}?(?:[ ,]+[0-9]{1,4})?)(?=[.,;\n]|$)",
     re.I,
 )
-_DUTCH = re.compile(
+_DUTCH = Scanned(
     rf"(?<![A-Za-zÀ-ɏ0-9])[A-Za-zÀ-ɏ'\-]{{2,30}}(?:straat|laan|gracht|plein|kade|weg|dijk|singel|hof)[ ][0-9]{{1,4}}[ ]?[a-z]?(?:-[0-9]{{1,3}})?{_COMMA}[0-9]{{4}}[ ]?[A-Z]{{2}}[ ][A-Za-zÀ-ɏ'\-]{{2,30}}",
     re.I,
 )
-_FRENCH = re.compile(
+_FRENCH = Scanned(
     r"(?<![A-Za-zÀ-ɏ0-9])[0-9]{1,4}(?:[ ]?(?:bis|ter|quater|[A-D]))?,?[ ](?:rue|avenue|av\.|boulevard|boul\.|bd|bld|place|chemin|impasse|all[ée]e|quai|cours|route|square|passage|sentier|faubourg|villa|voie|cit[ée])[ ]"
     r"(?:de[ ]la[ ]|de[ ]l'|du[ ]|des[ ]|de[ ]|d'|l'|le[ ]|la[ ]|les[ ])?[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'\-]{0,30}(?:[ ](?:de|du|des|la|le|et|d'[A-Za-zÀ-ɏ]+|[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{1,24})){0,5}"
     rf"(?:{_COMMA}(?:b[âa]t(?:iment)?\.?|appt?\.?|appartement|[ée]tage|escalier|esc\.|r[ée]sidence)[ ]?[A-Za-z0-9]{{1,12}}){{0,3}}"
     rf"(?:{_COMMA}(?:F-)?[0-9]{{5}}[ ][A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{1,30}}(?:[ ](?:sur|sous|le|la|les|lès|en|de|[A-ZÀ-Ý0-9][A-Za-zÀ-ɏ'\-]*)){{0,4}})?(?:{_COMMA}{_COUNTRY})?",
     re.I,
 )  # fmt: skip
-_FRENCH_UNNUMBERED = re.compile(
+_FRENCH_UNNUMBERED = Scanned(
     rf"(?<![A-Za-zÀ-ɏ0-9])(?:rue|avenue|boulevard|place|chemin|impasse|all[ée]e|quai|cours|route)[ ][A-Za-zÀ-ɏ'\- ]{{2,50}}{_COMMA}[0-9]{{5}}[ ][A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'\-]{{1,40}}(?:[ ][A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]*){{0,3}}",
     re.I,
 )
-_SPANISH = re.compile(
+_SPANISH = Scanned(
     r"(?<![A-Za-zÀ-ɏ0-9])(?:calle|c/|c\.|avenida|avda\.?|av\.|plaza|pza\.?|plza\.?|paseo|p\.º|pº|carrera|cra\.|camino|ronda|traves[íi]a|glorieta|rambla|callej[óo]n|pasaje|pra[çc]a|travessa|estrada|v[íi]a|viale|piazza|corso|vicolo|largo|strada|rua|urbanizaci[óo]n|cuesta|acceso|alameda|vial|pasadizo|c[áa]ñada|ca[ñn]ada|callejón)[ ]?"
     r"(?:de[ ]las?[ ]|de[ ]los[ ]|del[ ]|de[ ]|la[ ]|el[ ]|della[ ]|dei[ ]|da[ ]|do[ ])?[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'.\-]{1,24}(?:[ ][A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'.\-]{0,24}){0,4}?,?[ ](?:n[.ºo°]{0,2}[ ]?|n[úu]m\.?[ ]?|#)?[0-9]{1,4}(?![0-9])[A-Za-z]?(?![A-Za-z])"
     rf"(?:{_COMMA}(?:[0-9]{{1,2}}[ºª°oa]?[ ]?(?:[A-Za-z]|izda\.?|dcha\.?|derecha|izquierda|piso)(?![a-z])|piso[ ][0-9]+[ºª]?(?:[ ]?[A-Z])?|puerta[ ]\w{{1,3}}|esc\.?[ ]\w{{1,2}}|bajo(?:[ ][A-Z])?|apto?\.?[ ]?\w{{1,4}}|interno[ ]\w{{1,3}}|(?:Piso|Apt\.)[ ][0-9]+)){{0,3}}"
     rf"(?:{_COMMA}(?:[0-9]{{5}}|[0-9]{{4}}-[0-9]{{3}})[ ,]{{1,2}}[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{1,24}}(?:[ ](?:de|del|la|[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]+)){{0,4}}|{_COMMA}[A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{1,24}}(?:[ ][A-ZÀ-Ý][A-Za-zÀ-ɏ'\-]{{1,24}}){{0,2}},[ ]?[0-9]{{5}})?(?:{_COMMA}{_COUNTRY})?",
     re.I,
 )  # fmt: skip
-_ROMAN_JAPAN = re.compile(
+_ROMAN_JAPAN = Scanned(
     r"(?<![A-Za-z0-9\-])(?:[A-Z][A-Za-z0-9'\- ]{2,30}[ ]#?[0-9]{1,4}(?:F|-?go)?,[ ]?)?[0-9]{1,4}(?:-[0-9]{1,4}){1,3}(?:-(?:ch[oō]me|banchi|go))?,?[ ][A-Z][A-Za-zōū'\-]{2,24}"
     r"(?:,?[ ][A-Z][A-Za-zōū'\-]{2,24}){0,4}(?:,?[ ]〒?[0-9]{3}-[0-9]{4})?(?:,?[ ](?:Japan|JAPAN))?"
 )  # fmt: skip
-_ROMAN_MARK = re.compile(
+_ROMAN_MARK = Pattern(
     r"-(?:ku|shi|cho|ch[oō]|machi|gun|mura|ken|fu|to|ch[oō]me|dori)(?![a-z])|Tokyo|Osaka|Kyoto|Japan|[0-9]{3}-[0-9]{4}",
     re.I,
 )
-_STREET_WORDS = re.compile(
+_STREET_WORDS = Pattern(
     r"\b(?:at|on|to|from|near|in|live|lives|living|address|ship|deliver|located|moved|home|house|resid\w+|send|visit|office|stay\w*|meet)\b|[:,\n]\s*$",
     re.I,
 )
-_NOT_STREET = re.compile(
+_NOT_STREET = Pattern(
     r"^(?:[\w\-]+[ ])?(?:minutes?|mins?|hours?|days?|weeks?|months?|years?|people|percent|miles?|km|points?|steps?|ways?|times?|items?|pages?|dollars?|users?|of|and|or|to|in|the|more|other|different|great|simple|best|top|new|easy|million|billion|thousand|hundred|km|kg|cm|mm|gb|mb|of the|key|main|possible|common|good|better|is|are|was|in a|as|for|by|if|with|per|on|a|an|your|my|this|that|these)[ ]",
     re.I,
 )  # fmt: skip
 
 
-_LABELLED = re.compile(
+_LABELLED = Scanned(
     r"(?<![A-Za-z])(?<!ip )(?<!ip_)(?<!mail )(?<!mail_)(?<!mac )(?<!mac_)(?<!web )(?<!memory )(?<!wallet )(?<!bitcoin )(?<!eth )(?<!server )(?<!contract )(?:(?:home|mailing|billing|shipping|delivery|postal|street|residential|current|work|office|permanent|full)[ _\-]?)?(?:address|addr|residence|adresse|anschrift|direcci[óo]n|domicilio|indirizzo|adres|住所|現住所|所在地|送付先|配送先)(?:[ _]?(?:line)?[ _]?[12])?[\"'`*]{0,3}[ \t.]{0,12}[:=：][ \t]{0,3}[\"'`*]{0,2}([^\n\"'|;<>{}\t]{6,140})",
     re.I,
 )
@@ -182,7 +183,7 @@ def addresses(text: str) -> Iterator[Found]:
             yield Found(match.start(1), match.start(1) + len(value), Kind.ADDRESS, 0.78)
 
 
-_PUBLIC_HOUSE = re.compile(r"10 downing st|1600 pennsylvania av|221b baker st|4 privet dr", re.I)
+_PUBLIC_HOUSE = Pattern(r"10 downing st|1600 pennsylvania av|221b baker st|4 privet dr", re.I)
 """Addresses that everybody knows."""
 
 
@@ -219,13 +220,13 @@ def _trimmed(text: str, start: int, end: int) -> int:
     return end
 
 
-_UK_PART = re.compile(
+_UK_PART = Pattern(
     r"(?:flat|unit|studio|apartment|apt|suite)\b|^[0-9]{1,4}[A-Za-z]?\b|\b(?:street|road|lane|avenue|close|drive|way|mews|court|house|place|terrace|gardens|square|crescent|grove|hill|park|view|walk|row|cottage)\b",
     re.I,
 )
 
 
-_UK_LEAD = re.compile(r"\b(?:flat|unit|studio|apt|apartment|suite)\b|(?<![\w])[0-9]{1,4}[A-Za-z]?[ ]", re.I)
+_UK_LEAD = Pattern(r"\b(?:flat|unit|studio|apt|apartment|suite)\b|(?<![\w])[0-9]{1,4}[A-Za-z]?[ ]", re.I)
 
 
 def _british(text: str) -> Iterator[Found]:

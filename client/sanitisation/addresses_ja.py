@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
-from renga.client.sanitisation.scanning import matches
+from renga.client.sanitisation.patterns import Pattern
+from renga.client.sanitisation.scanning import Scanned, matches
 
 PREFECTURES = [
     "北海道",
@@ -86,34 +87,34 @@ _MUNICIPALITY = (
     rf"|{_K}{{1,4}}?郡(?:{_KANA_CITY}|{_K}{{1,5}}?)[町村]|{_K}{{1,4}}区|(?:{_KANA_CITY}|{_K}{{1,5}}?)[町村]"
 )
 _POSTCODE = r"(?<![0-9\-])(?:〒[ ]?)?(?:[0-9]{3}-[0-9]{4}|(?<=〒)[0-9]{7}|(?<=〒 )[0-9]{7})(?![0-9])"
-_FULL = re.compile(
+_FULL = Scanned(
     rf"(?:{_POSTCODE}{_GAP})?{_PREFECTURE}{_GAP}(?:(?:{_MUNICIPALITY}){_GAP}){{0,2}}{_TOWN_CHAR}{{0,14}}?{_GAP}{_NUMBERS}(?:{_BUILDING})?"
 )
-_WITHOUT = re.compile(
+_WITHOUT = Scanned(
     rf"(?:{_POSTCODE}{_GAP})?(?:(?:{_MUNICIPALITY}){_GAP}){{1,2}}(?:みなとみらい|{_TOWN_CHAR}(?<![はがをでへと])){{0,12}}?{_GAP}{_NUMBERS}(?:{_BUILDING})?"
 )
-_POSTCODE_FIRST = re.compile(
+_POSTCODE_FIRST = Scanned(
     rf"{_POSTCODE}{_GAP}(?:{_PREFECTURE})?[^\n。、,\"'<>{{}}]{{2,30}}{_NUMBERS}(?:{_BUILDING})?"
 )
-_POSTCODE_ALONE = re.compile(
+_POSTCODE_ALONE = Scanned(
     r"〒[ ]?[0-9]{3}-?[0-9]{4}(?![0-9])|(?<=郵便番号)[はが:：\s]{0,3}[0-9]{3}-?[0-9]{4}(?![0-9])"
 )
-_LABELLED = re.compile(
+_LABELLED = Scanned(
     rf"(?:住所|現住所|所在地|届け先|お届け先|送付先|配送先|居住地|自宅|実家|勤務地|宛先)[はがを:：＝=\s\"']{{0,4}}({_TOWN_CHAR}{{1,16}}{_GAP}{_NUMBERS}(?:{_BUILDING})?)"
 )
-_LIVED_IN = re.compile(
+_LIVED_IN = Scanned(
     rf"(?<![一-龥々])({_K}{{1,6}}{_N}(?:{_DASH}{_N}){{1,3}}(?:{_BUILDING})?)(?=(?:に|へ)(?:住|引っ?越|お?届|送|お?伺|発送|配送|転居)|在住|まで(?:来|お?届|配達))"
 )
-_CHOME = re.compile(
+_CHOME = Scanned(
     rf"(?:{_K}|[ァ-ヴー]){{1,8}}?{_GAP}(?:{_N}[ ]?丁目[ ]?{_N}[ ]?番地?[ ]?{_N}?[ ]?号?|{_N}[ ]?番地?[ ]?{_N}[ ]?号)(?:{_BUILDING})?"
 )
-_LEADING_LABEL = re.compile(
+_LEADING_LABEL = Pattern(
     r"^(?:現?住所|自宅|実家|勤務先|会社|本社|本籍地?|新居|引越先|私|当社|弊社|所在地|(?:は|の|が|に|を|で|と|、)+)(?=.{4})"
 )
-_YEARISH = re.compile(
+_YEARISH = Pattern(
     r"(?:町|村|市|区)[ ]?(?:[0-9]{1,5}|[一二三四五六七八九十百]{1,4})(?:人|円|年|月|日|世帯|件|校|万|%|歳|位|時|分|km|周年|つ|個|カ所|か所|箇所|社|店)"
 )
-_BUILDING_END = re.compile(r"(?:に|は|が|を|で|と|へ|から|まで|です|なの|という|って|宛|在住).*$")
+_BUILDING_END = Pattern(r"(?:に|は|が|を|で|と|へ|から|まで|です|なの|という|って|宛|在住).*$")
 
 
 def addresses_ja(text: str) -> Iterator[Found]:

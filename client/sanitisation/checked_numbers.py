@@ -30,12 +30,13 @@ from stdnum.se import personnummer
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found, before, digits_of, near
-from renga.client.sanitisation.scanning import matches
+from renga.client.sanitisation.patterns import Pattern
+from renga.client.sanitisation.scanning import Scanned, matches
 
 SEPARATOR = r"(?:[ \t]?[\-.·・_/]?[ \t]?(?:\r?\n[ \t>]{0,4})?)"
 """What may stand between the digits of one number, a broken line included."""
 
-_NOT_PRIVATE = re.compile(
+_NOT_PRIVATE = Pattern(
     r"(?:order|invoice|tracking|receipt|ticket|issue|isbn|issn|ean|jan|upc|sku|part|serial|model|po|build|bug"
     r"|注文|受注|伝票|追跡|請求書|問い合わせ|お問い合わせ|型番|品番|商品|在庫|bestell\w*|commande|pedido)"
     r"[ _\-]{0,2}(?:no\.?|number|num|nr\.?|id|code|番号|コード|#)?[^\w\n]{0,6}$",
@@ -48,12 +49,12 @@ def is_public_number(text: str, start: int) -> bool:
     return _NOT_PRIVATE.search(text, max(0, start - 32), start) is not None
 
 
-def _spaced(first: str, count: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![0-9A-Za-z])(?<![0-9][.,\-]){first}(?:{SEPARATOR}[0-9]){{{count}}}(?![0-9])")
+def _spaced(first: str, count: str) -> Scanned:
+    return Scanned(rf"(?<![0-9A-Za-z])(?<![0-9][.,\-]){first}(?:{SEPARATOR}[0-9]){{{count}}}(?![0-9])")
 
 
 _CARD = _spaced("[2-6]", "12,18")
-_CARD_WORDS = re.compile(
+_CARD_WORDS = Pattern(
     r"card|カード|visa|master|amex|jcb|karte|carte|tarjeta|cvv|cvc|クレカ|pan(?![A-Za-z])", re.I
 )
 
@@ -99,12 +100,12 @@ def cards(text: str) -> Iterator[Found]:
                 yield Found(*match.span(), Kind.CREDIT_CARD, 0.85)
 
 
-_ANOTHER = re.compile(
+_ANOTHER = Pattern(
     r"(?:[2-6][0-9]{3}(?:[ \-]?[0-9]{4}){3}|3[47][0-9]{2}[ \-]?[0-9]{6}[ \-]?[0-9]{5})(?![0-9])[^\n]{0,60}?(?:(?:new|other|old|second|next|replacement)[ ](?:one|number)|(?:新しい|別の|もう一枚|前の)[^\n]{0,6})[^\n0-9]{0,16}$"
 )
 
 
-_PAID = re.compile(
+_PAID = Pattern(
     r"(?<![A-Za-z])(?:pay|paid|charged?|billed|bezahlt(?: mit)?|payé avec|pagado con|pagué con)(?![A-Za-z])[^\n0-9]{0,24}$|(?:支払|決済|払っ)[^\n0-9]{0,12}$",
     re.I,
 )
@@ -120,11 +121,11 @@ def _beside_card(text: str, start: int) -> bool:
     return _ANOTHER.search(text, max(0, start - 120), start) is not None
 
 
-_IBAN = re.compile(
+_IBAN = Pattern(
     rf"(?<![A-Za-z0-9])[A-Za-z]{{2}}{SEPARATOR}[0-9]{SEPARATOR}[0-9](?:{SEPARATOR}[A-Za-z0-9]){{11,30}}"
     r"(?![A-Za-z0-9])"
 )
-_IBAN_WORD = re.compile(r"iban", re.I)
+_IBAN_WORD = Pattern(r"iban", re.I)
 
 
 def ibans(text: str) -> Iterator[Found]:
@@ -147,8 +148,8 @@ def ibans(text: str) -> Iterator[Found]:
                 at = match.end()
 
 
-def _pattern(body: str, flags: int = 0) -> re.Pattern[str]:
-    return re.compile(rf"(?<![0-9A-Za-z])(?<![0-9][.\-])(?:{body})(?![0-9A-Za-z])(?!-[0-9])", flags)
+def _pattern(body: str, flags: int = 0) -> Scanned:
+    return Scanned(rf"(?<![0-9A-Za-z])(?<![0-9][.\-])(?:{body})(?![0-9A-Za-z])(?!-[0-9])", flags)
 
 
 _S = r"[ \-.\t]?(?:\r?\n[ \t>]{0,4})?"
@@ -160,7 +161,7 @@ def _run(*groups: int) -> str:
 
 
 Check = Callable[[str], bool]
-_SELF_EVIDENT: tuple[tuple[re.Pattern[str], Check, Kind], ...] = (
+_SELF_EVIDENT: tuple[tuple[Scanned, Check, Kind], ...] = (
     # Formats whose letters or check digits leave hardly anything to chance.
     (_pattern(r"[A-Z]{2}[ -]?[0-9]{8}[ -]?[A-Z]{2}"), lambda s: True, Kind.NATIONAL_ID),       # residence card
     (
@@ -179,57 +180,55 @@ _SELF_EVIDENT: tuple[tuple[re.Pattern[str], Check, Kind], ...] = (
     (_pattern(r"[XYZxyz][ -]?[0-9]{7}[ -]?[A-Za-z]"), nie.is_valid, Kind.NATIONAL_ID),
 )  # fmt: skip
 
-_NAMED: tuple[tuple[re.Pattern[str], Check, re.Pattern[str], re.Pattern[str] | None, Kind], ...] = (
+_NAMED: tuple[tuple[Scanned, Check, Pattern, Pattern | None, Kind], ...] = (
     # One check digit: the number's name near it, or its own way of being written (the second pattern).
     (
         _pattern(_run(4, 4, 4)),
         my_number.is_valid,
-        re.compile(r"マイナンバー|個人番号|my ?number|individual number|社会保障", re.I),
-        re.compile(r"[0-9]{4}([ \-])[0-9]{4}\1[0-9]{4}"),
+        Pattern(r"マイナンバー|個人番号|my ?number|individual number|社会保障", re.I),
+        Pattern(r"[0-9]{4}([ \-])[0-9]{4}\1[0-9]{4}"),
         Kind.NATIONAL_ID,
     ),
     (
         _pattern(_run(4, 4, 4)),
         aadhaar.is_valid,
-        re.compile(r"aadha+r|uidai|आधार", re.I),
-        re.compile(r"[0-9]{4}([ \-])[0-9]{4}\1[0-9]{4}"),
+        Pattern(r"aadha+r|uidai|आधार", re.I),
+        Pattern(r"[0-9]{4}([ \-])[0-9]{4}\1[0-9]{4}"),
         Kind.NATIONAL_ID,
     ),
     (
         _pattern(rf"{_run(2, 3, 3, 3)}|{_run(3, 3, 3, 2)}|{_run(3, 4, 4)}"),
         idnr.is_valid,
-        re.compile(r"steuer|idnr|identifikationsnummer|tax|tin(?![A-Za-z])|税", re.I),
-        re.compile(r"[0-9]{2}([ /])[0-9]{3}\1[0-9]{3}\1[0-9]{3}"),
+        Pattern(r"steuer|idnr|identifikationsnummer|tax|tin(?![A-Za-z])|税", re.I),
+        Pattern(r"[0-9]{2}([ /])[0-9]{3}\1[0-9]{3}\1[0-9]{3}"),
         Kind.NATIONAL_ID,
     ),
     (
         _pattern(_run(3, 3, 4)),
         nhs.is_valid,
-        re.compile(r"(?<![A-Za-z])nhs(?![A-Za-z])|health", re.I),
-        re.compile(r"[0-9]{3} [0-9]{3} [0-9]{4}"),
+        Pattern(r"(?<![A-Za-z])nhs(?![A-Za-z])|health", re.I),
+        Pattern(r"[0-9]{3} [0-9]{3} [0-9]{4}"),
         Kind.HEALTH_ID,
     ),
-    (_pattern(_run(3, 3, 3)), sin.is_valid, re.compile(r"(?<![A-Za-z])sin(?![A-Za-z])|social insurance", re.I), None, Kind.NATIONAL_ID),
-    (_pattern("[0-9]{11}"), pesel.is_valid, re.compile("pesel", re.I), None, Kind.NATIONAL_ID),
-    (_pattern("[0-9]{9}"), bsn.is_valid, re.compile("bsn|burgerservice", re.I), None, Kind.NATIONAL_ID),
+    (_pattern(_run(3, 3, 3)), sin.is_valid, Pattern(r"(?<![A-Za-z])sin(?![A-Za-z])|social insurance", re.I), None, Kind.NATIONAL_ID),
+    (_pattern("[0-9]{11}"), pesel.is_valid, Pattern("pesel", re.I), None, Kind.NATIONAL_ID),
+    (_pattern("[0-9]{9}"), bsn.is_valid, Pattern("bsn|burgerservice", re.I), None, Kind.NATIONAL_ID),
     (
         _pattern("[A-Za-z]{5}[0-9]{4}[A-Za-z]"),
         pan.is_valid,
-        re.compile(r"(?<![A-Za-z])pan(?![A-Za-z])|income tax", re.I),
-        re.compile("[A-Z]{3}P[A-Z][0-9]{4}[A-Z]"),
+        Pattern(r"(?<![A-Za-z])pan(?![A-Za-z])|income tax", re.I),
+        Pattern("[A-Z]{3}P[A-Z][0-9]{4}[A-Z]"),
         Kind.NATIONAL_ID,
     ),
 )  # fmt: skip
 
 _SSN = _pattern(r"[0-9]{3}([ \-.])[0-9]{2}\1[0-9]{4}|[0-9]{3}[ \-]*\n?[0-9]{2}[ \-]*\n?[0-9]{4}")
-_SSN_WORDS = re.compile(
+_SSN_WORDS = Pattern(
     r"ssn|(?:my|his|her|their|your)[ ]social(?![ ]?(?:media|life|work|circle|skill|net))|social[ _-]?sec|社会保障|itin|tax ?id|tin(?![A-Za-z])|ss#",
     re.I,
 )
-_SSN_SHAPE = re.compile(r"[0-9]{3}([ \-.])[0-9]{2}\1[0-9]{4}")
-_LABELLED_TWELVE = re.compile(
-    r"マイナンバー|個人番号|my ?number|aadha+r|steuer-?id|steueridentifik|idnr", re.I
-)
+_SSN_SHAPE = Pattern(r"[0-9]{3}([ \-.])[0-9]{2}\1[0-9]{4}")
+_LABELLED_TWELVE = Pattern(r"マイナンバー|個人番号|my ?number|aadha+r|steuer-?id|steueridentifik|idnr", re.I)
 _ELEVEN_OR_TWELVE = _pattern(rf"{_run(4, 4, 4)}|{_run(2, 3, 3, 3)}")
 
 
@@ -258,19 +257,19 @@ def national_ids(text: str) -> Iterator[Found]:
 
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_BASE58_RUN = re.compile(r"(?<![A-Za-z0-9])[13LMDX9ATr2mn][1-9A-HJ-NP-Za-km-z]{24,34}(?![A-Za-z0-9])")
-_BECH32 = re.compile(
+_BASE58_RUN = Pattern(r"(?<![A-Za-z0-9])[13LMDX9ATr2mn][1-9A-HJ-NP-Za-km-z]{24,34}(?![A-Za-z0-9])")
+_BECH32 = Pattern(
     r"(?<![A-Za-z0-9])(?:bc1|tb1|ltc1|addr1|cosmos1|BC1)[02-9ac-hj-np-zAC-HJ-NP-Z]{20,100}(?![A-Za-z0-9])"
 )
-_ETHEREUM = re.compile(r"(?<![A-Za-z0-9])0x[0-9a-fA-F]{40}(?![A-Za-z0-9])")
-_WALLET_WORDS = re.compile(
+_ETHEREUM = Scanned(r"(?<![A-Za-z0-9])0x[0-9a-fA-F]{40}(?![A-Za-z0-9])")
+_WALLET_WORDS = Pattern(
     r"wallet|solana|(?<![A-Za-z])sol(?![A-Za-z])|phantom|monero|(?<![A-Za-z])xmr(?![A-Za-z])|tron|ウォレット|暗号資産|仮想通貨|crypto",
     re.I,
 )
-_LONG_BASE58 = re.compile(
+_LONG_BASE58 = Pattern(
     r"(?<![A-Za-z0-9])(?:[48][1-9A-HJ-NP-Za-km-z]{94}|[1-9A-HJ-NP-Za-km-z]{32,44})(?![A-Za-z0-9])"
 )
-_NO_WALLETS = re.compile(r"0x(?:0{40}|[fF]{40}|[dD][eE][aA][dD].{32}[bB][eE][eE][fF])")
+_NO_WALLETS = Pattern(r"0x(?:0{40}|[fF]{40}|[dD][eE][aA][dD].{32}[bB][eE][eE][fF])")
 
 
 def _base58check(text: str) -> bool:
@@ -297,11 +296,11 @@ def wallets(text: str) -> Iterator[Found]:
             yield Found(*match.span(), Kind.CRYPTO_WALLET, 0.9)
 
 
-_PLATE_JA = re.compile(
+_PLATE_JA = Scanned(
     r"(?:[一-龥ヶ]{1,4}|なにわ|いわき|つくば|とちぎ)[ \t]?[0-9]{2,3}[ \t]?[ぁ-んA-Z][ \t]?(?:[0-9]{2}[\-・ ]?[0-9]{2}|[・\-.]{1,3}[0-9]{1,3})(?![0-9])"
 )
-_PLATE_FR = re.compile(r"(?<![A-Za-z0-9\-])[A-HJ-NP-TV-Z]{2}-[0-9]{3}-[A-HJ-NP-TV-Z]{2}(?![A-Za-z0-9\-])")
-_PLATE = re.compile(
+_PLATE_FR = Scanned(r"(?<![A-Za-z0-9\-])[A-HJ-NP-TV-Z]{2}-[0-9]{3}-[A-HJ-NP-TV-Z]{2}(?![A-Za-z0-9\-])")
+_PLATE = Pattern(
     r"(?<![A-Za-z0-9\-])(?:"
     r"[A-Z]{2}[0-9]{2}[ -]?[A-Z]{3}"                              # UK
     r"|[A-ZÄÖÜ]{1,3}[ \-][A-Z]{1,2}[ \-]?[0-9]{1,4}[EH]?"         # Germany
@@ -312,14 +311,14 @@ _PLATE = re.compile(
     r")(?![A-Za-z0-9\-])",
     re.I,
 )  # fmt: skip
-_PLATE_WORDS = re.compile(
+_PLATE_WORDS = Scanned(
     r"plate|licen[cs]e tag|(?<![A-Za-z])reg(?:istration)?(?![A-Za-z])|vrn|ナンバー|車両番号|登録番号|車番|kennzeichen|immatricul|plaque"
     r"|matr[ií]cula|(?<![A-Za-z])vehicle(?![A-Za-z])|(?<![A-Za-z])car(?![A-Za-z])|(?<![A-Za-z])parked(?![A-Za-z])",
     re.I,
 )
-_PLATE_UK = re.compile(r"(?<![A-Za-z0-9\-])[A-Z]{2}[0-9]{2} [A-Z]{3}(?![A-Za-z0-9\-])")
-_VIN = re.compile(r"(?<![A-Za-z0-9])[A-HJ-NPR-Z0-9]{17}(?![A-Za-z0-9])")
-_VIN_WORDS = re.compile(r"(?<![A-Za-z])vin(?![A-Za-z])|chassis|車台番号", re.I)
+_PLATE_UK = Scanned(r"(?<![A-Za-z0-9\-])[A-Z]{2}[0-9]{2} [A-Z]{3}(?![A-Za-z0-9\-])")
+_VIN = Scanned(r"(?<![A-Za-z0-9])[A-HJ-NPR-Z0-9]{17}(?![A-Za-z0-9])")
+_VIN_WORDS = Pattern(r"(?<![A-Za-z])vin(?![A-Za-z])|chassis|車台番号", re.I)
 
 
 def plates(text: str) -> Iterator[Found]:

@@ -14,28 +14,29 @@ from collections.abc import Iterator
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found, before, near
 from renga.client.sanitisation.lexicon import listed
-from renga.client.sanitisation.scanning import matches
+from renga.client.sanitisation.patterns import Pattern
+from renga.client.sanitisation.scanning import Scanned, matches
 
 _LOCAL = r"[A-Za-z0-9_À-ɏ][A-Za-z0-9._%+'À-ɏ\-]{0,63}"
 _DOMAIN = r"(?:[A-Za-z0-9À-ɏ](?:[A-Za-z0-9À-ɏ\-]{0,62})\.){1,8}[A-Za-z]{2,24}"
-_EMAIL = re.compile(rf"(?<![A-Za-z0-9._%+\-]){_LOCAL}[ \t]?@[ \t]?{_DOMAIN}(?![A-Za-z0-9])")
-_BROKEN_EMAIL = re.compile(
+_EMAIL = Scanned(rf"(?<![A-Za-z0-9._%+\-]){_LOCAL}[ \t]?@[ \t]?{_DOMAIN}(?![A-Za-z0-9])")
+_BROKEN_EMAIL = Scanned(
     rf"(?<![A-Za-z0-9._%+\-]){_LOCAL}\r?\n?[ \t>]{{0,4}}@\r?\n?[ \t>]{{0,4}}[A-Za-z0-9\-]{{1,63}}"
     r"(?:\r?\n?[ \t]{0,2}\.\r?\n?[ \t]{0,2}[A-Za-z0-9\-]{1,63}){0,4}\r?\n?[ \t]{0,2}\.\r?\n?[ \t]{0,2}[A-Za-z]{2,12}(?![A-Za-z0-9])"
 )
-_SPOKEN_EMAIL = re.compile(
+_SPOKEN_EMAIL = Scanned(
     r"(?<![A-Za-z0-9._%+\-])[A-Za-z0-9_][A-Za-z0-9_.\-+]{0,62}(?:\s+dot\s+[A-Za-z0-9_]{1,30}){0,3}"
     r"\s*(?:[\[({<]\s*at\s*[\])}>]|\s+at\s+|[\[({]@[\])}])\s*"
     r"(?:[A-Za-z0-9\-]{1,40}\s*(?:[\[({<]\s*dot\s*[\])}>]|\s+dot\s+|\.)\s*){1,3}[A-Za-z]{2,10}(?![A-Za-z0-9])",
     re.I,
 )
-_EXAMPLE = re.compile(
+_EXAMPLE = Pattern(
     r"(?:^|[.@/])(?:example\.(?:com|org|net|edu|jp|co\.jp|ne\.jp)|[\w\-]+\.(?:example|test|invalid)"
     r"|localhost|(?:your|my)-?(?:domain|company|site|org)\.\w+|domain\.(?:com|tld)|email\.com)(?::[0-9]+)?$",
     re.I,
 )
-_GIT = re.compile(r"git@(?:github|gitlab|bitbucket)\.\w+$", re.I)
-_PLACEHOLDER_USER = re.compile(
+_GIT = Pattern(r"git@(?:github|gitlab|bitbucket)\.\w+$", re.I)
+_PLACEHOLDER_USER = Pattern(
     r"^(?:user|username|you|your|name|email|foo|bar|someone|test|admin|info|me)(?:[._\-]?(?:name|email))?@",
     re.I,
 )
@@ -65,17 +66,17 @@ def is_example(host: str) -> bool:
     return _EXAMPLE.search("." + host) is not None
 
 
-_URL = re.compile(
+_URL = Scanned(
     r"(?<![A-Za-z0-9])(?:https?|hxxps?|ftps?|sftp|wss?|ssh|s3|gs|smb|rtsp|git|slack|webcal)://"
     r"[^\s<>\"'`{}|\\^\[\]。、，（）「」『』ぁ-んァ-ヶ一-龥]{3,2000}",
     re.I,
 )
-_BARE_URL = re.compile(
+_BARE_URL = Scanned(
     r"(?<![A-Za-z0-9@./\-])(?:www\.)?(?:[A-Za-z0-9\-]{1,63}\.){1,4}(?:com|org|net|io|jp|dev|app|me|co|de|fr|es|uk|us|info|biz|gg|ly|to|tv)"
     r"(?:/[^\s<>\"'`{}|\\^\[\]。、，（）「」ぁ-んァ-ヶ一-龥]{1,500}|(?=[^\w/.@\-]|$))",
     re.I,
 )
-_PUBLIC_HOST = re.compile(
+_PUBLIC_HOST = Pattern(
     r"(?:^|\.)(?:wikipedia\.org|wikimedia\.org|python\.org|pypi\.org|readthedocs\.(?:io|org)|mozilla\.org|w3\.org|schema\.org"
     r"|npmjs\.(?:com|org)|nodejs\.org|rust-lang\.org|crates\.io|docs\.rs|golang\.org|go\.dev|stackoverflow\.com|stackexchange\.com"
     r"|github\.(?:com|io)|ghcr\.io|quay\.io|gcr\.io|k8s\.io|docker\.pkg\.dev|githubusercontent\.com|gitlab\.com|huggingface\.co|arxiv\.org|doi\.org|ietf\.org|rfc-editor\.org|apache\.org|gnu\.org"
@@ -88,18 +89,18 @@ _PUBLIC_HOST = re.compile(
     r"|discord\.(?:com|gg)|notion\.so|dropbox\.com|figma\.com|trello\.com|reddit\.com|tiktok\.com|pinterest\.com|qiita\.com|zenn\.dev|note\.com)$",
     re.I,
 )
-_PERSONAL_PATH = re.compile(
+_PERSONAL_PATH = Pattern(
     r"(?:^|/)(?:in|u|user|users|profile|profiles|people|person|member|members|~[^/]*|@[^/]*|d|file|folders|share|shared|invite|join|j|meet"
     r"|document|spreadsheets|presentation|s|reset|verify|confirm|account|accounts|customer|customers|patient|patients|calendar|my|me|admin"
     r"|record|records|case|cases|download|rooms?|status|posts?|services|orders?)/[^/?#\s]{2,}|/~|/@",
     re.I,
 )
-_SECRET_QUERY = re.compile(
+_SECRET_QUERY = Pattern(
     r"[?&#;](?:[\w\-]*(?:token|key|sig|signature|secret|auth|code|session|sid|email|user|uid|id|pwd|pass|phone|name|invite|ref)[\w\-]*)=[^&\s]{3,}",
     re.I,
 )
-_LONG_ID = re.compile(r"(?=[A-Za-z_\-]*[0-9])(?:[0-9a-f]{16,}|[A-Za-z0-9_\-]{22,}|[0-9a-f]{8}-[0-9a-f]{4}-)")
-_PUBLIC_HANDLE_HOST = re.compile(
+_LONG_ID = Pattern(r"(?=[A-Za-z_\-]*[0-9])(?:[0-9a-f]{16,}|[A-Za-z0-9_\-]{22,}|[0-9a-f]{8}-[0-9a-f]{4}-)")
+_PUBLIC_HANDLE_HOST = Pattern(
     r"(?:^|\.)(?:twitter|x|facebook|instagram|tiktok|pinterest|medium|reddit|t)\.(?:com|me)$|^(?:qiita\.com|note\.com|zenn\.dev)$",
     re.I,
 )
@@ -161,13 +162,13 @@ def is_private_url(url: str, with_scheme: bool = True) -> bool:
     return True
 
 
-_IPV4 = re.compile(
+_IPV4 = Pattern(
     r"(?:(?<![0-9A-Za-z.\-_])|(?<=(?<![A-Za-z])IP))(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9A-Za-z_])(?!\.[0-9])(/[0-9]{1,2})?"
 )
-_IPV6 = re.compile(
+_IPV6 = Pattern(
     r"(?<![0-9A-Za-z:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:[0-9]{1,3}\.){3}[0-9]{1,3})?(?![0-9A-Za-z:])"
 )
-_VERSION = re.compile(
+_VERSION = Pattern(
     r"(?:\bv|version|ver\.?|release|build|バージョン|[=~<>]=|firmware|\bpip\b|section|chapter|§|oid)[ :=\"']{0,3}$",
     re.I,
 )
@@ -214,14 +215,14 @@ def _is_private_ip(text: str, network: str | None) -> bool:
     return not any(address.version == n.version and address in n for n in _DOCUMENTATION)
 
 
-_MAC = re.compile(
+_MAC = Scanned(
     r"(?<![0-9A-Za-z:\-])(?:[0-9A-Fa-f]{2}([:\-]))(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![0-9A-Za-z:\-])"
 )
-_MAC_DOTS = re.compile(r"(?<![0-9A-Za-z.])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![0-9A-Za-z.])")
-_MAC_BARE = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{12}(?![0-9A-Za-z])")
-_MAC_EXAMPLE = re.compile(r"00[:\-]00[:\-]5e[:\-](?:00[:\-]53|ef)|0000\.5e00\.53", re.I)
+_MAC_DOTS = Scanned(r"(?<![0-9A-Za-z.])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![0-9A-Za-z.])")
+_MAC_BARE = Scanned(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{12}(?![0-9A-Za-z])")
+_MAC_EXAMPLE = Pattern(r"00[:\-]00[:\-]5e[:\-](?:00[:\-]53|ef)|0000\.5e00\.53", re.I)
 """RFC 7042's for documentation."""
-_MAC_WORDS = re.compile(r"\bmac\b|hwaddr|ether\b|bssid|MACアドレス", re.I)
+_MAC_WORDS = Pattern(r"\bmac\b|hwaddr|ether\b|bssid|MACアドレス", re.I)
 
 
 def mac_addresses(text: str) -> Iterator[Found]:

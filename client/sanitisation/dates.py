@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.lexicon import public_figures
-from renga.client.sanitisation.scanning import matches
+from renga.client.sanitisation.patterns import Pattern
+from renga.client.sanitisation.scanning import Scanned, matches
 
 _MONTH = (
     r"(?:jan(?:uary|\.)?|feb(?:ruary|\.)?|mar(?:ch|\.)?|apr(?:il|\.)?|may\.?|june?\.?|july?\.?|aug(?:ust|\.)?|sept?(?:ember|\.)?|oct(?:ober|\.)?"
@@ -17,7 +18,7 @@ _MONTH = (
 )
 _ERA = r"(?:明治|大正|昭和|平成|令和|[MTSHR](?=[ .]?[0-9]))"
 _N = r"(?:[0-9]{1,2}|[〇一二三四五六七八九十元]{1,3})"
-_DATE = re.compile(
+_DATE = Scanned(
     r"(?<![0-9A-Za-z])(?:"
     rf"{_ERA}[ .]?{_N}(?:[ ]?年[ ]?|[./\-]){_N}(?:[ ]?月[ ]?|[./\-]){_N}(?:[ ]?日)?"
     r"|(?:[0-9]{4}|[〇一二三四五六七八九]{4})[ ]?年[ ]?(?:[0-9]{1,2}|[一二三四五六七八九十]{1,2})[ ]?月[ ]?(?:[0-9]{1,2}|[一二三四五六七八九十]{1,3})[ ]?日"
@@ -30,30 +31,30 @@ _DATE = re.compile(
     r")(?![A-Za-z0-9])",
     re.I,
 )
-_BEFORE = re.compile(
+_BEFORE = Scanned(
     r"(?<![a-z])(?:d\.?o\.?b\.?|(?:date|day)[ _\-]?of[ _\-]?birth|birth[ _\-]?(?:date|day)|bday|b-day|born|dateofbirth|geb(?:oren|urtsdatum|urtstag|\.)"
     r"|n[ée]+e? le|date de naissance|naissance|fecha de nacimiento|naci(?:d[oa]|ó|eron)|nacimiento|cumplea[ñn]os|data di nascita)(?![a-z])"
     r"|生年月日|誕生日|生まれ|出生|バースデー|せいねんがっぴ",
     re.I,
 )
-_MONTH_OF = re.compile(
+_MONTH_OF = Pattern(
     rf"[ ]?(?:in|on|is|:)?[ ]{{0,2}}({_MONTH},?[ ](?:of[ ])?(?:19|20)[0-9]{{2}})(?![0-9])", re.I
 )
-_EIGHT = re.compile(
+_EIGHT = Pattern(
     r"[^\w\n]{0,4}((?:0[1-9]|[12][0-9]|3[01])(?:0[1-9]|[12][0-9]|3[01])(?:19|20)[0-9]{2})(?![0-9])"
 )
-_SHORT = re.compile(
+_SHORT = Scanned(
     r"(?:(?<![A-Za-z])b\.[ ]?|(?<=[A-Za-z])DOB|(?<![A-Za-z])DOB)[ :]{0,2}((?:[0-9]{1,2}[./\-]){2}(?:[0-9]{4}|[0-9]{2})|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])"
 )
 """Written shorter or glued to the word, as forms have it."""
-_AFTER = re.compile(
+_AFTER = Pattern(
     r"[\s(（,)）]{0,3}(?:生まれ|生(?![成産徒活命物])|産まれ|誕生|\(?(?:date of birth|dob|birthday)|is my birthday)",
     re.I,
 )
-_NO_BIRTH = re.compile(r"(?:company|founded|設立|創業|発売|開催|締切|deadline)", re.I)
+_NO_BIRTH = Pattern(r"(?:company|founded|設立|創業|発売|開催|締切|deadline)", re.I)
 
 
-_HEAD = re.compile(
+_HEAD = Scanned(
     r"^[^\n]{0,300}(?<![a-z])(?:dob|birth[ _\-]?(?:date|day)|date[ _]of[ _]birth|生年月日)(?![a-z])[^\n]{0,300}$",
     re.I | re.M,
 )
@@ -74,8 +75,8 @@ def _in_columns(text: str) -> Iterator[Found]:
                 yield Found(at + line.start() + date.start(), at + line.start() + date.end(), Kind.DOB, 0.9)
 
 
-_ROW = re.compile(r"^[^\n]*(?:@|(?<![0-9])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![0-9]))[^\n]*$", re.M)
-_LONG_AGO = re.compile(
+_ROW = Pattern(r"^[^\n]*(?:@|(?<![0-9])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![0-9]))[^\n]*$", re.M)
+_LONG_AGO = Pattern(
     r"(?:19[2-9][0-9]|200[0-9])[\-/.][0-9]{1,2}[\-/.][0-9]{1,2}|[0-9]{1,2}[\-/.][0-9]{1,2}[\-/.](?:19[2-9][0-9]|200[0-9])"
 )
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from renga.client.sanitisation.entities import Kind
+from renga.client.sanitisation.patterns import Pattern
 
 WINDOW = 48
 """How many characters before a value its label may stand; after it, half of that."""
 
 
-_SENTENCE_END = re.compile(r"[.;] |[。\n]")
+_SENTENCE_END = Pattern(r"[.;] |[。\n]")
 
 
 def any_of(words: str) -> str:
@@ -28,7 +28,7 @@ class Found(NamedTuple):
     certainty: float = 0.9
 
 
-def near(words: re.Pattern[str], text: str, start: int, end: int, before: int = WINDOW) -> bool:
+def near(words: Pattern, text: str, start: int, end: int, before: int = WINDOW) -> bool:
     """Does one of `words` stand shortly before the span (or, less far, after it)?"""
     if words.search(text, max(0, start - before), start):
         return True
@@ -36,7 +36,7 @@ def near(words: re.Pattern[str], text: str, start: int, end: int, before: int = 
     return words.search(_SENTENCE_END.split(after, maxsplit=1)[0]) is not None
 
 
-def before(words: re.Pattern[str], text: str, start: int, reach: int = WINDOW) -> bool:
+def before(words: Pattern, text: str, start: int, reach: int = WINDOW) -> bool:
     """Does one of `words` stand shortly before `start`?"""
     return words.search(text, max(0, start - reach), start) is not None
 

@@ -13,7 +13,8 @@ from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.labels import ACCOUNT, BANK, HEALTH, LICENCE, NATIONAL, PASSPORT, USER
 from renga.client.sanitisation.lexicon import listed, words
-from renga.client.sanitisation.scanning import matches
+from renga.client.sanitisation.patterns import Pattern
+from renga.client.sanitisation.scanning import Scanned, matches
 
 _FILLER = (
     r"\.?(?:[\"'`*\]]{0,3}[ \t_\-.の]{0,2}(?:number|numbers|num|no|nr|n°|nº|№|id|code|card|番号|ナンバー|コード|証|ＩＤ|ID|nummer|numéro|numero|número|#|\([^()\n]{1,24}\)|（[^（）\n]{1,16}）)\.?){0,3}"
@@ -27,13 +28,13 @@ _DIGITS = r"[0-9](?:(?:[ \-・]|[ \-]\r?\n)?[0-9]){3,19}"
 class _Label(NamedTuple):
     """What one kind of number is called."""
 
-    first: re.Pattern[str]
+    first: Scanned
     """The label and its value."""
-    further: re.Pattern[str]
+    further: Pattern
     """What a list goes on with."""
-    after: re.Pattern[str]
+    after: Pattern
     """The label where it comes last: `… is my passport number`."""
-    value: re.Pattern[str]
+    value: Pattern
     """A value that ends where such a label begins."""
     kind: Kind
     certainty: float
@@ -44,10 +45,10 @@ _IS_MY = r"(?:[ ](?:is|was|are|ist|est|es)[ ]|[ ]?[,(–-][ ]?)(?:(?:my|our|his|
 
 def _label(words: str, value: str, kind: Kind, certainty: float = 0.92) -> _Label:
     return _Label(
-        re.compile(rf"(?<![A-Za-z])(?:{words}){_FILLER}({value}){_END}", re.I),
-        re.compile(rf"[ ]?(?:,|and|&|/|;|と|、)[ ]?({value}){_END}", re.I),
-        re.compile(rf"{_IS_MY}(?:{words})", re.I),
-        re.compile(rf"(?<![A-Za-z0-9])({value})$", re.I),
+        Scanned(rf"(?<![A-Za-z])(?:{words}){_FILLER}({value}){_END}", re.I),
+        Pattern(rf"[ ]?(?:,|and|&|/|;|と|、)[ ]?({value}){_END}", re.I),
+        Pattern(rf"{_IS_MY}(?:{words})", re.I),
+        Pattern(rf"(?<![A-Za-z0-9])({value})$", re.I),
         kind,
         certainty,
     )
@@ -89,28 +90,28 @@ _LABELS = (
     ),
 )  # fmt: skip
 
-_COMES_LAST = re.compile(_IS_MY, re.I)
-_SOMEBODY = re.compile(
+_COMES_LAST = Scanned(_IS_MY, re.I)
+_SOMEBODY = Scanned(
     r"(?<![A-Za-z])(?:policy|claim|membership|contract|customer|client|employee|member|patient|student|staff|tenant|subscriber|policyholder)[ ]{1,2}[#(]{0,2}([A-Z]{1,5}-?[0-9]{5,12}|[0-9]{6,12})(?![A-Za-z0-9\-])"
 )
 """A number right behind the word for whose it is."""
 
 _HANDLE = r"@?[A-Za-z0-9_À-ɏ](?:[A-Za-z0-9_À-ɏ]|[.\-](?=[A-Za-z0-9_])){2,38}(?:#[0-9]{4})?"
-_USER_LABEL = re.compile(
+_USER_LABEL = Scanned(
     rf"(?<![A-Za-z])(?:{USER})"
     rf"{_FILLER}({_HANDLE}){_END}",
     re.I,
 )  # fmt: skip
-_AT_HANDLE = re.compile(
+_AT_HANDLE = Scanned(
     r"(?<![A-Za-z0-9_.@/+\-])@([A-Za-z](?:[A-Za-z0-9_]|[.\-](?=[A-Za-z0-9])){2,37})(?![A-Za-z0-9_/@])(?!\.[A-Za-z]{2})(?!\()"
 )
-_HOME = re.compile(
+_HOME = Scanned(
     r"(?:/home/|/Users/|[A-Za-z]:\\{1,2}Users\\{1,2}|/var/spool/mail/|/mnt/c/Users/|~(?=[a-z][a-z0-9._\-]+/))([A-Za-z0-9À-ɏ][A-Za-z0-9._\-À-ɏ]{1,31}?)(?=[/\\\s\"':;,)]|$)"
 )
-_ACCESS_LOG = re.compile(
+_ACCESS_LOG = Scanned(
     r"(?:[0-9.]{7,15}|[0-9a-f:]{6,40}|^\S{1,60}) - ([A-Za-z][A-Za-z0-9._\-]{1,31}) \[", re.M
 )
-_SSH = re.compile(
+_SSH = Scanned(
     r"(?:(?<![A-Za-z])ssh|(?<![A-Za-z])scp|(?<![A-Za-z])rsync|(?<![A-Za-z])sftp|mosh|ssh-copy-id)(?![A-Za-z])[^\n|;]{0,80}?\s([a-z_][a-z0-9._\-]{1,31})@(?=[A-Za-z0-9.\-]+)"
 )
 _BEFORE_LOG_USER = (
@@ -129,100 +130,98 @@ _BEFORE_LOG_USER = (
     r"USER=",
     r"uid=\d+\(",
 )
-_LOG_USER = re.compile(
-    rf"(?:{'|'.join(_BEFORE_LOG_USER)})\s?([A-Za-z][A-Za-z0-9._\-]{{2,31}})(?![A-Za-z0-9@])"
-)
-_FLAG_USER = re.compile(
+_LOG_USER = Scanned(rf"(?:{'|'.join(_BEFORE_LOG_USER)})\s?([A-Za-z][A-Za-z0-9._\-]{{2,31}})(?![A-Za-z0-9@])")
+_FLAG_USER = Scanned(
     r"(?:mysql\w*|mariadb\w*|psql|pg_\w+|mongo\w*|redis-cli|ftp|smbclient|sqlcmd|sqlplus|docker login|az login|svn|kinit|su|sudo|chown)\b[^\n|;]{0,80}?\s(?:-u|-U|--user(?:name)?)[= ]?[\"']?([A-Za-z_][\w.\-]{2,31})(?![\w:@/])"
 )
-_KEY_OF = re.compile(
+_KEY_OF = Scanned(
     r"(?:password|passwort|kennwort|mot de passe|contraseña|passphrase|login|パスワード)[ ](?:for|of|für|von|de|para|pour)[ ]([A-Za-z0-9_][\w.\-]{3,31})[ ](?:is|was|ist|lautet|est|es|war|[:=])",
     re.I,
 )
-_DISCORD = re.compile(r"(?<![A-Za-z0-9#])([A-Za-z0-9_.]{2,32}#[0-9]{4})(?![0-9A-Za-z])")
-_PROMPT_LINE = re.compile(
+_DISCORD = Scanned(r"(?<![A-Za-z0-9#])([A-Za-z0-9_.]{2,32}#[0-9]{4})(?![0-9A-Za-z])")
+_PROMPT_LINE = Scanned(
     r"^([a-z_][a-z0-9._\-]{1,31})@[A-Za-z0-9][A-Za-z0-9.\-]{1,62}:[~/][^\n$#]{0,120}[$#] ", re.M
 )
 _NETWORK = r"(?:github|gitlab|twitter|instagram|insta|ig|telegram|discord|tiktok|reddit|twitch|snap(?:chat)?|steam|skype|psn|xbox|gamer ?tag|battle ?tag|kik|venmo|mastodon|bluesky|threads|line id|インスタ|ツイッター)"
-_ON_NETWORK = re.compile(
+_ON_NETWORK = Scanned(
     rf"(?<![A-Za-z/.@])(?:(?:my|his|her|our|your|their)[ ]{_NETWORK}(?:'s|[ ]is|[ ]name[ ]is|[ ]was|[ ]=|:)|{_NETWORK}(?:[ ](?:is|handle|id|name)|[ ]?[:=])|gamer ?tag|user ?names?|user[ ]?id|(?:mon |votre )?identifiant|benutzer(?:name)?|usuario|ユーザー名|インスタ|snap|psn|kik)[ :=@はが]{{1,2}}(@?[A-Za-z0-9_](?:[\w.\-]{{2,30}})(?:#[0-9]{{4}})?)(?![\wÀ-ɏ])"
     rf"|(?<![A-Za-z0-9])u/([A-Za-z0-9_\-]{{3,20}})(?![A-Za-z0-9/])|(?:ユーザー名|インスタ|ツイッター|アカウント名?)[がは]?([A-Za-z0-9_.]{{4,30}})",
     re.I | re.A | re.M,
 )
-_GETS_IN = re.compile(r"(?<=[にはへ、])([A-Za-z][A-Za-z0-9_.\-]{3,30})(?=で(?:入|ログイン|接続|サインイン))")
-_OPTION_USER = re.compile(
+_GETS_IN = Scanned(r"(?<=[にはへ、])([A-Za-z][A-Za-z0-9_.\-]{3,30})(?=で(?:入|ログイン|接続|サインイン))")
+_OPTION_USER = Scanned(
     r"(?<!\w)(?:--user(?:name)?|/user:)[= ]?([A-Za-z_][\w.\-]{2,31})(?![\w:@/])|CREATE USER '?([A-Za-z_][\w.\-]{2,31})'?@|htpasswd\s-\S{1,5}\s\S{1,60}\s([A-Za-z][\w.\-]{2,31})|ssh ([A-Za-z_][\w.\-]{1,31})@",
     re.I,
 )
-_SPEAKS = re.compile(r"(?:'[a-z]{1,2})?,?[ ][A-Za-z]+[ ,.?!]|'[a-z]{1,2}[ ]")
+_SPEAKS = Pattern(r"(?:'[a-z]{1,2})?,?[ ][A-Za-z]+[ ,.?!]|'[a-z]{1,2}[ ]")
 """What goes on after `user: ` where a conversation is written down."""
 _GENERIC_USERS = listed("users of no one")
 
 
-_OWN_ACCOUNT = re.compile(
+_OWN_ACCOUNT = Scanned(
     r"(?<![A-Za-z])(?:my|your|his|her|their|our|the|customer|client|user|to|from|into|and)[ ](?:account|contract|policy|membership|subscription)(?: (?:is|are|was|number))*[ :]{1,2}#?((?=[A-Z\-]{0,8}[0-9])[A-Z0-9](?:[A-Z0-9]|-(?=[A-Z0-9])){4,24})(?![A-Za-z0-9])",
     re.I,
 )
-_JSON_ID = re.compile(
+_JSON_ID = Scanned(
     r"[\"'](?:user|customer|client|account|member|employee|patient|owner)[\"']\s?:\s?\{\s{0,8}[\"'](?:id|number|no)[\"']\s?:\s?[\"']?([A-Za-z0-9][A-Za-z0-9_\-]{4,35})(?=[\"',\s}])",
     re.I,
 )
-_POSTAL_BANK = re.compile(
+_POSTAL_BANK = Scanned(
     r"記号[ 　:：]{0,2}([0-9]{5})[ 　\-、,]{0,3}(?:番号)?[ 　:：]{0,2}([0-9]{5,8})(?![0-9])"
 )
-_INSURED = re.compile(
+_INSURED = Scanned(
     r"保険[^\n。]{0,16}?記号[はが:： 　]{0,2}([0-9\-]{2,8})[、,とで 　]{0,2}番号[はが:： 　]{0,2}([0-9]{1,10})(?![0-9])"
 )
-_PREFIXED_ID = re.compile(
+_PREFIXED_ID = Scanned(
     r"(?<![A-Za-z0-9\-])(?:CUST|CUS|EMP|ACC|ACCT|POL|MEM|MBR|USR|CLI|STU|KD)[\-_#][0-9]{4,12}(?![A-Za-z0-9])"
 )
-_BADGE = re.compile(
+_BADGE = Scanned(
     r"(?<![A-Za-z])(?:badge|loyalty card|rewards card|membership|matricule|dossier|staff pass|employee|library card)(?:[ ](?:is|was)|:|[ ]#)?[ ]((?=[A-Z\-]{0,6}[0-9])[A-Z0-9][A-Z0-9\-]{4,15}|[0-9]{3,4}(?: [0-9]{3,4}){1,3})(?![A-Za-z0-9])",
     re.I,
 )
-_BESIDE_SORT = re.compile(
+_BESIDE_SORT = Scanned(
     r"(?<![0-9\-])([0-9]{4}[ ]?[0-9]{4,6})(?![0-9\-])(?=[^\n0-9]{1,24}(?:sort|s/c))|sort(?:[ _\-]?code)?[ :]{1,2}([0-9]{2}-[0-9]{2}-[0-9]{2})(?![0-9])",
     re.I,
 )
-_DVLA = re.compile(r"(?<![A-Za-z0-9])[A-Z9]{5}[ ]?[0-9]{6}[ ]?[A-Z9]{2}[A-Z0-9]{3}(?![A-Za-z0-9])")
+_DVLA = Scanned(r"(?<![A-Za-z0-9])[A-Z9]{5}[ ]?[0-9]{6}[ ]?[A-Z9]{2}[A-Z0-9]{3}(?![A-Za-z0-9])")
 """A British driving licence: five letters of the surname, six digits of the birth, five more."""
-_BESIDE_NAME = re.compile(r"\((?:ID|Id|No\.?|Nr\.?|#)[ :]{0,2}([A-Z]{0,4}-?[0-9]{4,10})\)")
-_MRZ = re.compile(
+_BESIDE_NAME = Scanned(r"\((?:ID|Id|No\.?|Nr\.?|#)[ :]{0,2}([A-Z]{0,4}-?[0-9]{4,10})\)")
+_MRZ = Pattern(
     r"(?<![A-Z0-9<])(?:P[A-Z<][A-Z<]{1,3}[A-Z]{2,20}<<[A-Z<]{2,40}|[A-Z0-9<]{9}[0-9][A-Z<]{3}[0-9]{7}[MF<][0-9]{7}[A-Z0-9<]{14,16})(?![A-Z0-9<])"
 )
 """The lines at the foot of a passport."""
-_FOUND_ON = re.compile(
+_FOUND_ON = Scanned(
     r"(?:\(|(?<![A-Za-z])(?:add|follow|dm|message|ping|as|i'm|i am|im|it's|called|me is)[ ])@?([A-Za-z0-9](?:[A-Za-z0-9_]|[.\-](?=[A-Za-z0-9_])){2,38})[ ]on[ ](?:github|gitlab|discord|telegram|insta(?:gram)?|twitter|tiktok|reddit|snap(?:chat)?|steam|twitch|skype|slack|mastodon|bluesky|psn|xbox|threads|venmo)(?![A-Za-z])",
     re.I,
 )
-_FILE_END = re.compile(
+_FILE_END = Pattern(
     r"\.(?:js|ts|py|rs|go|md|io|net|json|html|ya?ml|toml|c|h|cpp|java|sh|txt|css|php|rb|ai|dev|app)$", re.I
 )
-_USER_AND_DIGITS = re.compile(r"(?<![A-Za-z_.])[Uu]ser[ ]([a-z][a-z._\-]{1,20}[0-9]{1,6})(?![A-Za-z0-9_(])")
-_PREFIXED_HEALTH = re.compile(
+_USER_AND_DIGITS = Scanned(r"(?<![A-Za-z_.])[Uu]ser[ ]([a-z][a-z._\-]{1,20}[0-9]{1,6})(?![A-Za-z0-9_(])")
+_PREFIXED_HEALTH = Scanned(
     r"(?<![A-Za-z0-9\-])(?:(?:MRN|PAT|PID|NHS)[\-_#][0-9]{4,12}|MRN[0-9]{6,10})(?![A-Za-z0-9])"
 )
-_SEEN_UNDER = re.compile(
+_SEEN_UNDER = Scanned(
     r"(?<![A-Za-z])(?:seen|treated|admitted|examined|operated on|discharged|registered|hospitali[sz]ed|referred)(?![A-Za-z])[^.\n]{0,40}?[ ](?:under|with|as|on)[ ](?:(?:the|my|his|her|patient|case|medical|hospital|clinic)[ ]){0,2}(?:record|file|chart|patient|case|number|no\.?)(?:[ ](?:number|no\.?|id))?[ #:]{1,3}((?=[A-Z\-]{0,5}[0-9])[A-Z0-9][A-Z0-9\-]{5,15})(?![A-Za-z0-9])",
     re.I,
 )
 """What a patient was treated under."""
-_QUOTE_IT = re.compile(
+_QUOTE_IT = Scanned(
     r"(?<![A-Za-z])(?:call|ring|phone|e-?mail|write|contact)(?![A-Za-z])[^\n]{0,64}?[ ](?:and|to|then)[ ](?:quot(?:e|ing)|giv(?:e|ing)|mention)[ ]([A-Z]{1,3}-?[0-9]{6,10})(?![A-Za-z0-9\-])"
 )
 """What somebody is asked to say who they are with: `call … and quote K4471203`."""
-_PRINTED = re.compile(
+_PRINTED = Scanned(
     r"(?:(?<![A-Za-z])MRZ(?![A-Za-z])|(?<![A-Za-z])[Pp]assport|パスポート|旅券)[^\n]{0,80}?(?:[Nn]umber|[Nn]o\.|番号)[^\n0-9A-Z]{0,20}?[ はが：:]([A-Z]{1,2}[0-9]{6,8}|[0-9]{8,9})(?![A-Za-z0-9])"
 )
 """A passport's number that is told a few words after the passport."""
-_LOGIN_LINE = re.compile(r"^[ \t]{0,8}login[ \t]{1,4}(\S{2,40})(?=\s{1,8}password[ \t])", re.M)
+_LOGIN_LINE = Scanned(r"^[ \t]{0,8}login[ \t]{1,4}(\S{2,40})(?=\s{1,8}password[ \t])", re.M)
 """As `.netrc` writes it."""
-_IRC = re.compile(r"^<([A-Za-z0-9_][\w.\-]{2,30})>[ ](?=\S)", re.M)
-_CHATTING = re.compile(
+_IRC = Pattern(r"^<([A-Za-z0-9_][\w.\-]{2,30})>[ ](?=\S)", re.M)
+_CHATTING = Pattern(
     r"<[^<>\n]{3,31}>[^\n]{0,80}?(?<![A-Za-z])(?:i|i'm|im|we|u|you|my|me|lol|ok|yes|no|yeah|thx|thanks|pls|dont|don't|hey|hi)(?![A-Za-z])",
     re.I,
 )
-_ORDINARY = re.compile(
+_ORDINARY = Scanned(
     r"[（(]?(?:普通|当座|貯蓄|普(?=[)）])|当(?=[)）]))[)）]?(?:預金|口座)?(?:口座)?(?:番号)?[ \t:：]{0,3}(?:\r?\n)?[0-9]{6,8}(?![0-9])"
 )
 

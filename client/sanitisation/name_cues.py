@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 
+from renga.client.sanitisation.scanning import Scanned
+
 AFTER_NAME = re.compile(
     r"[ \t]{0,2}(?:'s\b|’s\b)?[ \t]{0,2}(?:\([^()\n@]{2,40}\)[ ])?(?:<|\(|\[)?[ \t]{0,2}(?:mailto:)?[\w.+\-]{1,64}@[\w\-]+\."
 )
 # What stands before a name and says that one comes: the name may then be lower case or of no lexicon.
-STRONG = re.compile(
+STRONG = Scanned(
     r"(?<![A-Za-z])(?:my (?:full |legal |real |first |last |middle |maiden |user)?name(?:'s| is| was|:)|(?:the )?name(?: on (?:the |my )?(?:card|account|file|passport|ticket|reservation))?(?:'s| is|d| was|:)|i(?:'|’)?m called|call me|they call me|i go by|known as|named(?: after)?|signed by|(?:prepared|submitted|approved|reviewed|requested|reported|filed|sent|issued) by"
     r"|mr\.?|mrs\.?|ms\.?|mx\.?|miss|dr\.?|prof\.?|professor|doctor|nurse|officer|detective|judge|attorney|herrn?|frau|[swdh]/o|(?:git config (?:--\w+ )?)user\.name|halter(?:in)?|kontoinhaber(?:in)?|fahrzeughalter(?:in)?|unfallgegner(?:in)?|antragsteller(?:in)?|geschädigte[rn]?|monsieur|madame|mme\.?|mlle\.?|señora?|sr\.|sra\.|signora?|don|doña|sir|dame|rev\.|pastor|father|sister|sgt\.?|capt\.?|lt\.?|col\.?|dott\.?|ing\."
     r"|ich (?:heiße|heisse|bin)|mein name ist|je m'appelle|je suis|mon nom est|me llamo|mi nombre es|soy|mi chiamo|mijn naam is|sehr geehrter? (?:herr|frau)|lieber?|cher|chère|querid[oa]|estimad[oa]"
@@ -29,11 +31,11 @@ INTRODUCED = re.compile(
     r"(?:name(?:'s| is| was)|named|called|je m'appelle|me llamo|mi nombre es|ich hei(?:ß|ss)e|mi chiamo|mein name ist|ich bin)[ \t:,]{1,3}$",
     re.I,
 )
-ROLE = re.compile(
+ROLE = Scanned(
     r"(?<![A-Za-z])(?:(?:book|booked|reserved?|reservation|booking|table|appointment)(?: \w+)? (?:under|for)(?: the name(?: of)?)?|witness|defendant|plaintiff|attendees?|participants?|applicants?|patients?|tenant|landlord|employees?|students?|victim|suspect|colleagues?|coworkers?|manager|supervisor|pt\.?|patientin|kunde|kundin|mandant|mandantin|versicherter?|cleaner|babysitter|nanny|gardener|plumber|candidates?|caller|resident|borrower|insured|claimant|buyer|seller|driver|owner|guests?|bride|groom|author(?:ed by)?|authori[sz]e|appoint|nominate|on behalf of|engineer|nurse|teacher|professor|lawyer|attorney|therapist|accountant|neighbou?r|roommate|friends?|cousin|uncle|aunt|grandma|grandpa)[,:]?[ ]{1,2}[\"'*_]{0,2}",
     re.I,
 )
-GREETING = re.compile(
+GREETING = Scanned(
     r"(?<![A-Za-z])(?:i(?:'|’)?m|i am|this is|it(?:'|’)?s|it was|here is|hi|hiya|hello|hey|dear|morning|good (?:morning|afternoon|evening)|thanks|thank you|cheers|regards|best|best wishes|yours|yours truly|love|xoxo|kind regards|best regards|warm regards|warmly|respectfully|sincerely|take care|congrats|congratulations|sorry|happy birthday|liebe|lieber|hallo|salut|hola|querid[oa]|ciao|gruß|grüße|grüßen|gruss|grüsse|cordialement|saludos?|abrazos?|besos|atentamente|atte|bien à vous|amicalement|bises|bisous|mfg|vg|lg|saluti|groeten|groetjes|pozdrawiam|abraços?|yours faithfully|rgds|br|thx|ty"
     r"|(?:letter|e-?mail|message|text|note|card|gift|package|parcel|reference|eulogy|toast|poem|reply|response|voicemail|complaint|invitation|apology|postcard) (?:to|for|from)|(?:brief|mail|nachricht|sms|whatsapp|paket|einladung|rechnung|überweisung|karte|antwort|absage|kündigung|geschenk) (?:an|für|von)"
     r"|(?:lettre|mail|message|courriel|sms|colis|facture|virement|réponse|carte) (?:à|pour|de)|(?:carta|correo|mensaje|paquete|factura|transferencia|respuesta|regalo) (?:a|para|de))"
@@ -44,7 +46,7 @@ NO_PERSON_TAIL = re.compile(
     r"(?:'s|’s|')?[ ](?:law|laws|principle|paradox|theorem|lemma|conjecture|syndrome|disease|palsy|effect|constant|number|equation|inequality|acid|acidity|base|reaction|rule|rules|wort|scale|index|criterion|coefficient|probe|knot|opening|gambit|defen[cs]e|variation|attack|process|method|cycle|engine|cell|curve|diagram|test|sort|distribution|trap|razor|dilemma|sequence|transform|series)(?![A-Za-z])"
     r"|[ ](?:Inc|Ltd|LLC|Corp|GmbH|Co\.|Company|University|College|Street|St\.|Avenue|Ave|Road|Hospital|School|Bank|Airport|Park|Prize|Award|Stadium|Foundation|Institute|theorem|algorithm|equation|distribution|Island|Bay|County|Hotel|Museum|Series|Group|Cup|Trophy|Open|Falls|Beach|Square|Valley|Canyon|Gardens|Palace|Castle|Cathedral|Motorsport|Plan|Doctrine|Accords?|Treaty|Hole|Springs|Harbou?r|Terrace|Medal|Bowl|Games|Tower|Reaper|Ranch|Farms|Brewery|Bakery|Diner|Grill|Airlines|Motors|Records|Pictures|Studios|Press|Publishing|Pharma\w*|Center|Centre|Code|Framework|Library|API|Cloud|Studio|Language|series|transform|distribution|method|the [A-Z][a-z]+)\b"
 )
-PUBLIC_TALK = re.compile(
+PUBLIC_TALK = Scanned(
     r"(?<![a-z])(?:who (?:is|was|were|won|wrote|invented|discovered)|(?:novels?|books?|poems?|plays?|films?|movies?|songs?|albums?|quotes?|paintings?) (?:by|of|from)|written by|starring|directed by|lyrics|singers?|bands?|actors?|actress|characters?|protagonist|presidents?|prime minister|emperor|pope|philosoph\w+|economists?|scientists?|physicists?|mathematicians?|inventors?|painters?|artists?|composers?|footballers?|players?|athletes?|biography|theory|theories|theorem|historical|century|polic(?:y|ies) of|sang|sings|chords|playlist|fans of|horoscopes?|zodiac|retrograde|gemini|virgo|scorpio|sagittarius|capricorn|aquarius|pisces|bake off|contestants?|in the style of|difference between|compare|comparison|versus|vs\.?|world cup|nobel|famous|celebrit\w+|wars?|revolution|empire|dynasty|plot|authors|literature|essay on|politicians?|senators?|ideas of|hamlet|macbeth|othello|king lear|odyssey|iliad|bible|myths?|mythology|legends?|fairy tales?|folk tales?|stor(?:y|ies) (?:about|in which|where|with)|tale of|knights?|wizards?|anime|manga|sitcoms?|simpsons|tv show|fictional|shakespeare)(?![a-z])",
     re.I,
 )
@@ -73,13 +75,13 @@ CODE_TAIL = re.compile(r"[(\[_/\\=]|\.[A-Za-z(]|::")
 PLACE_BEFORE = re.compile(
     r"\b(?:Mount|Mt\.?|Lake|San|Santa|Saint|St\.?|Los|Las|El|La|New|Fort|Port|North|South|East|West|Cape|River|Camp|Visual|Apache|Amazon|Google|Microsoft|Apple|Adobe|Oracle|Team|Project|Operation|Hurricane|Storm)[ ]$"
 )
-MARKS = re.compile(r"(?:[,;:\-–—(\[\"'|>/•·*]|[0-9][.)])[ \t]{0,3}(?:\r?\n[ \t>]{0,4}){0,2}[\"'*_(]{0,2}")
-WEAK = re.compile(
+MARKS = Scanned(r"(?:[,;:\-–—(\[\"'|>/•·*]|[0-9][.)])[ \t]{0,3}(?:\r?\n[ \t>]{0,4}){0,2}[\"'*_(]{0,2}")
+WEAK = Scanned(
     r"(?<![A-Za-z])(?:i(?:'|’)?m|i am|this is|it(?:'|’)?s|here is|hi|hello|hey|dear|thanks,?|thank you,?|cheers,?|regards,?|best,?|sincerely,?|yours,?|love,?|xoxo,?|with|from|to|by|for|and|contact|email|e-mail|call|called|text|texted|ask|asked|tell|told|remind|invite|cc|ping|message|messaged|meet|met|met with|visit|visiting|hired|fired|promote|thank|owner|author|reviewer|assignee|reporter|signed|sincerely yours|kind regards,?|best regards,?|warm regards,?|respectfully,?|said|between|works? with|dating|married|marry|forward(?:ed)? to|cc'?d|loop in|assign(?:ed)? to|gruß|grüße|cordialement|saludos|atentamente|mfg|vg|lg)"
     r"[ \t]{1,3}(?:\r?\n[ \t>]{0,4}){0,2}[\"'*_(]{0,2}",
     re.I,
 )  # fmt: skip
-LABEL = re.compile(
+LABEL = Scanned(
     r"(?<![A-Za-z])(?:(?:full|first|last|given|family|middle|sur|fore|nick|maiden|legal|display|contact|customer|client|patient|employee|student|user|account|card|holder|account ?holder|cardholder|recipient|sender|billing|shipping|guest|passenger|beneficiary|insured|tenant|applicant|candidate|author|owner|manager|emergency|member|subscriber|spouse|parent|guardian|doctor|physician|provider|attendee|participant|payee|payer|buyer|seller|witness|signatory|policyholder|host|driver|teacher|contact)?[ _\-]?name(?:_?(?:first|last|full|kana|kanji|en|ja))?|(?:account|card|policy)[ _\-]?holder|patient|customer|client|employee|recipient|sender|applicant|candidate|contact(?: person)?|emergency contact|beneficiary|cardholder|attendees?|participants?|guest|passenger|tenant|landlord|author|assignee|assigned to|reporter|owner|reviewer|supervisor|manager|physician|doctor|signed|signature|from|to|cc|bcc|attn|ship to|bill to|sold to|deliver to|next of kin|spouse|caller|witness|lead|poc|requester|submitted by|prepared by|nom|prénom|prenom|vorname|nachname|kunde|kundin|patientin|ansprechpartner|empfänger|absender|nombre|apellidos?|cliente|paciente|titular|nome|cognome|naam|kontoinhaber|inhaber|destinataire|titulaire|speaker|instructor|agent|rep|interviewer|interviewee|committer|co-authored-by|signed-off-by|hr|host|organizer|[\"'](?:given|family|first|last)|surname|forename|student|teacher|mother|father|parent|guardian|son|daughter|child|wife|husband)[\"'`*]{0,3}[ \t]{0,2}(?:=>|[:=|：]|->)[ \t]{0,3}[\"'`*\[]{0,3}",
     re.I,
 )  # fmt: skip
@@ -87,7 +89,7 @@ NAME_FIELD = re.compile(
     r"(?:(?:full|first|last|given|family|middle|sur|legal|maiden|patient|customer|client|employee|student|cardholder|card[ _\-]?holder|account[ _\-]?holder|recipient|sender|contact)[ _\-]?name|[\"'](?:given|family|first|last|surname|forename)|surname|forename|vorname|nachname|prénom|apellidos?|cognome)[\"'`*]{0,3}\s{0,2}[:=][ \t]{0,3}[\"'`]{0,2}$",
     re.I,
 )
-TITLED = re.compile(
+TITLED = Scanned(
     r"(?<![A-Za-z])(?:mr|mrs|ms|mx|miss|dr|prof|professor|herrn?|frau|monsieur|madame|mme|mlle|señora?|sra?|signora?|sir|dame)\.?[ \t]{1,2}",
     re.I,
 )

@@ -10,7 +10,7 @@ from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.lexicon import latin, listed, public_figures
 from renga.client.sanitisation.names_inside import NEVER, PLACES, TOKEN, full_name, is_name, is_word, rank_of
-from renga.client.sanitisation.scanning import matches
+from renga.client.sanitisation.scanning import Scanned, matches
 
 _CAPITALS = r"([A-ZÀ-Þ][a-zß-ɏ'’\-]+(?:[ ](?:(?:van|von|de|del|der|da|di|la|el|al|bin)[ ]){0,2}[A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]+){1,2})"
 
@@ -111,7 +111,7 @@ def lower_lists(text: str) -> Iterator[Found]:
                     yield Found(run.start() + one.start(), run.start() + one.end(), Kind.PERSON, 0.57)
 
 
-_OWNED = re.compile(
+_OWNED = Scanned(
     r"(?<![A-Za-z'’])([A-Za-z]{3,15})s[ ](?:(?:new|old|little|older|younger|big|work|home)[ ])?(?:phone|e-?mail|number|address|birthday|bday|house|account|laptop|car|flat|place|room|desk|therapist|doctor|friends?|sister|brother|mom|mum|dad|mother|father|parents|kids?|wife|husband|son|daughter|boyfriend|girlfriend|bf|gf|ex|boss|roommate|landlord|wedding|funeral|salary|passport|password|resume|cv|contract|diagnosis|apartment)(?![A-Za-z])"
 )
 

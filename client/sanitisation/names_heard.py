@@ -12,7 +12,7 @@ from renga.client.sanitisation import name_cues as cues
 from renga.client.sanitisation.lexicon import listed, words
 from renga.client.sanitisation.names_of_nobody import Nobody, nobody
 from renga.client.sanitisation.names_placed import Places
-from renga.client.sanitisation.scanning import matches
+from renga.client.sanitisation.scanning import Scanned, matches
 
 
 class Said(NamedTuple):
@@ -57,7 +57,7 @@ class Heard:
 
     @classmethod
     def in_text(cls, text: str) -> Heard:
-        def ends(*patterns: re.Pattern[str]) -> frozenset[int]:
+        def ends(*patterns: Scanned) -> frozenset[int]:
             return frozenset(m.end() for pattern in patterns for m in matches(pattern, text))
 
         places = Places.in_text(text)

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from unicodedata import combining, normalize
 
 from renga.client.sanitisation.lexicon import Latin, listed, words
+from renga.client.sanitisation.scanning import Scanned
 
-TOKEN = re.compile(
+TOKEN = Scanned(
     r"[A-Za-zÀ-ɏəḀ-ỿ](?:[A-Za-zÀ-ɏəḀ-ỿ]|['’\-](?=[A-Za-zÀ-ɏəḀ-ỿ])(?!(?:s|san|sama|kun|chan|sensei)(?![A-Za-z])))*"
 )
 

@@ -17,7 +17,7 @@ from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.lexicon import japanese, listed, public_figures
 from renga.client.sanitisation.names_ja import hiragana, tagged, usual
 from renga.client.sanitisation.names_of_nobody_ja import is_nobody
-from renga.client.sanitisation.scanning import matches
+from renga.client.sanitisation.scanning import Scanned, matches
 
 _NOT_NAMES = listed("before an honorific") | listed("no given names")
 _PLACES = listed("places that are surnames")
@@ -38,17 +38,17 @@ _ROLE = re.compile(
 _ROLE_HEAD = re.compile(
     r"契約者|申込者|申請者|依頼人|相続人|名義人|受取人|新郎|新婦|被告人?|原告|患者|叔父|叔母|伯父|伯母|祖父|祖母|保護者|社員|会長|店長|講師|司会|幹事|故|友人|同僚|弁護士|担当"
 )
-_RUN = re.compile(r"(?<![一-龥々])[一-龥々]{1,8}(?:ヶ[一-龥々]{1,3})?")
+_RUN = Scanned(r"(?<![一-龥々])[一-龥々]{1,8}(?:ヶ[一-龥々]{1,3})?")
 _TAIL = re.compile(r"[ 　]?([ぁ-ん]{2,4}|[ァ-ヴー]{2,5})?")
 _SPACED = re.compile(r"[ 　]([一-龥々]{1,3})(?![一-龥々])")
 _BOUND = re.compile(
     r"[、。」』）)\"'\n　 ]|[がはもにをとのへでや](?![ぁ-ん]{0,1}[一-龥]{0,0}ん)|から|より|です|と申|だ|殿|様|さん|氏|宅|$|[（(]"
 )
 _HONOUR = re.compile("さん|さま|くん|ちゃん|どの|せんせい")
-_OF_MANY = re.compile(
+_OF_MANY = Scanned(
     r"(?<![一-龥々])([一-龥々]{1,4}(?:(?:、|・|と|，|, )[一-龥々]{1,4}){1,8})(?=の[二三四五六七八2-8２-８](?:人|名)|(?:が|は)[^。、\n]{0,8}(?:付き合|喧嘩|欠席|出席|参加|遅刻|来)|(?:、|。)?それから|に(?:も)?声|の席)"
 )
-_CALLED = re.compile(
+_CALLED = Scanned(
     r"(?:(?<=[「『])|^)([一-龥々]{1,3})(?=、(?:あの|この|その|お前|ちょっと|ごめん|今日|明日|ありがとう|どう|元気|悪い|頼む|聞いて|また|久しぶり|早く|なんで|いい加減))",
     re.M,
 )

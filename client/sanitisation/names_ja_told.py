@@ -11,46 +11,46 @@ from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.lexicon import japanese, listed, public_figures
 from renga.client.sanitisation.names_ja import hiragana, usual
 from renga.client.sanitisation.names_of_nobody_ja import is_nobody
-from renga.client.sanitisation.scanning import matches
+from renga.client.sanitisation.scanning import Scanned, matches
 
 _NOT_NAMES = listed("before an honorific")
 _NO_GIVEN = listed("no given names")
 _PLACES = listed("places that are surnames")
 _KIN = listed("hiragana kin")
 
-_SO_CALLED = re.compile(
+_SO_CALLED = Scanned(
     r"(?:(?<=[はがもの、。「\n])|^)([一-龥々]{1,3}|[ァ-ヴー]{2,5})(?=(?:って|っていう|という|と言う)(?:名前の)?(?:子|人|男|女|友達|友人|同僚|後輩|先輩|奴|やつ)(?!の名前)(?:[、。がはにをとでのだもか]|$|\n))",
     re.M,
 )
-_BOTH = re.compile(
+_BOTH = Scanned(
     r"(?<![一-龥々])([一-龥々]{1,4})[・、と]([一-龥々]{1,4}?)(?=[ 　]?(?:ご|御)?(?:両名|両人|連名)|の(?:ご|御)?連名)"
 )
-_TO_BOTH_PARTS = re.compile(
+_TO_BOTH_PARTS = Scanned(
     r"(?<![一-龥々])([一-龥々]{2,3}[ 　]([一-龥々]{1,3}))(?=[ 　]?(?:宛|様|殿|さん|氏(?![名族])))"
 )
-_ONLY_SIGNED = re.compile(r"(?<![一-龥々])([一-龥々]{3})より(?=[、。」』]{0,2}と署名)")
-_OF_KIN = re.compile(
+_ONLY_SIGNED = Scanned(r"(?<![一-龥々])([一-龥々]{3})より(?=[、。」』]{0,2}と署名)")
+_OF_KIN = Scanned(
     r"(?:彼氏|彼女|旦那|妻|夫|娘|息子|長男|長女|次男|次女|弟|妹|兄|姉|友達|友人|親友|同僚|後輩|先輩|孫|姪|甥)の([ぁ-ん]{3,5}?)(?=[がはもに](?:[^ぁ-ん]|[ぁ-ん]{2}))"
 )
 _WORDS = listed("hiragana names that are words")
-_SIGNED = re.compile(
+_SIGNED = Scanned(
     r"(?<![一-龥々])([一-龥々]{1,3}|[ァ-ヴー]{2,5})より(?=[、。」』]{0,2}と(?:署名|書|入れ|添え|締め|記|結))"
 )
-_OURS = re.compile(
+_OURS = Scanned(
     r"(?:うち|ウチ|我が家)の([ぁ-ん]{2,6}?|[一-龥々]{2,3}|[ァ-ヴー]{2,5})(?=[がはもにをと](?:[^ぁ-ん]|[ぁ-ん]{2}))"
 )
-_WHEN = re.compile(
+_WHEN = Scanned(
     r"(?:明日|昨日|今日|本日|先日|来週|先週|毎週|毎月|来月|先月|今朝|昨夜|今夜|次回|前回)の?([一-龥々]{1,4})(?=さん|様|先生|くん|君|ちゃん|医師|部長|課長)"
 )
-_LABELLED_KANA = re.compile(
+_LABELLED_KANA = Scanned(
     r"(?:フリガナ|ふりがな|カナ|ヨミ(?:ガナ)?|よみがな|名義人?)[^ァ-ヴぁ-ん一-龥A-Za-z0-9\n]{0,6}([ァ-ヴー]{2,8}[ 　・][ァ-ヴー]{2,8}|[ぁ-んー]{2,8}[ 　・][ぁ-んー]{2,8}?)(?=[^ァ-ヴーぁ-ん]|$|です|で(?![ぁ-ん])|に|を|の|と)"
 )
-_BEFORE_KANJI = re.compile(r"(?<![ぁ-ん])([ぁ-ん]{2,6})[ 　]([ぁ-ん]{2,6})(?=[（(][一-龥々])")
-_SPACED_KANA = re.compile(
+_BEFORE_KANJI = Scanned(r"(?<![ぁ-ん])([ぁ-ん]{2,6})[ 　]([ぁ-ん]{2,6})(?=[（(][一-龥々])")
+_SPACED_KANA = Scanned(
     r"[ぁ-ん]{2,12}[ 　]([ぁ-ん]{2,5}?)(?=(?:で|は|が|に|を|の|も|と|さん|様|って|です|という)(?![ぁ-ん]{0,2}[ 　])|[、。」）)]|$)",
     re.M,
 )
-_ROW = re.compile(
+_ROW = Scanned(
     r"^[ 　・*\-]{0,3}([一-龥々]{2,6})[ 　]{1,2}(?=〒|[一-龥]{2,3}[都道府県]|[一-龥]{1,5}[市区町村]|0[0-9]{1,4}-)",
     re.M,
 )

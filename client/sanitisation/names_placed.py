@@ -22,13 +22,13 @@ from renga.client.sanitisation.names_inside import (
     is_word,
     rank_of,
 )
-from renga.client.sanitisation.scanning import matches
+from renga.client.sanitisation.scanning import Scanned, matches
 
 VERBS_TOO = frozenset({"will", "may", "art", "sue", "pat", "april", "june", "august", "rob", "mark", "bill"})
 """Given names that a sentence may take for a verb, an auxiliary or a month."""
 
 
-_FIRM = re.compile(
+_FIRM = Scanned(
     r"(?<![A-Za-zÀ-ɏ'’\-])(?:asks?|asked|asking|tells?|told|telling|reminds?|reminded|thank|thanked|congratulate|notify|warn(?:ed)?|invited?|introduce|convince|persuaded?|beg(?:ged)?|forgive|blamed?|owed?|lent|text(?:ed|ing)?|phoned?|ring|rang|call(?:ed|ing)?|e-?mail(?:ed)?|messaged?|ping(?:ed)?|dm(?:ed)?|cc|bcc|attn:?|attention:?|w/|w|nominate|hired?|fired|sacked|dumped|ghosted|married|marry|divorced?|dating|kissed|hugged|met|meet|nudge|pester|forward (?:this|that|it) to|fwd (?:this |that |it )?to"
     r"|hi|hiya|hey|yo|hello|thanks|thx|ty|congrats|dear|(?:the )?(?:kids|twins|children|boys|girls|sons|daughters|neighbou?rs|friends|roommates|flatmates|colleagues|cousins|siblings|tenants|students|interns),?|(?:hi|hello|thanks|congrats|apologi[sz]ed?|spoke|speak|talk(?:ed|ing)?|lied|married|engaged|introduce \w{2,20}|listen|complain(?:ed)?|crush on|sorry) to|(?:argued?|argument|fought|lunch|dinner|coffee|drinks|breakfast|brunch|friends|meeting|call|date|flat ?share|broke up|hang(?:ing)? out|hung out|catch up|caught up|flirting|going out|sleeping|moving in|off the phone|get(?:ting)? along) with|(?:heard|voicemail|borrowed (?:\w{1,15} ){1,3}|raised|call|visit) (?:from|by)|crush on|bumped into|ran into|in love with|jealous of|dreamt about|(?:passenger|guest|travell?er|speaker|player|applicant|tenant|participant|adult|child|contact|person|witness|attendee) ?#?[0-9]{1,3} ?[:(=\-]"
     r"|frag(?:e|t|te)?|sag(?:t|te)?|erinner(?:e|t|te)?|grüß(?:e|t)?|gratulier(?:e|t|te)?|dank(?:e|t|te)?|hallo|im (?:auftrag|namen) von|ruf(?:e)?|(?:treff(?:e)?(?: mich)?|gesprochen|verabredet|telefoniert|hab(?:e)?) mit"
@@ -37,14 +37,14 @@ _FIRM = re.compile(
     re.I,
 )
 """Before a person, or a firm; what one does with persons rather than with things."""
-_HANDS = re.compile(
+_HANDS = Scanned(
     r"(?<![A-Za-z])(?:giv(?:e|ing)|gave|lend|lent|sen[dt]|sending|show(?:ed)?|bring|brought|b(?:uy|ought)|got|get|owed?|pay|paid|teach|taught|hand(?:ed)?|promised|wish|pass|feed|drop|pick|let|help|make)[ ]{1,2}",
     re.I,
 )
 _THING = re.compile(
     r"[ ](?:the|an?|my|our|his|her|your|some|this|that|these|those|back|up|off|in|[0-9$€£]\w*|money|cash)(?![a-z])|[ ]know(?![a-z])"
 )
-_LOOSE = re.compile(
+_LOOSE = Scanned(
     r"(?<![A-Za-zÀ-ɏ'’\-])(?:did|does|do|is|was|has|had|said|says|thinks?|heard|hope|wonder|told me|should|would|could|can|must|will|when|if|before|after|unless|until|because|since|why|whether|that|but|or|and|than|so|then|without|between|by|for|from|with|to|about|let|make|help|have|watch|give|gave|bring|send|sent|hand|lend|pay|paid|show|showed|pass|buy|bought|teach|promised|pick|wish|saw|seen|know|knew|recommend|assign|add|put|selon|según|avec|pour|chez|con|para|mit|von|für|bei|dass|ob|hat|und|invite|appelle)[ ]{1,2}[\"'“*_]{0,2}",
     re.I,
 )
@@ -103,10 +103,10 @@ def acts(text: str, end: int) -> bool:
     )
 
 
-_SHARE = re.compile(
+_SHARE = Scanned(
     r"(?<![A-Za-zÀ-ɏ'’\-])([A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]{1,20}(?:[ ][A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]{1,20})?)(?::|[ ](?:paid|owes|gets|got|pays|had|took|takes|works?|brings?))?[ ](?:[$€£]?[0-9]|nothing(?![a-z])|half(?![a-z]))"
 )
-_TASK = re.compile(
+_TASK = Scanned(
     r"(?:(?<=[,;\-–•*] )|(?<=^))([A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'’\-]{2,20}(?:[ ][A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]{1,20})?)(?::[ ]|[ ]to[ ])(?=[a-z])",
     re.M,
 )
@@ -133,7 +133,7 @@ def sharers(text: str) -> Iterator[Found]:
                     yield Found(*match.span(1), Kind.PERSON, 0.58)
 
 
-_FIELD = re.compile(
+_FIELD = Scanned(
     r"(?:^|(?<=[\n,;{|(<\[ \t]))[\"'<]?(?:(?:full|customer|patient|client|employee|guest|tenant|contact|display|holder|owner|student|member|recipient|sender|account)[ _]?)?name[\"'>]?[ ]?[:=>][ ]?[\"']?([A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'’.\-]{1,20}(?:[ ][A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'’.\-]{0,20}){1,3})[ ]?(?=[\"',;\n|<)}\]]|$|[ ](?:->|[\-–—]|dob|age))",
     re.I,
 )

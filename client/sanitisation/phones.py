@@ -10,33 +10,34 @@ import phonenumbers
 from renga.client.sanitisation.checked_numbers import is_public_number
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found, digits_of, near
+from renga.client.sanitisation.patterns import Pattern
 
 _S = r"(?:[ \t]{0,2}[\-.·・/の]?[ \t]{0,2}(?:\r?\n[ \t>]{0,4})?)"
-_CANDIDATE = re.compile(
+_CANDIDATE = Pattern(
     rf"(?:(?<![0-9A-Za-z_])|(?<=TEL|FAX|Tel|tel|Fax|fax))(?<![0-9][.:\-/])(?:\+{_S}|00(?=[1-9])|\()?{_S}[0-9](?:{_S}[()]?{_S}[0-9]){{6,16}}"
     r"(?:\s{0,2}(?:x|ext\.?|extension|内線|#)[ .:]{0,2}[0-9]{1,6})?(?![0-9A-Za-z_])(?![.:/][0-9])",
     re.I,
 )
-_WORDS = re.compile(
+_WORDS = Pattern(
     r"phone|(?<![A-Za-z])call|(?<![A-Za-z])tel(?![A-Za-z])|tel[.:]|mobile|(?<![A-Za-z])cell(?![A-Za-z])|(?<![A-Za-z])fax|(?<![A-Za-z])text(?:ed)?(?![A-Za-z])|whats ?app|(?<![A-Za-z])sms(?![A-Za-z])|contact|reach|dial|hotline"
     r"|電話|携帯|ケータイ|スマホ|連絡先|ファックス|ﾌｧｯｸｽ|でんわ|ＴＥＬ|TEL|FAX|telefon|(?<![a-zäöü])nummer|ruf(?:e|st|en|t)?[ ](?:mich|uns|bitte|ihn|sie)|melde dich|erreich|rufnummer|handy|mobil|anrufen"
     r"|t[ée]l[ée]phone|portable|appel|m[óo]v(?:il)?(?![a-z])|tel[ée]fono|ll[áa]m|mi n[úu]mero es|mon num[ée]ro est|il mio numero è|signal|telegram|viber|(?<![A-Za-z])line(?![A-Za-z])|(?:my|old|new|other|work|home|current) (?:new )?number|number (?:is|changed|was)|new number|内線",
     re.I,
 )
-_DATE = re.compile(
+_DATE = Pattern(
     r"(?:19|20)[0-9]{2}[\-./](?:0?[1-9]|1[0-2])[\-./][0-9]{1,2}|[0-9]{1,2}[\-./][0-9]{1,2}[\-./](?:19|20)[0-9]{2}"
 )
-_NORTH_AMERICA = re.compile(
+_NORTH_AMERICA = Pattern(
     r"(?:(?:\+|00)?1[\-. ]{0,2})?(?:\([0-9]{3}\)[\-. \n>]{0,3}|[0-9]{3}[\-. ][\n>]{0,2})[0-9]{3}[\-. ][\-. \n>]{0,3}[0-9]{4}(?:\D.*)?",
     re.S,
 )
-_SEVEN = re.compile(r"[2-9][0-9]{2}[\-.][0-9]{4}(?:\D.*)?", re.S)
-_JAPAN = re.compile(
+_SEVEN = Pattern(r"[2-9][0-9]{2}[\-.][0-9]{4}(?:\D.*)?", re.S)
+_JAPAN = Pattern(
     r"\(?0[0-9]{1,4}\)?[\- (の.・][\- (の.・\n]{0,3}[0-9]{1,4}[\- )の.・][\- )の.・\n]{0,3}[0-9]{3,4}"
 )
-_JAPAN_MOBILE = re.compile(r"0[5789]0[0-9]{8}")
-_GERMAN_MOBILE = re.compile(r"01[5-7][0-9][ \-/]{0,3}\n?[0-9]{3,4}[ \-]?[0-9]{3,5}")
-_FRANCE = re.compile(r"0[1-9](?:[ .\-][0-9]{2}){4}")
+_JAPAN_MOBILE = Pattern(r"0[5789]0[0-9]{8}")
+_GERMAN_MOBILE = Pattern(r"01[5-7][0-9][ \-/]{0,3}\n?[0-9]{3,4}[ \-]?[0-9]{3,5}")
+_FRANCE = Pattern(r"0[1-9](?:[ .\-][0-9]{2}){4}")
 _REGIONS = {"0": ("JP", "GB", "DE", "FR", "IT", "AU", "NL"), "": ("US", "ES", "IN", "JP", "BR", "PL")}
 
 
@@ -70,15 +71,15 @@ def phones(text: str) -> Iterator[Found]:
             yield Found(start, end, Kind.PHONE, certainty)
 
 
-_AFTER_BLANK = re.compile(
+_AFTER_BLANK = Pattern(
     r"(?<=[0-9号室][ 　\n])(0[0-9]{1,3}-[0-9]{1,4}-[0-9]{4}|[2-9][0-9]{2}-[2-9][0-9]{2}-[0-9]{4})(?![0-9A-Za-z_\-])"
 )
 """Right behind a house, a flat or a postal code, with which it would be too long."""
-_BEFORE_MAIL = re.compile(
+_BEFORE_MAIL = Pattern(
     r"(?<![0-9A-Za-z.\-_+])([2-9][0-9]{2}[2-9][0-9]{6})(?=[,;|]?[ \t\n]{1,2}[\w.+\-]{1,64}@[\w\-]{1,63}\.)"
 )
 """Ten digits as North America has them, beside an e-mail address."""
-_GAP = re.compile(r"(?<=[0-9])[ \t\n]{1,3}(?=[(0-9])")
+_GAP = Pattern(r"(?<=[0-9])[ \t\n]{1,3}(?=[(0-9])")
 
 
 def _behind_others(text: str, start: int, end: int) -> int | None:

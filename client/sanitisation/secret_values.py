@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.lexicon import listed
-from renga.client.sanitisation.scanning import matches
+from renga.client.sanitisation.patterns import Pattern
+from renga.client.sanitisation.scanning import Scanned, matches
 
 _A = r"[A-Za-z0-9]"
 _B = r"[A-Za-z0-9_\-]"
-_PREFIXED = re.compile(
+_PREFIXED = Scanned(
     r"(?<![A-Za-z0-9])(?:"
     rf"(?:AKIA|ASIA|AROA|AIDA|ABIA|ACCA)[A-Z0-9]{{12,20}}"
     rf"|gh[pousr]_{_A}{{20,255}}|github_pat_[A-Za-z0-9_]{{20,255}}|gl(?:pat|ptt|dt|rt|cbt|ft|soat|agent|oas|imt)-{_B}{{16,80}}"
@@ -41,21 +42,21 @@ _PREFIXED = re.compile(
     rf"|[A-Za-z0-9_~.\-]{{3}}[0-9]Q~[A-Za-z0-9_~.\-]{{31,34}}"
     r")(?![A-Za-z0-9])"
 )  # fmt: skip
-_JWT = re.compile(rf"(?<![A-Za-z0-9])eyJ{_B}{{8,2000}}\.\s?(?:eyJ)?{_B}{{8,4000}}\.?\s?{_B}{{0,1000}}")
-_PEM = re.compile(
+_JWT = Scanned(rf"(?<![A-Za-z0-9])eyJ{_B}{{8,2000}}\.\s?(?:eyJ)?{_B}{{8,4000}}\.?\s?{_B}{{0,1000}}")
+_PEM = Scanned(
     r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----.{0,20000}?(?:-----END (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----|\Z)"
     r"|-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----(?:(?:\s|\\n)*[A-Za-z0-9+/=:,\-]{4,100})*",
     re.S,
 )
-_CREDENTIAL_URL = re.compile(
+_CREDENTIAL_URL = Scanned(
     r"(?<![A-Za-z0-9])(?:jdbc:)?[A-Za-z][A-Za-z0-9+.\-]{1,24}://[^\s:/@\"'<>`]{0,100}:[^\s/@\"'<>`]{1,200}(?:@(?=[^\s\"'<>`]*@))?[^\s@\"'<>`]{0,80}@[^\s\"'<>`、。，]{1,300}"
 )
-_PASSWORD_IN_URL = re.compile(
+_PASSWORD_IN_URL = Scanned(
     r"(?<![A-Za-z0-9])jdbc:[a-z][a-z0-9+.\-]{1,24}:(?://|@)?(?=[!-~]{0,300}[?&;](?:password|passwd|pwd)=[^&;\s]{3})[!#-&(-;=?-~]{4,400}",
     re.I,
 )
 """What a driver connects with, the password among its options."""
-_WEBHOOK = re.compile(
+_WEBHOOK = Scanned(
     r"https?://(?:hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_+\-]{10,200}|(?:\w+\.)?discord(?:app)?\.com/api/webhooks/[0-9]{5,25}/[A-Za-z0-9_\-]{10,100}"
     r"|[\w.\-]+\.webhook\.office\.com/[^\s\"'<>]{20,400}|(?:outlook\.office\.com|[\w.\-]+\.logic\.azure\.com)/[^\s\"'<>]{20,500}|hooks\.zapier\.com/hooks/[^\s\"'<>]{8,100}"
     r"|maker\.ifttt\.com/[^\s\"'<>]{15,200}|chat\.googleapis\.com/v1/spaces/[^\s\"'<>]{15,300}|api\.telegram\.org/bot[^\s\"'<>/]{20,80}[^\s\"'<>]{0,100}"
@@ -63,29 +64,29 @@ _WEBHOOK = re.compile(
     r"|hook\.(?:[\w]+\.)?make\.com/[^\s\"'<>]{10,100}|[\w.\-]+/(?:webhooks?|hooks)/[^\s\"'<>]{12,300})",
     re.I,
 )  # fmt: skip
-_CONNECTION = re.compile(
+_CONNECTION = Scanned(
     r"(?:(?:Server|Data Source|Host|Endpoint|DefaultEndpointsProtocol|User(?: ?Id)?|Uid|AccountName|Database|Initial Catalog)\s?=[^;\n\"']{1,200};\s?){1,8}"
     r"(?:[A-Za-z ]{2,30}=[^;\n\"']{0,200};\s?){0,8}?(?:Password|Pwd|AccountKey|SharedAccessKey|SharedAccessSignature)\s?=[^;\n\"']{1,200}(?:;[A-Za-z ]{2,40}=[^;\n\"']{1,100}){0,8};?",
     re.I,
 )  # fmt: skip
-_HEADER = re.compile(r"(?:bearer|basic|token|apikey)\s{1,2}([A-Za-z0-9._~+/=\-]{12,2000})", re.I)
-_HEADER_NAME = re.compile(
+_HEADER = Scanned(r"(?:bearer|basic|token|apikey)\s{1,2}([A-Za-z0-9._~+/=\-]{12,2000})", re.I)
+_HEADER_NAME = Pattern(
     r"(?:authorization|x-[\w\-]*(?:key|token|auth)[\w\-]*|cookie|set-cookie)[\"']?\s?[:=]\s?[\"']?(?:bearer |basic |token )?$",
     re.I,
 )
-_COOKIE = re.compile(r"(?:set-)?cookie[\"']?\s?[:=]\s?[\"']?([^\n\"']{8,1000})", re.I)
-_CURL = re.compile(
+_COOKIE = Scanned(r"(?:set-)?cookie[\"']?\s?[:=]\s?[\"']?([^\n\"']{8,1000})", re.I)
+_CURL = Scanned(
     r"(?:\s-u|\s--user|--proxy-user|\bhttps?(?:ie)?\s(?:-a|--auth))[ =][\"']?([^\s:\"']{1,60}:[^\s\"']{1,100})"
 )
-_CHPASSWD = re.compile(
+_CHPASSWD = Scanned(
     r"[\"']?(?<![A-Za-z0-9])([\w.\-]{1,32}:[^\"'\s:]{4,80})[\"']?\s{0,2}\|\s{0,2}(?:sudo )?chpasswd"
 )
-_FLAG = re.compile(
+_FLAG = Scanned(
     r"(?:(?<![A-Za-z0-9\-])-{1,2}(?:[a-z\-]{0,24}(?:password|passwd|secret|token|api-key|apikey|passphrase|pass))(?:=|\s)|(?:un)?zip\s[^\n|;]{0,40}?-P\s?|7z\w{0,2}(?=\s)[^\n|;]{0,80}?\s-p(?=\S)|openssl(?=\s)[^\n|;]{0,120}?\s-(?:k|pass(?:in|out)?)\s(?:pass:)?|ldap\w{1,12}(?=\s)[^\n|;]{0,80}?\s-w\s|(?<!\S)/rp\s|secret\sset\s\S{1,60}\s(?:--body|-b)[ =]|mosquitto_\w{2,4}(?=\s)[^\n|;]{0,80}?\s-P\s|(?<!\S)-U\s?[\w.\-]{1,40}%|(?:sqlplus|sqlldr|expdp|impdp|rman)\s[\w.\-]{1,40}/(?=[^\s/]{3,80}@)|(?:mysql\w*|mariadb\w*)[^\n|;]{0,80}?\s-p(?=\S)|identified by\s{1,2}(?=[\"']|[^\s;]*[0-9])|sshpass\s-p\s?|-p:|requirepass\s|enable[ ](?:secret|password)(?:[ ][0-9])?\s|community\s(?=\S{3,40}\sR[OW])|redis-cli\s[^\n|;]{0,40}?-a\s|htpasswd\s-\S{1,5}\s\S{1,60}\s\S{1,40}\s)[\"']?([^\s\"']{3,200})",
     re.I,
 )  # fmt: skip
 
-_ECHOED = re.compile(
+_ECHOED = Scanned(
     r"echo\s(?:-n\s)?[\"']?([^\s\"'|]{4,80})[\"']?\s{0,2}\|\s{0,2}(?:sudo\s-\w{0,4}S|docker\slogin|passwd|gpg|openssl|cryptsetup|ssh-add)"
 )
 
@@ -96,63 +97,59 @@ _NAME = (
     r"|wi-?fi[ _\-]?(?:key|code|pass\w*)|wlan[ \-]?(?:key|passwort|schlüssel|code|pass\w*)|cl(?:é|ef)s? (?:api|wi-?fi|secrète|wpa|d'api|du wi-?fi)|(?:safe|lock|padlock|locker|vault) combination|zugangscode|code d'accès|api-?schlüssel|clave (?:del? )?(?:wi-?fi|api|acceso)|código de (?:acceso|seguridad)"
     r"|kennwort|passwort|mot de passe|code secret|contrase[ñn]a|wachtwoord|digicode|code (?:porte|d'entrée|immeuble|wifi)|türcode|(?<=[\"'])auth(?=[\"'])|(?<![A-Za-z])(?:wi-?fi|pass|psk|psw|pw|otp|pin|salt|dsn|seed|mdp|clave|senha|creds?))(?:[_\-][A-Za-z0-9]{1,20}|[0-9]){0,2})"
 )  # fmt: skip
-_ASSIGNED = re.compile(
+_ASSIGNED = Scanned(
     rf"({_NAME})(?:\s?[\[(][^\])\n]{{0,24}}[\])])?[\"'`\]\)*]{{0,3}}\s{{0,3}}(?::\s?&?(?:'?static\s)?[A-Za-z]\w{{1,20}}\??\s?=(?=\s?[\"'`])|(?<=[\"'])(?=[\"'])|(?<=[\"']\s)(?=[\"'])|:=|=>|={{1,3}}|:|->|→|,(?=\s?[\"'])|>(?=[^<>\s]{{4,200}}</)|value\s?=(?=\s?[\"'])|,?\s{{0,12}}[\"']?value[\"']?\s?[:=](?=\s?[\"'])|(?<=with password )(?=[\"']))\s{{0,4}}(?:[a-z]{{1,2}}(?=[\"']))?[*`]{{0,2}}(?:(?:String::from|SecretStr|Secret|String|SecureString|SecretString::new)\((?=[\"']))?"
     r"(\"[^\"\n]{1,400}\"|'[^'\n]{1,400}'|`[^`\n]{1,400}`|(?:[^\s\"'`<>、。，；]|(?<=[A-Za-z0-9])<(?=3[A-Za-z])){1,400})",
     re.I,
 )
-_PROSE = re.compile(
+_PROSE = Scanned(
     rf"({_NAME})(?:\s+(?:for|to|of|on|at|in|für|von|zum|zur|de|du|des|del|pour|para|per|voor|sur|en)\s+[\w@.' \-]{{1,40}}?)?[,:]?\s+(?:is|was|are|will be|changed to|set to|reset to|to|ist|lautet|es|est|era|=)\s*(?:now |still |just |currently |temporarily |set to |probably )?[:：]?\s*[*`]{{0,2}}"
     r"(\"[^\"\n]{1,200}\"|'[^'\n]{1,200}'|`[^`\n]{1,200}`|\([^()\s]{3,80}\)|[^\s\"'`、。，]{3,200})",
     re.I,
 )
-_APPOSED = re.compile(
+_APPOSED = Scanned(
     rf"(?<![A-Za-z])(?:my|our|the|his|her|their)[ ](?:\w+[ ]){{0,2}}?({_NAME}),[ ]([!-~]{{6,64}}?),[ ]", re.I
 )
 """`our shared key, …, has to be replaced`."""
-_ANSWERED = re.compile(
+_ANSWERED = Scanned(
     rf"{_NAME}[^\n]{{0,60}}\n[^\n]{{0,40}}?(?:it(?:'|’)?s|it is|here(?: you go)?:?|sure:?|yes:?|yeah:?)[ ]{{1,2}}[\"'`]?([!-~]{{4,64}})",
     re.I,
 )
 """`what was the wifi password?` and, on the next line, `its tulip-42`."""
-_LOOSE = re.compile(
+_LOOSE = Scanned(
     rf"({_NAME})[ \t]{{0,3}}(?:\||は|が|を|\(|（|→|->)[ \t]{{0,3}}[\"'`「『]?([!-~]{{4,200}}?)[.]?(?=[\"'`」』]?[ \t]{{0,3}}(?:\||\)|）|[ぁ-んァ-ヶ一-龥、。]|\n|$))",
     re.I,
 )
-_COMES_LAST = re.compile(
+_COMES_LAST = Scanned(
     rf"[\"'`)]?[ ](?:is|was|as|for|ist|als|comme|como|es|est)[ ](?:(?:the|my|our|your|his|her|their|an?|das|die|der|dein|mein|meine|le|la|el|mi|mon|ma|votre)[ ])?(?:\w+[ ])?({_NAME})(?![ ](?:hash\w*|manag\w*|field|policy|format|algorithm|type|reset|prompt))",
     re.I,
 )
-_BEFORE_LABEL = re.compile(r"(?:^|[\s\"'`(])([^\s\"'`(]{4,64})$")
-_SHORT_CODE = re.compile(
+_BEFORE_LABEL = Pattern(r"(?:^|[\s\"'`(])([^\s\"'`(]{4,64})$")
+_SHORT_CODE = Pattern(
     r"pin|clave|código|code (?:de|du)|otp|2fa|pass|door|gate|alarm|garage|entry|safe|recovery|security", re.I
 )
-_MERE_CODE = re.compile(r"code(?! (?:de|du) )", re.I)
-_ALGORITHM = re.compile(
-    r"(?:sha|md|aes|rsa|bcrypt|scrypt|argon|base|utf|hmac|hs|pbkdf|oauth|ed)-?[0-9]+", re.I
-)
-_BARE = re.compile(
+_MERE_CODE = Pattern(r"code(?! (?:de|du) )", re.I)
+_ALGORITHM = Pattern(r"(?:sha|md|aes|rsa|bcrypt|scrypt|argon|base|utf|hmac|hs|pbkdf|oauth|ed)-?[0-9]+", re.I)
+_BARE = Scanned(
     r"(?<![A-Za-z0-9])(?:(?:api|access|secret|auth|client|wi-?fi|login)[ _\-](?:key|token|password|code|secret)|(?:pin|door|gate|alarm|garage|entry|safe|recovery|security)[ ]code|(?:pin|clave|código|code|passwort|contraseña)[ ](?:de|del|du|der|für|zur|of|for)(?:[ ](?:la|el|le|the|die|das))?[ ]\w+|passwort|kennwort|mot de passe|contraseña|clave|password|passwd|pwd|passcode|pw|pass|pin|otp|2fa|code|passphrase|(?:wpa2?[ \-]?)?psk|パスワード|パス)[ \t]{1,2}([^\s\"'`、。，,;]{4,64})",
     re.I,
 )
-_JAPANESE = re.compile(
+_JAPANESE = Scanned(
     r"(?:(?<![A-Za-z_\-])(?:PIN|PW|pass|pw)(?![A-Za-z_\-])|パスワード|パスフレーズ|パスコード|暗証番号|暗証|合言葉|秘密鍵|秘密の答え|シークレットキー?|シークレット|アクセストークン|トークン|(?:API|ＡＰＩ)キー|アクセスキー|認証コード|確認コード|ワンタイムパスワード|PINコード|暗号キー|解錠コード|パスワ|仮パス|Wi-?Fiのパス)"
     r"(?:[（(][^）)\n]{0,20}[）)])?[\"'」』]{0,2}\s{0,2}(?:は|:|：|=|が|を|→|＝|の値は|に|「|『|,|、|->|\||\(|（)?\s{0,2}(?:現在|今|仮に|たしか|確か)?\s{0,2}[「『\"'`]?([!-~]{4,200})",
     re.I,
 )  # fmt: skip
-_SEED = re.compile(
+_SEED = Scanned(
     r"(?:seed|mnemonic|recovery|backup|wallet|シード|リカバリー?|復元)[ \w]{0,20}(?:phrase|words|フレーズ)?[^a-z\n]{0,12}(?:is|are|は)?[^a-z\n]{0,6}\n?((?:[a-z]{3,8}[ ,\n]{1,2}){11,23}[a-z]{3,8})",
     re.I,
 )
-_ENTROPIC = re.compile(
-    r"(?<![A-Za-z0-9+/_\-.])(?<![?&=]=)[A-Za-z0-9+/_\-]{30,200}={0,2}(?![A-Za-z0-9+/=_\-])"
-)
-_HASHED = re.compile(
+_ENTROPIC = Scanned(r"(?<![A-Za-z0-9+/_\-.])(?<![?&=]=)[A-Za-z0-9+/_\-]{30,200}={0,2}(?![A-Za-z0-9+/=_\-])")
+_HASHED = Pattern(
     r"(?:sha-?\d{1,3}|md5|hash|commit|digest|checksum|etag|integrity|fingerprint|revision|blob|tree|ssh-(?:rsa|ed25519|dss)|nonce|uuid|guid|base64|data:[\w/+\-]+;?)\S{0,12}[\s:=\-,\"']{0,6}$",
     re.I,
 )
 
-_PLACEHOLDER = re.compile(
+_PLACEHOLDER = Pattern(
     r"^(?:$|[<\[{(%$].*|.*[>}]\)?;?$|x{3,}.*|X{3,}.*|[*•●.…\-_#]+|(?:your|my|the|insert|replace|enter|some|change|put|add)[_\-\s]?(?!.*[0-9]{2}).*(?:key|token|secret|pass|word|here|me|value|id|it|this)\w*.*"
     r"|YOUR[_\-].*|(?:example|sample|dummy|fake|placeholder|redacted|hidden|masked|removed|todo|tbd|changeme|change-me|n/?a|secret|password|passwd|pass|token|none|null|nil|true|false|undefined|string|str|int|bytes|bool|optional|required|test|foo|bar|baz)[\"',;:)]*"
     r"|(?:os|process|env|config|settings|self|this|ctx|req|request|args|options|props|secrets|vault|getenv|System|Environment|var|local|data|module|params|user|form|input|app|crypto|random|uuid|hashlib|base64|st|getpass|generate|create|get|fetch|load|read|new|await|await|fn|lambda|function|def|return|print|models?|hash|bcrypt|jwt|z|Field|Column|Mapped)[.(\[_ ].*"
@@ -161,9 +158,9 @@ _PLACEHOLDER = re.compile(
 _ENGLISH = listed("no secret")
 
 
-_IDENTIFIER = re.compile(r"[a-z]+(?:_[a-z]+)+[),;:]*")
+_IDENTIFIER = Pattern(r"[a-z]+(?:_[a-z]+)+[),;:]*")
 """A variable's name: `api_key=api_key`."""
-_ABOUT_SECRETS = re.compile(
+_ABOUT_SECRETS = Pattern(
     r"(?:count|type|url|uri|endpoint|expir\w*|ttl|length|len|min|max|limit|policy|field|name|hint|file|path|dir|size|format|enabled|required|attempts|reset|strength|regex|pattern|label|error|valid\w*|column|input|class|index|idx|mask|budget|usage|s_per\w*|_at|_in|_by|algorithm|header|prefix|status|check|confirm\w*)$",
     re.I,
 )
@@ -207,7 +204,7 @@ def _worth(value: str, name: str, prose: bool) -> bool:
     return len(value) >= 4
 
 
-_ASCII_THEN_JAPANESE = re.compile(r"[!-~]{6,}(?=[ぁ-んァ-ヴ一-龥])")
+_ASCII_THEN_JAPANESE = Pattern(r"[!-~]{6,}(?=[ぁ-んァ-ヴ一-龥])")
 
 
 def _value(match: re.Match[str], group: int, text: str) -> tuple[int, int]:
@@ -265,7 +262,7 @@ def secrets(text: str) -> Iterator[Found]:
     yield from _issued(text)
 
 
-_LEFT = re.compile(r"[A-Za-z0-9_.\-]{0,40}$")
+_LEFT = Pattern(r"[A-Za-z0-9_.\-]{0,40}$")
 
 
 def _named(match: re.Match[str], text: str) -> str:
@@ -345,7 +342,7 @@ def _assigned(text: str) -> Iterator[Found]:
             yield Found(match.start(1), match.start(1) + len(value), Kind.SECRET, 0.9)
 
 
-_NEXT = re.compile(
+_NEXT = Pattern(
     r"[ ]?(?:[,;/]|[ ]and[ ]|[ ]or[ ]|\r?\n)[ \t]{0,4}(?:[\-*•][ ]|[0-9]{1,2}[.)][ ])?([!-~]{4,40}?)(?=[,;.]?(?:\s|$))"
 )
 
@@ -361,15 +358,15 @@ def _further(name: str, text: str, start: int, end: int) -> Iterator[Found]:
         yield Found(start, end, Kind.SECRET, 0.9)
 
 
-_MEASURE = re.compile(
+_MEASURE = Pattern(
     r"[ ](?:years?|lines?|words?|characters?|chars|digits?|bytes|bits|days|hours|minutes|seconds|times|mm|cm)(?![a-z])"
 )
-_STATE = re.compile(
+_STATE = Pattern(
     r".{2,}(?:ed|ing|able|ible|ly|ive|ful|less|ous|ent|ant|al|ic|ate|en|er|est|ise|ize)|(?:not|too|very|so|the|an?|in|on|at|my|your).*",
     re.I,
 )
 """How words end that say how a password is, rather than which."""
-_GOES_ON = re.compile(
+_GOES_ON = Pattern(
     r"[\"'`]?(?:[.,!;)\n]|[ ]?$|[ ](?:lol|btw|thx|thanks|pls|please|and|but|now|for|so|if|in case)(?![A-Za-z]))",
     re.I,
 )
@@ -409,7 +406,7 @@ def _wordy(token: str) -> bool:
     return any(not 0.25 <= sum(c.isupper() for c in run) / len(run) <= 0.85 for run in runs)
 
 
-_ISSUED = re.compile(
+_ISSUED = Scanned(
     r"(?<![A-Za-z0-9_.\-/])(?!(?:sha|md|img|id|uid|uuid|commit|blob|rev|ver|test|user|file|run|msg|req|evt|pi|cus|ch|in|sub|txn|prod|price|acct|cs|pm|call|resp|asst|thread|batch|toolu|pk|pub|org|proj|trace|span)[0-9]{0,3}_)[a-z]{2,7}[0-9]?_(?:[a-z]{2,6}_)?(?=[A-Za-z_]{0,24}[0-9])(?:[a-f0-9]{28,64}(?:_[a-f0-9]{8,32})?|[A-Za-z0-9]{28,80})(?![A-Za-z0-9_\-])"
 )
 """A key as vendors issue them now: a short prefix that says whose, and what was drawn."""

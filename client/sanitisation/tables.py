@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.lexicon import latin, words
+from renga.client.sanitisation.patterns import Pattern
 
-_HEADS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(rf"(?:{words})", re.I))
+_HEADS: tuple[tuple[Kind, Pattern], ...] = tuple(
+    (kind, Pattern(rf"(?:{words})", re.I))
     for kind, words in (
         (Kind.SECRET, r"(?:temp(?:orary)?[ _])?pass(?:word|wd|code|phrase)?|pwd?|pin(?:[ _]code)?|secret|(?:api|access)[ _]?(?:key|token)|token|otp|cvv|cvc|door[ _]code|passwort|kennwort|mot de passe|contraseña|clave|パスワード|暗証番号|パス"),
         (Kind.USERNAME, r"user[ _]?(?:name)?|login|handle|benutzer(?:name)?|identifiant|usuario|ユーザー名|ログインID"),
@@ -33,19 +34,19 @@ _HEADS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         (Kind.EMAIL, r"e-?mail(?:[ _]address)?|メール(?:アドレス)?"),
     )
 )  # fmt: skip
-_HEAD = re.compile(
+_HEAD = Pattern(
     r"^[ \t>]{0,4}(?:\|[ ]?)?[^\n\r,;|\t.!?:=0-9@]{1,32}(?:[,;|\t][^\n\r,;|\t.!?:=0-9@]{1,32}){1,15}(?:[|,])?[ ]?(?=\r?\n)",
     re.M,
 )
-_ROW = re.compile(r"\r?\n([^\n\r]*)")
-_QUOTED = re.compile(r'"[^"\n]{0,200}"')
-_INSERT = re.compile(
+_ROW = Pattern(r"\r?\n([^\n\r]*)")
+_QUOTED = Pattern(r'"[^"\n]{0,200}"')
+_INSERT = Pattern(
     r"INSERT\s{1,4}INTO\s{1,4}[\w.`\"\[\]]{1,64}\s{0,4}\(([^()]{1,400})\)\s{0,8}VALUES\s{0,8}", re.I
 )
-_TUPLE = re.compile(r"\s{0,8},?\s{0,8}\(((?:'[^'\n]{0,400}'|\"[^\"\n]{0,400}\"|[^()'\"]){1,2000})\)")
-_LITERAL = re.compile(r"'((?:[^'\n]|'(?=[a-z])){0,400}?)'(?![a-z])|\"([^\"\n]{0,400})\"|([\w.+\-]{1,64})")
-_RULE = re.compile(r"[ \t|:+\-]{3,}$")
-_PLACEHOLDER = re.compile(
+_TUPLE = Pattern(r"\s{0,8},?\s{0,8}\(((?:'[^'\n]{0,400}'|\"[^\"\n]{0,400}\"|[^()'\"]){1,2000})\)")
+_LITERAL = Pattern(r"'((?:[^'\n]|'(?=[a-z])){0,400}?)'(?![a-z])|\"([^\"\n]{0,400})\"|([\w.+\-]{1,64})")
+_RULE = Pattern(r"[ \t|:+\-]{3,}$")
+_PLACEHOLDER = Pattern(
     r"(?:n/?a|none|null|nil|-+|x+|\.+|true|false|yes|no|string|text|varchar.*|int\w*|<.*>|\{.*\}|\[.*\]|\*+|todo|tbd|redacted)?",
     re.I,
 )

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found, any_of
 from renga.client.sanitisation.lexicon import listed, words
-from renga.client.sanitisation.scanning import matches
+from renga.client.sanitisation.patterns import Pattern
+from renga.client.sanitisation.scanning import Scanned, matches
 
 _GETTING_IN = "|".join(
     (
@@ -32,9 +33,9 @@ _GETTING_IN = "|".join(
     )
 )
 _GETTING_IN_JA = any_of("パスワード パス(?![ァ-ヴー]) ログイン ワイファイ 無線 暗証")
-_ACCESS = re.compile(rf"(?<![A-Za-z])(?:{_GETTING_IN})(?![A-Za-z])|{_GETTING_IN_JA}", re.I)
-_TOKEN = re.compile(r"(?<![!-~À-ɏ])[!-~À-ɏ]{6,72}")
-_INK = re.compile("[!-~À-ɏ]")
+_ACCESS = Scanned(rf"(?<![A-Za-z])(?:{_GETTING_IN})(?![A-Za-z])|{_GETTING_IN_JA}", re.I)
+_TOKEN = Pattern(r"(?<![!-~À-ɏ])[!-~À-ɏ]{6,72}")
+_INK = Pattern("[!-~À-ɏ]")
 _EDGES = "\"'`()[]{}<>.,;:!?*"
 _STEMS = any_of(
     r"""
@@ -67,152 +68,152 @@ _TERMS = (
     r"[a-z]{1,7}[&@]\w{1,2}",
     r".*(?:'s|n't|'re|'ll|…|\.\.\.).*",
 )
-_TERM = re.compile("|".join(_TERMS), re.I)
+_TERM = Pattern("|".join(_TERMS), re.I)
 """What mixes letters with digits or marks and is a term, a measure, a date, a name of code or of a file."""
-_TERM_CASED = re.compile(
+_TERM_CASED = Pattern(
     r"[A-Z]{1,6}-?[0-9]{1,6}[A-Z]{0,2}|[a-z]{1,2}[0-9]{1,4}[a-z]{0,2}|[A-Z][A-Z0-9]*(?:_[A-Z][A-Z0-9]*)+|[a-z][a-z0-9]*(?:_[a-z][a-z0-9]*)+"
     r"|[a-z]+(?:[A-Z][a-z]+)+[0-9]?|[a-z]+(?:_[a-z]+)+[A-Z]\w*"
 )
-_LABEL = re.compile(r"[A-Za-z/\-]{1,14}[:=](?=.)")
-_STRANGE = re.compile(r"[=(){}\[\]>;|\\\"`]|<(?!3[A-Za-z])|://|^[@/~.\-$]|/.*/")
-_CODE_LINE = re.compile(
+_LABEL = Pattern(r"[A-Za-z/\-]{1,14}[:=](?=.)")
+_STRANGE = Pattern(r"[=(){}\[\]>;|\\\"`]|<(?!3[A-Za-z])|://|^[@/~.\-$]|/.*/")
+_CODE_LINE = Pattern(
     r"^[ \t>+\-]{0,12}(?:(?:def|class|import|from|return|function|const|let|var|if|for|while|public|private|static|async|await|raise|throw|assert|print|SELECT|INSERT|CREATE|#include)\b.*[(){};=\[\]]|//|\$ ?(?:pip|npm|git|docker|apt)\b)|[{;]\s*$"
 )
 _REACH = 56
 
 _EMAIL = r"[A-Za-z0-9._%+\-]{1,64}@(?:[A-Za-z0-9\-]{1,63}\.){1,4}[A-Za-z]{2,12}"
-_BESIDE_EMAIL = re.compile(rf"(?<![A-Za-z0-9._%+\-]){_EMAIL}[ ]?[/:|,;][ ]?([!-~]{{6,72}})")
-_STOCK = re.compile(
+_BESIDE_EMAIL = Scanned(rf"(?<![A-Za-z0-9._%+\-]){_EMAIL}[ ]?[/:|,;][ ]?([!-~]{{6,72}})")
+_STOCK = Scanned(
     r"(?<![\w./\-])(?:root|admin|administrator|ubuntu|postgres|sa|pi|guest|superuser|pwd?)[ ]?(?:[/:→]|[\-=]>)[ ]?([!-~]{6,72})"
 )
-_PAIR = re.compile(
+_PAIR = Scanned(
     r"(?<![A-Za-z])(?:log[ \-]?in|sign[ ]in|creds?|credentials?|user(?:[ ]?name)?s?|u/p|u|id/pw|id|access|zugang(?:sdaten)?|benutzer|identifiants?|usuario|acceso|ログイン|account)(?![A-Za-z])(?:[ ]for[ ](?:the[ ]|my[ ]|our[ ])?\w{2,14})?"
     r"(?:[は：]|[^\w\n]){0,4}(?:(?:is|are|was|with|as|for|details|data|info|für|pour|→|は)[^\w\n]{1,3}){0,2}"
     r"([A-Za-z][\w.\-]{2,31})(?:[ ]{0,2}(?:/|:|,|\||→|->|、)[ ]{0,2}|[,;]?[ ](?:and|with|und|et|y|mit|psk|secret|kennwort|passwort|contraseña|mdp|mot[ ]de[ ]passe|pw?|pass|password|passwort|clave)[ :]{1,3}|[ ])(?:(?:p(?:ass|w|wd)?|PW|パス(?:ワード)?)[:：はが][ ]?)?([!-~]{6,72})",
     re.I,
 )
-_QUOTED = re.compile(
+_QUOTED = Scanned(
     r"(?<![A-Za-z])(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[ _]?key|kennwort|passwort)[ ]{1,2}[\"']([^\"'\s]{6,72})[\"']",
     re.I,
 )
-_CALL = re.compile(
+_CALL = Scanned(
     r"(?:auth\w{0,16}|log_?in|sign_?in|connect\w{0,16}|getConnection|begin|credentials?)\s?(?:=\s?)?\([^()\n]{0,80}?[\"'][^\"'\n]{1,60}[\"'],\s?[\"']([^\"'\s]{6,72})[\"']",
     re.I,
 )
 """The last of a call's texts: `auth=('amy', '…')`, `getConnection(url, "amy", "…")`."""
-_SLUG = re.compile(
+_SLUG = Scanned(
     r"(?<![A-Za-z])(?:one[ ]is|it(?:'|’)?s|it[ ]is|is[ ]now|now[ ](?:uses|is)|wifi[ :][^\n/]{1,24}/|ssid[ :][^\n/]{1,24}/)[ ]{1,2}[\"'`]?([A-Za-z]{2,}(?:[\-_.](?:[A-Za-z]{2,}|and)){1,4}(?:[\-_.]?[0-9]{1,4}[!?]?)(?![\w\-]))",
     re.I,
 )
 """Words and a number tied together, where somebody says which one it is: `yeah its velvet-planet-6`."""
-_NETWORK_PAIR = re.compile(
+_NETWORK_PAIR = Scanned(
     r"(?<![A-Za-z])(?:wi-?fi|wlan|ssid|network|hotspot)[ ]?[:=][ ]?[^\n/|,:]{2,32}[ ][/|][ ]([!-~À-ɏ]{8,63})(?=\s|$)",
     re.I,
 )
-_TIED = re.compile(r"(?<![A-Za-z])passphrase[ ]([A-Za-z]{2,}(?:[\-_.][A-Za-z]{2,}){2,6})(?![\w\-])", re.I)
-_UNMISTAKABLE = re.compile(
+_TIED = Scanned(r"(?<![A-Za-z])passphrase[ ]([A-Za-z]{2,}(?:[\-_.][A-Za-z]{2,}){2,6})(?![\w\-])", re.I)
+_UNMISTAKABLE = Scanned(
     r"(?<![!-~])[\"'`(]?([A-Za-z0-9.\-_#$%*]{2,40}[A-Za-z0-9][!&][A-Za-z0-9][A-Za-z0-9.\-_#$%*!]{0,40})(?=[\"'`)]?[.,;:?]?(?:\s|$))"
 )
 """Letters and digits with a mark among them that no term has."""
-_PGPASS = re.compile(r"(?<![\w.\-])[\w.\-*]{1,80}:[0-9*]{1,5}:[\w*\-]{1,40}:([\w.\-]{1,40}):([!-~]{4,80})")
+_PGPASS = Scanned(r"(?<![\w.\-])[\w.\-*]{1,80}:[0-9*]{1,5}:[\w*\-]{1,40}:([\w.\-]{1,40}):([!-~]{4,80})")
 
 _CODE = r"(?<![A-Za-z0-9_.\-/$€£¥,])([*#]?(?:[0-9]{4,8}|[0-9]{3}[ \-][0-9]{3}|[0-9]{1,2}(?:-[0-9]{1,2}){2,3}|[0-9]{3,5}(?![sSkKmM])[A-Z])[*#]?)(?![A-Za-z0-9_%°€$]|[.,:/\-][0-9]|[ ]?(?:mm|cm|kg|kb|mb|gb|lbs?|feet|ft|people|users?|dollars|euros?|units?|items|times|steps|gallons|years?|lines?|words?|pages?|char(?:acter)?s|bytes|bits|watts|volts|pixels|rows?|results?|calories|days|hours|minutes|seconds|ms|degrees|円|年|台|人|個|件|名|本|月|回|号|階|万|千)(?![a-z]))"
 _OPENS = r"(?:open(?:s|ed)?[ ](?:with|to|on)|unlock(?:s|ed)?[ ](?:with|on)|disarm(?:s|ed)?[ ]with|codes?|combo|combination|pin|passcode)"
 _THING = r"(?:front[ ]|back[ ]|side[ ]|main[ ]|garden[ ])?(?:doors?|gate|garage|alarm|keypad|key[ ]?box|lock[ ]?box|key[ ]?safe|locker|padlock|safe|vault|elevator|lift|intercom|buzzer|entrance|building|shed|mailbox|deadbolt|lobby|panel|lock|suitcase|combo|combination|phone|ipad|tablet|lock[ ]?screen)"
-_BY_THING = re.compile(
+_BY_THING = Scanned(
     rf"(?<![A-Za-z])(?:{_THING}(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ (]{{1,2}}{_OPENS}|(?:keypad|alarm[ ]panel|intercom|lock[ ]?box|key[ ]?box|padlock|combo|combination|safe|vault|gate|elevator|locker|entrance)(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ ]?(?:takes|needs|wants|uses|[:=→])"
     rf"|(?:combo|combination|keypad|lock[ ]?box|key[ ]?box|key[ ]?safe|padlock)(?:[ ][^.\n!?;0-9]{{0,24}}?)?(?:[ ](?:is|was))?)[ ]?(?:is|was|now|[:=→\-])?[ ]{{0,2}}{_CODE}",
     re.I,
 )
-_TYPED = re.compile(
+_TYPED = Scanned(
     rf"(?<![A-Za-z])(?:punch(?:ed)?[ ](?:in)?|key[ ]in|type(?:[ ]in)?|enter|dial|press|put[ ]in|use|disarm[^.\n0-9]{{0,24}}?[ ]with|unlocks?[ ]with|opens?[ ]with)[ ]{{1,2}}{_CODE}",
     re.I,
 )
-_THINGS = re.compile(rf"(?<![A-Za-z]){_THING}(?![A-Za-z])|disarm|unlock", re.I)
-_SENT_CODE = re.compile(
+_THINGS = Pattern(rf"(?<![A-Za-z]){_THING}(?![A-Za-z])|disarm|unlock", re.I)
+_SENT_CODE = Scanned(
     rf"(?<![A-Za-z])(?:(?:[23]fa|mfa|otp|sms|one[ \-]time|log[ \-]?in|your|security|auth\w{{0,12}}|access|verification|confirmation|activation|zoom|meeting|google)[ ](?:code|pin|passcode|password)|puk|passcode|(?:pin|code)'s|me[ ]the[ ]code:?)(?:[ ](?:is|was))?[ ]?[:=\-]?[ ]?(?:G-)?{_CODE}",
     re.I,
 )
-_FOR_CODE = re.compile(
+_FOR_CODE = Scanned(
     rf"(?<![A-Za-z])(?:pw|pass(?:word|code)?|pin|codes?|combo|clave|kennwort)(?:[ ]number)?[ ](?:for|to|of|on|der|meiner|von|zur|zum|de|del|du)(?:[ ][A-Za-zÀ-ɏ']+){{1,3}}?[ ]?(?:is|was|:|=|ist|lautet|es|est|c'est)?[ ]{{0,2}}{_CODE}"
     rf"|(?<![A-Za-z])(?:digicode|türcode|toegangscode)[ ]?(?:is|:|=|ist|est|c'est)?[ ]?{_CODE}", re.I,
 )  # fmt: skip
-_CHANGED = re.compile(
+_CHANGED = Scanned(
     rf"(?<![A-Za-z])(?:pin|passcode|codes?|combo|combination)[ ](?:(?:was|has been|got|is)[ ])?(?:changed|reset|moved|updated)[ ]from[ ]{_CODE}",
     re.I,
 )
-_WRONG = re.compile(
+_WRONG = Scanned(
     rf"(?<![A-Za-z])(?:wrong|incorrect|invalid|bad)[ ](?:pin|passcode)(?![A-Za-z])[^0-9\n.]{{1,24}}?{_CODE}|(?<![A-Za-z])codes?[ ](?:that[ ])?(?:they|he|she|you|it|i|we)[ ](?:just[ ])?(?:texted|sent|gave|e?mailed|got|received|chose|set|typed|use|told)(?:[ ](?:me|us|him|her))?[ ]?(?:is|was|:|=)[ ]?{_CODE}|(?<![A-Za-z])disarm(?:s|ed)?[ :]{{1,2}}{_CODE}",
     re.I,
 )
-_DIAL = re.compile(
+_DIAL = Scanned(
     r"(?<![A-Za-z])(?:left|right)[ ](?:to[ ])?[0-9]{1,2}(?:,?[ ](?:then[ ])?(?:left|right)[ ](?:to[ ])?[0-9]{1,2}){2,4}(?![0-9])",
     re.I,
 )
 """How a safe is turned."""
-_MARKED_CODE = re.compile(
+_MARKED_CODE = Scanned(
     rf"(?<![A-Za-z])(?:building|gate|lobby|door|garage|entrance|front|side)[ ](?:entry|entrance|door|gate|panel|keypad)?[ ]?(?=[#*]){_CODE}",
     re.I,
 )
 """What begins with a key of a keypad: `building entry #4402`."""
-_THEN = re.compile(
+_THEN = Pattern(
     rf"(?:から|、?今は|→|、新しいのは|、[ぁ-ん一-龥ァ-ヴー]{{1,8}}は){_CODE}|[^\n.!?0-9]{{0,48}}?[ ](?:now|then|to|and|or|new one|it's|its|is|jetzt|ahora|今は)(?:[ ](?:it's|its|it is|is|to))?[ ]{_CODE}",
     re.I,
 )
 """What it was changed to, later in the sentence."""
-_TOLD_CODE = re.compile(
+_TOLD_CODE = Scanned(
     rf"{_CODE}[ ](?:is|was|as)[ ](?:your|the|my|our)[ ](?:\w+[ ]){{0,3}}?(?:code|pin|passcode)(?![A-Za-z])",
     re.I,
 )
-_WALLET_CODE = re.compile(
+_WALLET_CODE = Scanned(
     r"(?<![A-Za-z])(?:cvv2?|cvc2?|csc|cvn|セキュリティコード|prüfziffer)[^\w\n]{0,4}(?:is|=|:|は|code)?[^\w\n]{0,3}([0-9]{3,4})(?![0-9])",
     re.I,
 )
-_JA_THING = re.compile(
+_JA_THING = Scanned(
     r"(?:金庫|ロッカー|オートロック|キーボックス|鍵ボックス|宅配ボックス|宅配BOX|玄関|ドア|門扉|ゲート|勝手口|倉庫|スマホ|携帯|アイフォン|iPhone|タブレット|アラーム|警報|セキュリティ|キャッシュカード|エントランス|入口|入り口|ポスト|ダイヤル錠?|南京錠|スーツケース|認証|確認|ワンタイムパスワード|暗証番号?|パスコード)"
     r"[^。、\n0-9]{0,12}?(?:番号|暗証|コード|解除|ロック|ナンバー|パス|ダイヤル|パスワード|は|：|:|が|→|=)[はがを：:→= 　「『【\[]{0,3}"
     + _CODE
     + r"|(?:キーボックス|鍵ボックス|南京錠|ダイヤル錠?|(?:届いた|送られてきた|受け取った)(?:コード|番号|数字))[はがの：: ]{0,2}"
     + _CODE, re.I,
 )  # fmt: skip
-_JA_SAID = re.compile(
+_JA_SAID = Scanned(
     r"パスワード[「『](?![^」』\n]*(?:違|忘|再|入力|変更|設定|を|が|は))([^」』\n]{2,24})[」』]|(?:合言葉|秘密の(?:質問の)?(?:答え?|回答)|(?:パスワード|パスフレーズ|パス)(?:は|：|:|が))[はがを：: ]{0,2}(?:[「『\"]([^」』\"\n]{2,40})[」』\"]|(?<=答えは)([ァ-ヴーぁ-ん一-龥]{2,12}?)(?=です|。|、|$|\n))"
 )
-_ANSWER = re.compile(
+_ANSWER = Scanned(
     r"(?:security|secret)[ ]question[^\n]{0,80}?[ ]answer(?:[ ](?:is|was))?[ :=]{1,3}[\"']?([A-Za-z][\w'\-]{2,24})(?![\w?])|(?:(?:security|secret)[ ](?:answer|question)[^\n]{0,80}?(?:answer|[:=]|is|\?)[ :]{1,3}|mother(?:'s)?[ ]maiden[ ]name(?:[ ]is|:)?[ ])(?:answer:?[ ])?[\"']?([A-Za-z][\w'\-]{2,24})(?![\w?])(?=[\"'.,;)]|\s|$)",
     re.I,
 )
 
 _SMALL = listed("small words")
-_WORDS = re.compile(
+_WORDS = Pattern(
     r"(?<![A-Za-z])[a-z]{3,8}(?:(?:[ ]{1,2}|,[ ]|[ ,]?\n|[ ,.\n]{1,3}[0-9]{1,2}[.)][ ]?)[a-z]{3,8}){11,24}(?![A-Za-z])"
 )
-_SEED_TALK = re.compile(
+_SEED_TALK = Pattern(
     r"seed|mnemonic|recovery|ledger|trezor|metamask|wallet|phantom|(?:12|24|twelve|twenty-four)[ -]words?|シード|リカバリ|復元|ウォレット",
     re.I,
 )
-_PHRASE = re.compile(
+_PHRASE = Scanned(
     r"(?:pass ?phrase|パスフレーズ)(?:[ ](?:for|to|of)[ ][\w ]{1,24}?)?(?:[ ](?:is|was|=)|[:：=]|は)[ ]{0,2}[\"'「]?([a-z]{3,12}(?:[ ][a-z]{3,12}){2,8})(?=[\"'」.,;!?)\n]|[ ]*$)",
     re.I | re.M,
 )
-_USED_AS = re.compile(
+_USED_AS = Scanned(
     r"(?:use|used|using|try|enter|typed?|set)[ ][\"']?([a-z]{3,12}(?:[ \-][a-z]{3,12}){3,7})[\"']?[ ](?:as|for)[ ](?:\w+[ ]){0,2}(?:pass\w{3,6}|password|pw)",
     re.I,
 )
-_OPAQUE = re.compile(
+_OPAQUE = Scanned(
     r"(?<![A-Za-z0-9])((?:[A-Za-z][\w.\-]{0,30}[ ])?[A-Za-z][\w.\-]{0,48})[\"'`\])]{0,3}(\s{0,2}(?::=|=>|:|=|,)\s{0,2}|[ ](?:is[ ])?)[\"'`]?([A-Za-z0-9+/_\-%~]{16,200}={0,2})(?![A-Za-z0-9+/_\-%~])"
 )
-_KEYISH = re.compile(r"key|token|secret|auth|cred|sig(?:nature)?$|psk|appid|passw|pwd", re.I)
-_HASHISH = re.compile(
+_KEYISH = Pattern(r"key|token|secret|auth|cred|sig(?:nature)?$|psk|appid|passw|pwd", re.I)
+_HASHISH = Pattern(
     r"hash|sha|md5|commit|digest|checksum|etag|integrity|version|uuid|guid|image|rev|public|pubkey|fingerprint|thumbprint|(?:^|_)id$|nonce|salt",
     re.I,
 )
-_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{2,40}")
-_GROUPED = re.compile(
+_VARIABLE = Pattern(r"[A-Z][A-Z0-9_]{2,40}")
+_GROUPED = Scanned(
     r"(?<![A-Za-z])(?:key|code|serial|licen[cs]e)s?(?:[ ](?:is|was)|:|=)?[ :]{1,2}[\"']?([A-Z0-9]{4,6}(?:-[A-Z0-9]{4,6}){3,8})(?![A-Za-z0-9\-])",
     re.I,
 )
-_BASE32 = re.compile(
+_BASE32 = Scanned(
     r"(?:totp|otp|TOTP|OTP|[2Mm][Ff][Aa]|[Aa]uthenticator|[Aa]uthy|[Ss]etup[ ][Kk]ey|[Tt]wo[ -]?[Ff]actor)[^\n]{0,40}?[^A-Za-z0-9\n](?<![A-Za-z0-9])((?:[A-Z2-7]{16,64}|[A-Z2-7]{4}(?:[ \-][A-Z2-7]{4}){3,15}|[a-z2-7]{4}(?:[ ][a-z2-7]{4}){3,15}))(?![A-Za-z0-9])"
 )
 
