@@ -29,7 +29,7 @@ _REFERRING = (
     "i|me|my|mine|we|us|our|ours|he|him|his|she|hers?|they|them|theirs?|it|its|this|that|these|those|here|there"
     "|same|such|above|below"
 )
-_REFERS = re.compile(
+REFERS = re.compile(
     rf"(?<![a-z])(?:{_REFERRING})(?![a-z])|私|僕|俺|彼|これ|それ|あれ|この|その|あの|ここ|そこ", re.I
 )
 _SHORTEST = 12
@@ -42,21 +42,31 @@ _NO_MORE = re.compile(
 _NO_MORE_JA = re.compile(r"私|僕|俺|名前|の|は|です|と申します|といいます|こんにちは|はじめまして")
 
 
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Where its sentences stand, without the blanks around them."""
+    found = []
+    for match in _SENTENCE.finditer(text):
+        if said := match[0].strip():
+            start = match.start() + match[0].index(said[0])
+            found.append((start, start + len(said)))
+    return found
+
+
 def standing_alone(text: str, sanitiser: Sanitiser) -> str | None:
     """The question of `text` if all else only says who asks, and it refers to nothing and nothing in it is
     private; None where it needs the rest."""
     found = sanitiser.find(text)
     others, asked = list[str](), list[str]()
-    for match in _SENTENCE.finditer(text):
-        sentence = match[0].strip()
-        inside = [e for e in found if e.start < match.end() and e.end > match.start()]
+    for start, end in sentences(text):
+        sentence = text[start:end]
+        inside = [e for e in found if e.start < end and e.end > start]
         if sentence.endswith(("?", "？")):
             asked.append(sentence)
-            if inside or _REFERS.search(sentence):
+            if inside or REFERS.search(sentence):
                 return None
-        elif sentence:
+        else:
             others.append(sentence)
-            if not (inside and _INTRODUCES.match(sentence) and _says_who(text, match.span(), inside)):
+            if not (inside and _INTRODUCES.match(sentence) and _says_who(text, (start, end), inside)):
                 return None
     if len(asked) != 1 or not others or len(asked[0]) < (_SHORTEST if asked[0].isascii() else 6):
         return None

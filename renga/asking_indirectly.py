@@ -7,14 +7,18 @@ answer before it: what it alone knows (the question as it was) it merges with wh
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
 from random import Random, SystemRandom
 
 import numpy as np
 
 from renga.asking_alone import standing_alone
+from renga.asking_less import ENOUGH, asked_for, asked_from, kept
 from renga.client.sanitisation.desk import Desk
 from renga.client.sanitisation.names_inside import is_word
 from renga.client.sanitisation.private_words import Mechanism, Vector, unit
+from renga.client.sanitisation.sanitiser import Sanitiser
 from renga.errors import RengaError
 from renga.models.contract import Prompt, Said, Sampling
 from renga.models.generate import answer, respond
@@ -33,17 +37,40 @@ _EXAMPLES = (
         "Is a cough a common side effect of lisinopril?",
     ),
     (
+        "Ann Wood, 555-0101, rides a horse to the sea. How many legs does it have?",
+        "How many legs does a horse have?",
+    ),
+    (
+        "My uncle Tom Hill of Leeds knows the capital of Norway. Do you?",
+        "What is the capital of Norway?",
+    ),
+    (
         "Please write an e-mail to Tom Hill, 555-0101, that our meeting on 3 May is off.",
         "How does one write an e-mail that cancels a meeting?",
     ),
 )
 """A small model that is told to rewrite a request answers it; shown how, it rewrites."""
+TRIES = 4
+WARMTH = 0.7  # of the second try and later ones
 MERGE = (
     "{question}\n\nSomebody answered a similar question like this:\n{answer}\n\n"
     "Use what is right in it, and answer."
 )
+_MERGED = (
+    (
+        "I am Paul Reed and my aunt Eva asks which city is the capital of Norway. Do you know?",
+        "The capital of Norway is Oslo.",
+        "The capital of Norway is Oslo.",
+    ),
+    (
+        "Ann Wood, 555-0101, bets that a spider has six legs. Is she right?",
+        "A spider has eight legs.",
+        "No, Ann is not right: a spider has eight legs.",
+    ),
+)
+"""Only told, it talks about the answer; shown how, it answers."""
 MOST_WORDS = 128
-ENOUGH = 500
+WORDS_OF_ENGLISH = 500
 """So many words of English in a vocabulary make it one of English."""
 
 
@@ -71,7 +98,9 @@ def ask_indirectly(
     alone = None if by_chance else standing_alone(text, sanitiser)
     if by_chance:  # were known values marked in what was drawn, the marks would tell them
         sanitiser = desk.sanitiser(None)
-    instead = sanitiser.sanitise(alone or leaving(text)).text
+        instead = sanitiser.sanitise(leaving(text)).text
+    else:
+        instead = sanitiser.sanitise(alone or _asking_less(text, leaving, sanitiser)).text
     if not instead.strip():
         raise RengaError("nothing is left to ask; nothing was sent", hint="ask without it, or in other words")
     came: list[str] = []
@@ -80,24 +109,54 @@ def ask_indirectly(
     if alone:
         write(restored.strip() + "\n")
         return instead
-    merged = Prompt(MERGE.format(question=text, answer=restored.strip()))
-    for piece in respond(edge, merged, sampling):
+    for piece in respond(edge, merging(text, restored.strip()), sampling):
         write(piece.text)
     write("\n")
     return instead
 
 
+def _asking_less(text: str, leaving: Callable[[str], str], sanitiser: Sanitiser) -> str:
+    """What is asked, by itself where grammar shows it; else the rewrite of some that keeps most of it, and
+    rather one that tells nothing private; what is asked as it was written if all of them lose it."""
+    found = sanitiser.find(text)
+    if question := asked_for(text, found):
+        return question
+    best = (-1.0, True, "")
+    for _ in range(TRIES):
+        if not (written := leaving(text)).strip():
+            continue
+        keeps, tells = kept(text, found, written), bool(sanitiser.find(written))
+        if not tells and keeps >= ENOUGH:
+            return written
+        best = max(best, (keeps, not tells, written))
+    return text[asked_from(text, found) :] if 0 <= best[0] < ENOUGH else best[2]
+
+
+def merging(question: str, answer: str) -> Prompt:
+    """What the edge is asked: the person's own question, with the other answer before it."""
+    shown = tuple(
+        said
+        for asked, came, merged in _MERGED
+        for said in (Said("user", MERGE.format(question=asked, answer=came)), Said("assistant", merged))
+    )
+    return Prompt(MERGE.format(question=question, answer=answer), before=shown)
+
+
 def rewritten(edge: LocalModel, sampling: Sampling) -> Callable[[str], str]:
-    """By the edge model, which is asked for a question that says less (as in PAPILLON, NAACL 2025)."""
+    """By the edge model, which is asked for a question that says less (as in PAPILLON, NAACL 2025); asked
+    again, it is sampled."""
 
     shown = tuple(
         said
         for asked, general in _EXAMPLES
         for said in (Said("user", REWRITE + asked), Said("assistant", general))
     )
+    tried = count()
 
     def leaving(text: str) -> str:
-        written = answer(edge, Prompt(REWRITE + text, before=shown), sampling).strip()
+        again = next(tried)
+        how = replace(sampling, temperature=WARMTH, seed=sampling.seed + again) if again else sampling
+        written = answer(edge, Prompt(REWRITE + text, before=shown), how).strip()
         return written.partition("\n")[0]
 
     return leaving
@@ -132,7 +191,7 @@ def word_vectors(edge: LocalModel) -> tuple[list[str], Vector]:
         if spelled == f" {word}".encode() and len(word) > 1 and word.isalpha() and word.islower():
             found.setdefault(word, id)
     whole = {word: id for word, id in found.items() if is_word(word)}
-    found = whole if len(whole) > ENOUGH else found
+    found = whole if len(whole) > WORDS_OF_ENGLISH else found
     if len(found) < 2:
         raise RengaError("the edge model's vocabulary has no whole words to draw from")
     return list(found), np.stack([unit(table[id]) for id in found.values()])

@@ -1,4 +1,4 @@
-"""`renga bench sanitisation` and `private-answers`: what is hidden, and what that costs."""
+"""`renga bench sanitisation`, `private-answers` and `private-rewriting`: what is hidden, what that costs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ def add_to(bench: typer.Typer) -> None:
     bench.command(
         "private-answers", epilog="Example: renga bench private-answers --docs docs/benchmarks.md --copies 3"
     )(private_answers)
+    bench.command(
+        "private-rewriting", epilog="Example: renga bench private-rewriting --docs docs/benchmarks.md"
+    )(private_rewriting)
 
 
 def sanitisation(
@@ -102,3 +105,38 @@ def private_answers(
     result = measure(asking(host), asking(edge), asked, seed, tell, keep)
     result |= {"host": host, "edge": edge, "copies": copies, "volume": volume}
     give(result, private_answers_sheets(result), "private-answers", out, docs, as_json)
+
+
+def private_rewriting(
+    host: Annotated[str, typer.Option(metavar="REF", help=f"Who answers. {MODEL_HELP}")] = "gemma-3-270m",
+    edge: Annotated[str, typer.Option(metavar="REF", help="Who rewrites and merges.")] = DEFAULT_MODEL,
+    seed: Annotated[int, typer.Option(help="Which values are drawn.")] = 7,
+    volume: Annotated[
+        str, typer.Option(help="Which questions: build (looked at while mending) or judge.")
+    ] = "judge",
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 32,
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the answers here, and go on from those that are there."),
+    ] = None,
+    out: ResultFile = None,
+    docs: Docs = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Does a question that asks for less still ask it, and does merging help?"""
+    look_for_block(docs, "private-rewriting")
+    from renga.models.contract import Sampling
+    from renga.models.local import LocalModel
+    from renga.models.locate import locate, ready_folder
+    from renga.simulations.bench_private_rewriting import measure, private_rewriting_sheets
+    from renga.simulations.private_rewriting import questions
+
+    def loaded(reference: str) -> LocalModel:
+        ready_folder(locate(reference), tell)
+        return LocalModel.load(reference)
+
+    asked = questions(seed, volume)
+    result = measure(loaded(host), loaded(edge), asked, Sampling(max_tokens=max_tokens), tell, keep)
+    result |= {"host": host, "edge": edge, "seed": seed, "volume": volume}
+    give(result, private_rewriting_sheets(result), "private-rewriting", out, docs, as_json)

@@ -107,14 +107,13 @@ def by_themselves(ask: AskMany, asked: Sequence[Task], whole: Sequence[Answered]
 
 
 Ways = dict[str, list[Answered]]
+BY_DEFAULT = {Style.TAG: "tags, restored", Style.NAMES: "names, restored"}[Rules().style]
 WAYS: dict[str, Callable[[AskMany, AskMany, Sequence[Task], Ways], list[Answered]]] = {
     "plain": lambda host, edge, asked, done: plainly(host, asked),
     "tags, restored": lambda host, edge, asked, done: sanitised(host, asked, Style.TAG),
     "realistic, restored": lambda host, edge, asked, done: sanitised(host, asked, Style.REALISTIC),
-    "tags, `renga ask`": lambda host, edge, asked, done: by_themselves(host, asked, done["tags, restored"]),
-    "realistic, `renga ask`": lambda host, edge, asked, done: by_themselves(
-        host, asked, done["realistic, restored"]
-    ),
+    "names, restored": lambda host, edge, asked, done: sanitised(host, asked, Style.NAMES),
+    "as `renga ask`": lambda host, edge, asked, done: by_themselves(host, asked, done[BY_DEFAULT]),
     "struck out": lambda host, edge, asked, done: struck(host, asked),
     "edge alone": lambda host, edge, asked, done: plainly(edge, asked),
 }

@@ -29,11 +29,20 @@ class Rule(StrEnum):
     ALLOW = "allow"
 
 
+NAMED = frozenset({Kind.PERSON, Kind.ORG, Kind.LOCATION})
+
+
 class Style(StrEnum):
-    """What stands for what is replaced."""
+    """What stands for what is replaced: a tag, or something realistic for `names` alone (of people, firms and
+    places), or for everything."""
 
     TAG = "tag"
+    NAMES = "names"
     REALISTIC = "realistic"
+
+    def tags(self, kind: str) -> bool:
+        """Whether a span of this kind gets a tag."""
+        return self is Style.TAG or (self is Style.NAMES and kind not in NAMED)
 
 
 class Always(BaseModel):
@@ -51,7 +60,10 @@ class Rules(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    style: Style = Field(Style.TAG, description="tag: `<PERSON_1_k7q>`; realistic: a name for a name")
+    style: Style = Field(
+        Style.TAG,
+        description="tag: `<PERSON_1_k7q>`; names: a name for a name, tags for the rest; realistic: all of it",
+    )
     kinds: dict[Kind, Rule] = Field(
         default_factory=dict, description="a rule per kind; replace, but allow for ORG and LOCATION"
     )

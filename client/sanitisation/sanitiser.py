@@ -87,7 +87,7 @@ class Sanitiser:
         if not spans:
             before.read(text)
             return Sanitised(text, ())
-        styles = [Style.TAG] if self.rules.style is Style.TAG else [Style.REALISTIC, Style.TAG]
+        styles = dict.fromkeys([self.rules.style, Style.TAG])
         for style in styles:
             try:
                 with self.conversation.changing():
@@ -182,7 +182,7 @@ class Sanitiser:
         kind = str(span.entity.kind) if span.entity else LITERAL
         value = span.entity.value if span.entity else own
         subject = (span.entity and span.entity.subject) or f"{kind}:{value}"
-        as_tag = style is Style.TAG or span.entity is None
+        as_tag = span.entity is None or style.tags(kind)
         if pair := conversation.pair_of(kind, own, tag=as_tag):
             return pair
         tag = conversation.next_tag(kind, subject)

@@ -11,6 +11,7 @@ import pytest
 from renga.asking import ask_privately
 from renga.asking_alone import standing_alone
 from renga.asking_indirectly import ask_indirectly, drawn_words, rewritten, vector_of, word_vectors
+from renga.asking_less import asked_for
 from renga.boundary import enter
 from renga.cli import run
 from renga.client.sanitisation.desk import Desk
@@ -145,3 +146,33 @@ def test_what_goes_together_with_no_indirect_question_is_told(
     monkeypatch.chdir(tmp_path)
     assert enter(["ask", "x", *options], run) == 2
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "less"),
+    [
+        ("Jane Quillfeather, 212 555 0198, asks how many legs a spider has.", "How many legs a spider has?"),
+        ("Jane Quillfeather quarrels about the deepest lake. Which is it?", "Which is the deepest lake?"),
+        ("My aunt Jane Quillfeather left me. How many days are in a week?", "How many days are in a week?"),
+        ("I want to know what Jane Quillfeather earns.", ""),
+        ("Jane Quillfeather boils an egg. How long does it take?", ""),
+        ("Write a letter to Jane Quillfeather.", ""),
+    ],
+)
+def test_grammar_shows_what_is_asked(text: str, less: str) -> None:
+    assert asked_for(text, Sanitiser(detectors()).find(text)) == less
+
+
+def test_a_rewrite_that_loses_the_question_or_tells_is_tried_again(edge: LocalModel, tmp_path: Path) -> None:
+    text = "Jane Quillfeather boils an egg in water. How long does it take to boil?"
+    written = iter(
+        [
+            "How are you?",
+            "How long does Quillfeather boil an egg?",
+            "How long does an egg boil?",
+        ]
+    )
+    (left,), _ = asked(edge, lambda text: next(written), tmp_path, text)
+    assert left == "How long does an egg boil?"
+    (left,), _ = asked(edge, lambda text: "How are you?", tmp_path, text)
+    assert "Quillfeather" not in left and "boils an egg in water. How long" in left
