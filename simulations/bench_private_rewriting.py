@@ -33,7 +33,7 @@ class Asked:
 
     left: str
     grammar: bool
-    told: tuple[str, ...]
+    told: list[str]
     came: str
     merged: str
     alone: str
@@ -81,9 +81,7 @@ def _ask(host: LocalModel, edge: LocalModel, one: Told, sampling: Sampling, desk
 
     left = ask_indirectly(edge, leaving, answered, one.question, sampling, desk, said.append)
     grammar = bool(asked_for(one.question, desk.sanitiser(None).find(one.question))) or not told
-    return Asked(
-        left, grammar, tuple(told), came[0], "".join(said), by(edge, one.question), by(host, one.question)
-    )
+    return Asked(left, grammar, told, came[0], "".join(said), by(edge, one.question), by(host, one.question))
 
 
 def counts(asked: Sequence[Told], rows: Sequence[dict[str, Any]]) -> dict[str, int]:

@@ -19,7 +19,7 @@ def parrot(seen: list[str]) -> bench.AskMany:
 
 
 def test_each_way_is_asked_and_what_is_restored_is_right_again(tmp_path) -> None:
-    asked = tasks(3, 1, "build")
+    asked = tasks(3, 1, "build")[::2]
     seen: list[str] = []
     told: list[str] = []
     keep = tmp_path / "answers.json"
