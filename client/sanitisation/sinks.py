@@ -17,19 +17,27 @@ from dataclasses import dataclass
 ENDS = frozenset(" \t\r\n\v\f/?#\"'<>)]`")
 LINE = 2000  # characters that are remembered of a line, and of how an address begins
 
+# A host is read from its first label on, or two of one suffix would be the same place.
+_HOST = r"(?<![\w.\-])(?:[\w.\-]*\.[^\W\d_]{2,24}\.?|\d{1,3}(?:\.\d{1,3}){3})(?::\d{1,5})?[/?]"
 _OPENINGS = re.compile(
     r"(?P<url>[a-z][a-z0-9+.\-]{0,31}:[/\\]{2}|www\.|(?:javascript|vbscript|data):"
-    r"|[a-z0-9\-]{1,63}\.[a-z]{2,24}[/?])"
-    r"|(?P<target>\]\(|\]:|\burl\()|(?P<tag><[a-z][a-z0-9:\-]*(?=[\s/>])|<[a-z][a-z0-9:\-]*$)",
+    rf"|(?<![\w:/])//(?=[\w\[])|{_HOST})"
+    r"|(?P<target>\]\(|\]:|\burl\()|(?P<auto><[a-z][a-z0-9+.\-]{0,31}:)"
+    r"|(?P<tag><[a-z][^\s/<>]*(?=[\s/>]|\Z))",
     re.IGNORECASE,
 )
-_URL_END = re.compile(r"[\s<>\"`]")
+# Where the readers of Markdown and HTML see an end, and nowhere else: a no-break space ends nothing, a
+# quotation mark ends no bare link, a bracket after a backslash no target.
+_BLANK = r"[ \t\r\n\v\f]"
+_URL_END = re.compile(rf"{_BLANK}|<")
+_AUTO_END = re.compile(rf"{_BLANK}|>")
 _BEGUN = re.compile(r"[^\s]")
-_TARGET_END = re.compile(r"[\s()]")
-_ANGLE_END = re.compile(r"[>\n]")
-_IN_TAG = re.compile(r"(?P<value>=\s*(?P<quote>[\"']?))|(?P<end>>)")
-_UNQUOTED_END = re.compile(r"[\s>]")
-_REFERENCE = re.compile(r"[\s>]{0,8}\[[^\]]*\Z")
+_TARGET_END = re.compile(rf"{_BLANK}|(?<!\\)[()]")
+_ANGLE_END = re.compile(r"(?<!\\)>|\n")
+_IN_TAG = re.compile(r"(?P<value>=[ \t\r\n\f]*(?P<quote>[\"']?))|(?P<end>>)")
+_UNQUOTED_END = re.compile(r"[ \t\r\n\f>]")
+_CSS_END = re.compile(r"</style", re.IGNORECASE)
+_REFERENCE = re.compile(r"(?:[\s>]|[-*+][ \t]|\d{1,9}[.)][ \t]){0,8}\[[^\]]*\Z")
 _HOST_IS_OVER = re.compile(
     r"(?!javascript:|vbscript:|data:)(?:[a-z][a-z0-9+.\-]*+:)?+(?:[/\\]{2})?+[^/?#\\]*[/?#\\]", re.I
 )
@@ -62,8 +70,9 @@ class Sinks:
 
     def __init__(self) -> None:
         self._unread: list[str] = []
-        self._state = "text"  # link, target, angle, tag, value
+        self._state = "text"  # link, auto, target, angle, tag, value, css
         self._quote = ""
+        self._tag_name = ""
         self._depth = 0
         self._line = ""
         self._before = ""  # how the link, target or value begins, surrogates as ATOM
@@ -88,7 +97,8 @@ class Sinks:
             self._state = "target"
         if self._state in ("text", "tag"):
             return PLAIN
-        sink = {"link": "link", "value": "attribute"}.get(self._state, "target")
+        sinks = {"link": "link", "auto": "link", "value": "attribute", "css": "attribute"}
+        sink = sinks.get(self._state, "target")
         is_open = self._fetched and not _HOST_IS_OVER.match(self._before)
         return Place(sink, f"{sink}:{self._hash.hexdigest()}", is_open)
 
@@ -112,6 +122,12 @@ class Sinks:
                 return self._plain(text, at)
             case "link":
                 return self._until(_URL_END, text, at, "text")
+            case "auto":
+                reached = self._until(_AUTO_END, text, at, "tag")
+                self._state = "text" if text.startswith(">", reached) else self._state
+                return reached
+            case "css":
+                return self._until(_CSS_END, text, at, "text")
             case "target-begins":
                 return self._target_begins(text, at)
             case "target":
@@ -119,7 +135,7 @@ class Sinks:
             case "angle":
                 return self._until(_ANGLE_END, text, at, "text")
             case "tag":
-                return self._tag(text, at)
+                return self._in_tag(text, at)
             case _:
                 end = re.compile(re.escape(self._quote)) if self._quote else _UNQUOTED_END
                 return self._until(end, text, at, "tag", keep=bool(self._quote))
@@ -132,9 +148,9 @@ class Sinks:
         if found["url"]:
             self._state = "link"
             self._enter(found[0])
-        elif found["tag"]:
-            self._state = "tag"
-            self._enter(found[0])
+        elif found["auto"] or found["tag"]:
+            self._state, self._tag_name = "auto" if found["auto"] else "tag", found[0].lower()
+            self._enter(found[0][1:])  # an address begins like a bare one, wherever it leads
         elif found[0] != "]:" or self._defines(text, found.start()):
             self._state, self._depth = "target-begins", int(found[0] != "]:")
         return found.end()
@@ -170,13 +186,15 @@ class Sinks:
             return found.start() if found[0] not in "()" else found.end()
         return found.end()
 
-    def _tag(self, text: str, at: int) -> int:
+    def _in_tag(self, text: str, at: int) -> int:
         found = _IN_TAG.search(text, at)
         if found is None:
             self._enter(text[at:])
             return len(text)
         self._enter(text[at : found.end()])
-        if found["end"]:
+        if found["end"] and self._tag_name == "<style":
+            self._state, self._before, self._fetched = "css", "", False
+        elif found["end"]:
             self._state = "text"
         else:
             name = _NAME.search(text[at : found.start()])
