@@ -100,7 +100,7 @@ def _heads_of_item(operation: str, argument: Any, depth: int) -> set[str] | None
         case "LITERAL":
             return {chr(argument)}
         case "IN":
-            return _members(argument)
+            return members(argument)
         case "SUBPATTERN" if not argument[1]:
             return _marked(_heads(list(argument[3]), depth), list(argument[3]), depth)
         case "BRANCH":
@@ -144,14 +144,14 @@ def _spelled(items: list[Any]) -> bool:
             if argument[:2] != (0, 1) or not _spelled(list(argument[2])):
                 return False
         elif name == "IN":
-            if _members(argument) is None:
+            if members(argument) is None:
                 return False
         elif name not in ("LITERAL", "ASSERT", "ASSERT_NOT", "AT"):
             return False
     return True
 
 
-def _members(items: list[Any]) -> set[str] | None:
+def members(items: list[Any]) -> set[str] | None:
     """The characters of a class, if they are few."""
     found: set[str] = set()
     for operation, argument in items:

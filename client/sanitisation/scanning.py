@@ -18,6 +18,7 @@ from itertools import chain
 from threading import Lock
 
 from renga.client.sanitisation.beginnings import WIDTH, Beginnings, beginnings, folded
+from renga.client.sanitisation.needs import BEYOND_ASCII, Needs, needs
 from renga.client.sanitisation.patterns import Pattern
 
 _LONG = 10_000
@@ -39,6 +40,11 @@ class Scanned(Pattern):
         """With what a match of it begins; None if that can't be told."""
         return beginnings(self.source, self.flags)
 
+    @cached_property
+    def needs(self) -> Needs:
+        """What a text that it matches in holds."""
+        return needs(self.source, self.flags)
+
 
 _making = Lock()
 _scanned: list[Scanned] = []
@@ -46,10 +52,16 @@ _scanned: list[Scanned] = []
 
 def matches(pattern: Scanned, text: str) -> Iterator[re.Match[str]]:
     """`pattern.finditer(text)`."""
-    places = _begun(text).places(pattern.number)
-    if places is None:
-        return pattern.finditer(text)
-    return _tried(pattern, text, places) if places else iter(())
+    begun = _last
+    if begun.text is not text or pattern.number >= begun.size:
+        begun = _begun(text)
+    if pattern.begins is None:
+        return pattern.finditer(text) if begun.can_hold(pattern.needs) else _NOTHING
+    places = begun.places.get(pattern.number)
+    return _tried(pattern, text, places) if places else _NOTHING
+
+
+_NOTHING: Iterator[re.Match[str]] = iter(())
 
 
 def _tried(pattern: Scanned, text: str, places: Iterable[int]) -> Iterator[re.Match[str]]:
@@ -65,8 +77,6 @@ class _Table:
     """What may begin with which characters, of some of the patterns."""
 
     def __init__(self, scanned: Sequence[Scanned]) -> None:
-        self.size = len(scanned)
-        self.untold = frozenset(pattern.number for pattern in scanned if pattern.begins is None)
         heads: tuple[_Heads, _Heads] = defaultdict(list), defaultdict(list)
         for pattern in scanned:
             if (begins := pattern.begins) is not None:
@@ -118,29 +128,33 @@ def _table(size: int) -> _Table:
 
 
 class _Begun:
-    """Where the patterns may begin in one text. One that is made later is found when it is asked for."""
+    """Where the patterns may begin in one text, and what it holds."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._read()
+    def __init__(self, text: str, size: int) -> None:
+        self.text = text
+        self.size = size
+        self.places = _table(size).places(text)
 
-    def _read(self) -> None:
-        self._table = _table(len(_scanned))
-        self._places = self._table.places(self._text)
+    @cached_property
+    def _held(self) -> tuple[tuple[str, frozenset[str]], tuple[str, frozenset[str]]]:
+        """The text and its characters, as they are and folded."""
+        beyond = () if self.text.isascii() else (BEYOND_ASCII,)
+        low = folded(self.text)
+        return (self.text, frozenset((*self.text, *beyond))), (low, frozenset((*low, *beyond)))
 
-    def places(self, number: int) -> Sequence[int] | None:
-        """None for a pattern of which they can't be told."""
-        if number >= self._table.size:
-            self._read()
-        if number in self._table.untold:
-            return None
-        return self._places.get(number, ())
+    def can_hold(self, needs: Needs) -> bool:
+        """False if what a pattern needs is not in the text."""
+        text, chars = self._held[needs.folds]
+        return needs.literal in text and not (needs.chars and needs.chars.isdisjoint(chars))
 
 
 def _begun(text: str) -> _Begun:
     """Of the last few texts, the long ones by themselves: every pattern asks for the same ones."""
-    return _long(text) if len(text) > _LONG else _short(text)
+    global _last
+    _last = begun = (_long if len(text) > _LONG else _short)(text, len(_scanned))
+    return begun
 
 
 _long = lru_cache(maxsize=3)(_Begun)
 _short = lru_cache(maxsize=16)(_Begun)
+_last = _Begun("", 0)

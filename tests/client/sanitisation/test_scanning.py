@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from renga.client import sanitisation
 from renga.client.sanitisation.beginnings import beginnings, folded
+from renga.client.sanitisation.needs import BEYOND_ASCII, Needs, needs
 from renga.client.sanitisation.patterns import Pattern
 from renga.client.sanitisation.scanning import Scanned, matches
 from renga.simulations.private_prompts import evaluation_set
@@ -34,8 +35,9 @@ def test_a_scan_finds_what_finditer_finds(name, text):
     for pattern in chain.from_iterable(map(_patterns, vars(module).values())):
         compiled = re.compile(pattern.source, pattern.flags)  # all of them can be
         if isinstance(pattern, Scanned):
-            found = [m.span() for m in compiled.finditer(text)]
-            assert [m.span() for m in matches(pattern, text)] == found, pattern
+            for piece in (text, *text.split("\n\n")):
+                found = [m.span() for m in compiled.finditer(piece)]
+                assert [m.span() for m in matches(pattern, piece)] == found, pattern
 
 
 PATTERNS = [
@@ -51,6 +53,9 @@ PATTERNS = [
         r"(?<![A-Za-z])a|b",
         r"^[ab]|^x",
         r"\w+@",
+        r"\w(?:ab|c)+[12]",
+        r"\w(?:[か-こ]|x)",
+        r"\win ?put",
     )
     for flags in (0, re.I, re.M)
 ]
@@ -58,7 +63,7 @@ PATTERNS = [
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 @settings(max_examples=60, deadline=None)
-@given(text=st.text("abcdxinput'm@AB 123\n\ud800\U0010ffffİıſςΣK", max_size=30))
+@given(text=st.text("abcdxinput'm@AB 123\n\ud800\U0010ffffİıſςΣKか", max_size=30))
 def test_places_are_never_too_few(pattern, text):
     found = [m.span() for m in re.compile(pattern.source, pattern.flags).finditer(text)]
     assert [m.span() for m in matches(pattern, text)] == found
@@ -67,6 +72,12 @@ def test_places_are_never_too_few(pattern, text):
 @given(st.text())
 def test_folding_keeps_places(text):
     assert len(folded(text)) == len(text)
+
+
+def test_needs_are_the_rarest_characters_and_the_longest_string():
+    assert needs(r"\w+://[a-z]{2}(?:[0-9]|x)@?") == Needs("://", frozenset(":"), False)
+    assert needs(r"\w?(?:[一-龥]|[ぁ-ん]+)[A-Z]", re.I) == Needs("", frozenset(BEYOND_ASCII), True)
+    assert needs(r"[^a]+b?") == Needs("", frozenset(), False)
 
 
 def test_a_pattern_made_after_a_text_was_read_is_found_in_it():
