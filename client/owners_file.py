@@ -26,8 +26,10 @@ def read_owners_file(
         written = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return model()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"can't read {path}: {error}") from error
+    except OSError as error:
+        raise UsageError(f"can't read {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise UsageError(f"can't read {path}: it is no UTF-8 text", hint="save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: {error}") from error
     for key in sorted(set(written) - set(model.model_fields)):
@@ -40,4 +42,5 @@ def read_owners_file(
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{path}: {where}: {first['msg']}") from None
+        said = first["msg"].removeprefix("Value error, ").replace("Input", "it").replace("tuple", "list")
+        raise UsageError(f"{path}: {where}: {said}") from None

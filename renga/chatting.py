@@ -22,7 +22,7 @@ HELP = """\
   /review        look at what is hidden before each message leaves, or no longer
   /history       the conversation so far, as it left and as it came
   /new           begin another conversation
-  /quit          or Ctrl-D"""
+  /quit          or Ctrl-D; Ctrl-C stops an answer"""
 
 
 class Choosable(Protocol):
@@ -51,11 +51,12 @@ class Chat:
 
     def run(self) -> None:
         """Until the person has enough. What goes wrong with one message is told, and the next may be said."""
+        self.models.open(self.plan)  # who is not there is told before anything is said
         self._begin(self.conversation)
         self.tell(f"conversation {self._kept.name}, answered by {self.plan}; /help")
         while (line := self.read()) is not None:
             text = line.strip()
-            if text in ("/quit", "/exit", "/q"):
+            if text.partition(" ")[0] in ("/quit", "/exit", "/q"):
                 return
             try:
                 if text.startswith("/"):
@@ -117,14 +118,17 @@ class Chat:
             before=before,
             found=found,
         )
+        stopped = ""
         try:
             for piece in answer:
                 self.write(piece)
+        except KeyboardInterrupt:  # of the answer, not of the chat
+            stopped = " · stopped"
         finally:
             self.write("\n")
         for turn in (answer.sent[-1], Turn("assistant", answer.came)):
             self._kept.note({"role": turn.role, "text": turn.text})
-        self.tell(_beside(answer))
+        self.tell(_beside(answer) + stopped)
 
 
 def _beside(answer: Answering) -> str:

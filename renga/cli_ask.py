@@ -11,6 +11,7 @@ import typer
 from renga.cli_options import DEFAULT_MODEL, MODEL_HELP, AdapterFolder, Debug, tell
 from renga.cli_plan import Lets
 from renga.cli_private import VaultFile
+from renga.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,7 @@ def ask(
     federation answers: what is private is replaced before the prompt leaves, and put back into the answer.
     Else a model on this machine does.
     """
-    text = sys.stdin.read().strip() if prompt == "-" else prompt
+    text = _read().strip() if prompt == "-" else prompt
     if not text.strip():
         raise typer.BadParameter("the prompt is empty")
     from renga.models.contract import Clearance, Sampling
@@ -124,6 +125,13 @@ def ask(
         from renga.loading import load
 
         _ask_here(load(model or DEFAULT_MODEL, adapter), text, sampling)
+
+
+def _read() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError:
+        raise UsageError("stdin is no UTF-8 text", hint="convert it first: iconv -t utf-8") from None
 
 
 def _ask_indirectly(

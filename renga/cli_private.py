@@ -156,6 +156,8 @@ def chat(
             return input("> " if sys.stdin.isatty() else "")
         except EOFError:
             return None
+        except UnicodeDecodeError:
+            raise UsageError("stdin is no UTF-8 text", hint="convert it first: iconv -t utf-8") from None
 
     opened = cache(lambda: load(model, None))
     models = Offered(state, Federation(state), Edge(model, opened, lambda: opened().weights))

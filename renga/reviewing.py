@@ -42,7 +42,7 @@ class Review:
                 return found
             try:
                 found = self._decided(line.strip(), text, found, sanitiser, desk)
-            except UsageError as error:
+            except RengaError as error:  # nothing was sent, and the person is still here
                 self.tell(" — ".join(part for part in (error.message, error.hint) if part))
 
     def _show(self, text: str, found: list[Entity], sanitiser: Sanitiser) -> None:

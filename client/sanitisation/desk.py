@@ -10,6 +10,7 @@ from renga.client.sanitisation.conversation import Conversation
 from renga.client.sanitisation.decisions import Decided
 from renga.client.sanitisation.detection import detectors
 from renga.client.sanitisation.entities import QUASI
+from renga.client.sanitisation.plugged import Plugged, plugged
 from renga.client.sanitisation.rules import Rule, Rules, read_rules, write_rules
 from renga.client.sanitisation.sanitiser import Sanitiser
 from renga.client.sanitisation.vault import Vault
@@ -27,6 +28,7 @@ class Desk:
     _read: int = 0
     _vault: Vault | None = None
     _decided: Decided | None = None
+    _plugged: tuple[Plugged, ...] | None = None
 
     def __post_init__(self) -> None:
         self.reread()
@@ -55,13 +57,15 @@ class Desk:
         if self._decided is None:
             self._decided = Decided.of(self.rules, lambda sealed: self.vault.open_value(sealed))
         also = [kind for kind in QUASI if self.rules.rule(kind) is not Rule.ALLOW]
-        layers = detectors(names=self.names, also=also, plugged=[self._decided])
+        if self._plugged is None:
+            self._plugged = plugged(self.rules.plug_in, self.rules_file.parent)
+        layers = detectors(names=self.names, also=also, plugged=[self._decided, *self._plugged])
         return Sanitiser(layers, self.rules, conversation)
 
     def reread(self) -> None:
         """After the rules were changed."""
         self._read = self._stamp()
-        self.rules, self._decided = read_rules(self.rules_file), None
+        self.rules, self._decided, self._plugged = read_rules(self.rules_file), None, None
         if self._vault is not None:
             self._vault.keep_days = self.rules.keep_days
 

@@ -132,7 +132,7 @@ def find(
             # The error's own text may quote the prompt: it is not repeated, nor chained.
             raise DetectionFailed(
                 f"the detector {detector.name!r} failed ({type(error).__name__}); nothing was sent",
-                hint="`renga doctor` checks detectors; one that keeps failing can be left out of the config",
+                hint="if it is one of your own, see plug_in in sanitisation.toml; else this is a mistake in renga",
             ) from None
     limit.check()
     from renga.client.sanitisation.propagation import spread  # it builds on this module

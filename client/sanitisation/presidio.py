@@ -1,13 +1,14 @@
 """Presidio's recognisers as a detector of ours: plug in what an organisation already wrote.
 
-analyzer = AnalyzerEngine(...)                  # presidio-analyzer, not a dependency of Renga
-find(text, detectors=detectors(plugged=[Presidio(analyzer, languages=("en",))]))
+staff = PatternRecognizer("EMPLOYEE", patterns=[…])   # presidio-analyzer, not a dependency of Renga
+
+and in `sanitisation.toml` `plug_in = ["staff.py:staff"]` (see `plugged`). A whole analyzer can be named, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from renga.client.sanitisation.entities import Deadline, Entity, Kind, Known
 from renga.client.sanitisation.normal import normal
@@ -54,6 +55,22 @@ KINDS: Mapping[str, Kind] = {
 """Presidio's names of what we have a kind for. A recogniser of one's own adds its own: Presidio(…, kinds=…)."""
 
 
+class Recogniser:
+    """Detector that asks one of Presidio's recognisers by itself. What its owner called something that we have
+    no kind for is an account of some sort: it was plugged in to be hidden."""
+
+    def __init__(self, recogniser: Any, at_least: float = 0.4) -> None:
+        self._recogniser, self._at_least = recogniser, at_least
+        self.name = str(getattr(recogniser, "name", "recogniser"))
+
+    def detect(self, text: str, known: Sequence[Known], deadline: Deadline) -> list[Entity]:
+        found = self._recogniser.analyze(text, self._recogniser.supported_entities, None)
+        own = {kind.value: kind for kind in Kind}
+        return _entities(
+            text, found, self._at_least, lambda type: KINDS.get(type) or own.get(type, Kind.ACCOUNT_ID)
+        )
+
+
 class Presidio:
     """Detector that asks an analyzer, in each of its languages."""
 
@@ -71,13 +88,22 @@ class Presidio:
         self._kinds, self._at_least = dict(kinds), at_least
 
     def detect(self, text: str, known: Sequence[Known], deadline: Deadline) -> list[Entity]:
-        found = []
+        found: list[Entity] = []
         for language in self._languages:
             deadline.check()
-            for result in self._analyzer.analyze(text=text, language=language):
-                kind = self._kinds.get(result.entity_type)
-                if kind is not None and result.score >= self._at_least and result.start < result.end:
-                    value = normal(kind, text[result.start : result.end])
-                    certainty = min(0.9, result.score)
-                    found.append(Entity(result.start, result.end, kind, value, certainty=certainty))
+            results = self._analyzer.analyze(text=text, language=language)
+            found += _entities(text, results, self._at_least, self._kinds.get)
         return found
+
+
+def _entities(
+    text: str, results: Iterable[Result], at_least: float, kind_of: Callable[[str], Kind | None]
+) -> list[Entity]:
+    found = []
+    for result in results or ():
+        kind = kind_of(result.entity_type)
+        if kind is not None and result.score >= at_least and result.start < result.end:
+            value = normal(kind, text[result.start : result.end])
+            certainty = min(0.9, result.score)
+            found.append(Entity(result.start, result.end, kind, value, certainty=certainty))
+    return found

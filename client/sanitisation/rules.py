@@ -8,16 +8,20 @@ are.
 
 from __future__ import annotations
 
+import re
+import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from renga.client.owners_file import read_owners_file
 from renga.client.sanitisation.entities import QUASI, Kind
 from renga.errors import RengaError, UsageError, did_you_mean
 from renga.protocol.key_files import write_secret
+
+_NEVER = re.compile(r"^never\s*=\s*\[[^\]]*\][^\n]*\n?", re.MULTILINE)
 
 
 class Rule(StrEnum):
@@ -54,6 +58,12 @@ class Always(BaseModel):
     text: str = ""
     sealed: str = ""
 
+    @model_validator(mode="after")
+    def _says_what(self) -> Always:
+        if not self.text and not self.sealed:
+            raise ValueError("it has no text")
+        return self
+
 
 class Rules(BaseModel):
     """All of it."""
@@ -71,6 +81,9 @@ class Rules(BaseModel):
     always: tuple[Always, ...] = Field((), description="values that are private, whatever they look like")
     restore_into: tuple[str, ...] = Field(
         (), description="where an answer's surrogates are restored too: link, target, attribute, tools"
+    )
+    plug_in: tuple[str, ...] = Field(
+        (), description="detectors of one's own, MODULE:NAME or FILE.py:NAME; see `plugged`"
     )
     keep_days: Annotated[float, Field(gt=0)] = Field(
         30.0, description="conversations that lie unused for so long are erased"
@@ -99,20 +112,46 @@ def _known_kinds(written: dict[str, Any]) -> None:
     kinds = written.get("kinds", {})
     for name in kinds if isinstance(kinds, dict) else ():
         if name not in Kind.__members__:
-            raise UsageError(f"there is no kind {name!r}", hint=did_you_mean(name, Kind.__members__))
+            raise UsageError(f"there is no kind {name!r}", hint=did_you_mean(name.upper(), Kind.__members__))
 
 
 def write_rules(path: Path, rules: Rules) -> None:
-    """Write them, whole or not at all. Raises RengaError if the disk won't take them, or if the file holds
-    comments that would be lost: it is its owner's."""
+    """Write them, whole or not at all. A file with comments is its owner's: a decision is written into it, and
+    the rest left as it is. Raises RengaError if the disk won't take them, or if that can't be done."""
     import tomli_w
 
-    if path.exists() and any(line.lstrip().startswith("#") for line in path.read_text("utf-8").splitlines()):
-        raise RengaError(
-            f"{path} has comments, which writing it anew would lose", hint="take them out, or edit it by hand"
-        )
+    before = path.read_text("utf-8") if path.exists() else ""
+    text = _decided(before, rules) if "#" in before else tomli_w.dumps(_written(rules))
+    write_secret(path, text.encode())
+
+
+def _written(rules: Rules) -> dict[str, Any]:
     written: dict[str, Any] = rules.model_dump(mode="json", exclude_defaults=True)
     for entry in written.get("always", ()):
         for key in [key for key, value in entry.items() if not value]:
             del entry[key]
-    write_secret(path, tomli_w.dumps(written).encode())
+    return written
+
+
+def _decided(text: str, rules: Rules) -> str:
+    """An owner's file with the decisions of `rules` in it; what it then means is compared with them."""
+    import tomli_w
+
+    written, now = _written(rules), Rules.model_validate(tomllib.loads(text))
+    if rules.never != now.never:
+        line = tomli_w.dumps({"never": written.get("never", [])}).strip()
+        text = f"{line}\n{_NEVER.sub('', text, count=1)}"
+    for old, new in zip(now.always, rules.always, strict=False):
+        text = text.replace(old.sealed, new.sealed) if old.sealed and new.sealed else text  # by a new key
+    for entry in written.get("always", [])[len(now.always) :]:
+        text = f"{text.rstrip()}\n\n[[always]]\n{tomli_w.dumps(entry)}"
+    try:
+        same = Rules.model_validate(tomllib.loads(text)) == rules
+    except (tomllib.TOMLDecodeError, ValidationError):
+        same = False
+    if not same:
+        raise RengaError(
+            "this decision can't be written into sanitisation.toml without losing its comments",
+            hint="take them out, or edit it by hand",
+        )
+    return text

@@ -252,7 +252,8 @@ class Vault:
             return self._seal().open(_bytes(sealed), "decision").decode("utf-8", "surrogatepass")
         except (ValueError, WrongKey):
             raise WrongKey(
-                "a value in the rules' file was not sealed by this vault", hint="decide on it again"
+                "a value in sanitisation.toml was not sealed by this vault",
+                hint="take its [[always]] out there, and decide on it again",
             ) from None
 
     @contextmanager

@@ -24,6 +24,7 @@ class Elsewhere:
     leaves: bool = True
     asked: list[Prompt] = field(default_factory=list)
     busy: bool = False
+    interrupted: bool = False
 
     def answer(self, prompt: Prompt, sampling: Sampling, used: Used) -> Iterator[Piece]:
         if self.busy:
@@ -33,6 +34,8 @@ class Elsewhere:
         used.completion_tokens, used.sent, used.received = 3, 10, 20
         for piece in ("Dear ", *(said[-1:] or ["nobody"]), "!\nUser: and so on"):
             yield Piece(piece)
+            if self.interrupted and piece != "Dear ":
+                raise KeyboardInterrupt
 
 
 @dataclass
@@ -100,6 +103,18 @@ def test_commands_and_errors(tmp_path: Path) -> None:
     assert "* host" in shown and "did you mean 'edge'" in shown and "answered by edge" in shown
     assert "did you mean '/history'" in shown and "busy learning" in shown and "/review" in shown
     assert host.asked == [] and said.strip() == ""
+
+
+def test_an_interruption_stops_the_answer_and_not_the_chat(tmp_path: Path) -> None:
+    host = Elsewhere(interrupted=True)
+    said, told = talk(tmp_path, host, f"I am {NAME}", "/history", "/quit now", "never read")
+    assert said == f"Dear {NAME}\n" and "stopped" in told[1] and NAME not in "".join(told)
+    assert any(line.startswith("  assistant: Dear <PERSON") for line in told) and len(host.asked) == 1
+
+
+def test_who_is_not_there_is_told_before_anything_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nobody"):
+        talk(tmp_path, Elsewhere(), "hi", plan="nobody")
 
 
 def test_messages_become_a_question_and_what_was_said_before() -> None:

@@ -231,3 +231,24 @@ def test_what_can_t_be_sent_is_told_and_not_noted_as_sent(
     assert enter(["ask", "half of \ud83d a character"], run) == 2
     assert "half of a character" in capsys.readouterr().err
     assert socket.echo.prompts == [] and not (tmp_path / "client" / "ledger.jsonl").exists()
+
+
+def test_decisions_are_written_into_a_file_with_comments_and_leave_them(
+    socket: Socket, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = tmp_path / "vault" / "sanitisation.toml"
+    rules.parent.mkdir()
+    rules.write_text('# mine\nnever = ["x"]  # old\n[kinds]\nURL = "allow"  # links are fine\n')
+    review(monkeypatch, "never 1", "always ORG Bluebird", "")
+    assert enter(["ask", "--review", "I am Jane Quillfeather of Bluebird"], run) == 0
+    assert "# mine" in rules.read_text() and "# links are fine" in rules.read_text()
+    assert "Bluebird" not in rules.read_text()
+    capsys.readouterr()
+    assert enter(["ask", "I am Jane Quillfeather of Bluebird"], run) == 0
+    assert "hidden: 1 ORG" in capsys.readouterr().err and "Bluebird" not in socket.echo.prompts[-1]
+    rules.write_text('# mine\nalways = [{kind = "ORG", text = "Bluebird"}]\n')
+    review(
+        monkeypatch, "always ORG Jane", ""
+    )  # a list in a line: no more can be added without writing it anew
+    assert enter(["ask", "--review", "I am Jane Quillfeather of Bluebird"], run) == 0
+    assert "by hand" in capsys.readouterr().err and rules.read_text().startswith("# mine\nalways")
