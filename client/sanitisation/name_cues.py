@@ -101,7 +101,7 @@ TO_SOMEBODY = re.compile(
     re.I,
 )
 GERMAN_ROLE = re.compile(
-    r"(?:Nachbar|Kolleg|Chef|Freund|Bruder|Schwester|Mutter|Vater|Tochter|Sohn|Cousin|Onkel|Tante|Arzt|Ärzt|Anw[aä]lt|Vermieter|Mieter|Partner|Mitbewohner|Kund|Halter|(?:Konto)?[Ii]nhaber)[a-z]{0,4}"
+    r"(?:Nachbar|Kolleg|Chef|Hausmeister|Lehrer|Trainer|Mitarbeiter|Bewerber|Patient|Mandant|Versichert|Hausarzt|Zahnarzt|Therapeut|Azubi|Praktikant|Handwerker|Freund|Bruder|Schwester|Mutter|Vater|Tochter|Sohn|Cousin|Onkel|Tante|Arzt|Ärzt|Anw[aä]lt|Vermieter|Mieter|Partner|Mitbewohner|Kund|Halter|(?:Konto)?[Ii]nhaber)[a-z]{0,4}"
 )
 """Nouns that announce a name and are written like one."""
 BOTHERS = re.compile(

@@ -12,7 +12,7 @@ from renga.client.sanitisation.names_ja_placed import placed_names_ja
 from renga.client.sanitisation.names_ja_told import told_names_ja
 from renga.client.sanitisation.names_latin import latin_names
 from renga.client.sanitisation.names_of_nobody import nobody
-from renga.client.sanitisation.names_placed import fields, sharers
+from renga.client.sanitisation.names_placed import fields, rows, sharers
 from renga.client.sanitisation.normal import normal
 from renga.client.sanitisation.shadow import decoded, shadow
 
@@ -22,7 +22,7 @@ def _beside(text: str) -> list[Found]:
     about = nobody(text)
     if about.fiction and not about.own:
         return []
-    return [*speakers(text), *voices(text), *lower_lists(text), *sharers(text), *fields(text)]
+    return [*speakers(text), *voices(text), *lower_lists(text), *sharers(text), *rows(text), *fields(text)]
 
 
 class Names:

@@ -7,7 +7,7 @@ import re
 from renga.client.sanitisation import name_cues as cues
 from renga.client.sanitisation.lexicon import listed, public_figures
 from renga.client.sanitisation.names_heard import Said
-from renga.client.sanitisation.names_inside import FOREIGN, NAMES_FIRST, NEVER, PLACES, SELDOM, Part
+from renga.client.sanitisation.names_inside import FIRMS, FOREIGN, NAMES_FIRST, NEVER, PLACES, SELDOM, Part
 from renga.client.sanitisation.names_placed import SPOKEN_TO, VERBS_TOO, acts, handed
 
 _SAINT = re.compile(r"(?<![A-Za-z])(?:st\.?|saint|san|santa)[ ]$", re.I)
@@ -30,7 +30,7 @@ def alone(part: Part, text: str, start: int, end: int, said: Said, closed: bool)
         return 0.0
     if part.given and said.greeting and cues.AGAIN.match(text, end):
         return 0.6
-    famous = part.low in public_figures()[1] or part.low in PLACES
+    famous = part.low in public_figures()[1] or part.low in PLACES or part.low in FIRMS
     acting = acts(text, end)
     if said.firm or (acting and (capital or said.loose)) or (said.handing and handed(text, end)):
         if (placed := _placed(part, text, start, end, said, closed, famous)) is not None:
@@ -95,7 +95,7 @@ def alone(part: Part, text: str, start: int, end: int, said: Said, closed: bool)
 
 _NAME_GOES_ON = re.compile(r"(?:'s|’s)?[ ][A-ZÀ-Þ][a-zà-ɏ]")
 _SENTENCE = re.compile(
-    r"[ ]?(?:[,.!?;:)\n]|$)|[ ](?:that|to|about|if|whether|i|im|i'm|we|for|on|and|at|the|not|he|she|his|her|happy|back|when|what|where|why|how|my|our|pls|please|tmrw|tomorrow|today|tonight|again|asap|yesterday|outside|before|after|last|next|because|bc|from|in|or|so|u|you|has|had|by|never|until|y|que|a|para|et|pour|und|dass|ob|wegen|um|am|qué|si|al|en|au|à|avant|ce|demain|mañana|morgen|heute|hoy)(?![a-z])",
+    r"[ ]?(?:[,.!?;:)\n]|$)|[ ](?:that|to|about|if|whether|i|im|i'm|we|for|on|and|at|the|not|he|she|his|her|happy|back|when|what|where|why|how|my|our|pls|please|tmrw|tomorrow|today|tonight|again|asap|yesterday|outside|before|after|last|next|because|bc|from|in|or|so|u|you|wanna|gonna|are|is|will|went|want|wants|said|have|were|got|has|had|by|never|until|y|que|a|para|et|pour|und|dass|ob|wegen|um|am|qué|si|al|en|au|à|avant|ce|demain|mañana|morgen|heute|hoy)(?![a-z])",
     re.I,
 )
 """What goes on behind an object that is a person."""
@@ -123,7 +123,9 @@ def _placed(
     part: Part, text: str, start: int, end: int, said: Said, closed: bool, famous: bool
 ) -> float | None:
     """One part where only a person stands: a given name though it is a word, or no word at all."""
-    if part.low in SELDOM or part.low in _ASSISTANTS or part.low in FOREIGN or len(part.low) < 2:
+    if part.low in SELDOM or part.low in _ASSISTANTS or len(part.low) < 2:
+        return None
+    if part.low in FOREIGN and not (part.given and part.text[0].isupper()):
         return None
     if _NAME_GOES_ON.match(text, end) or (famous and not part.given) or part.low in PLACES:
         return None

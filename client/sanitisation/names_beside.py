@@ -41,7 +41,7 @@ def speakers(text: str) -> Iterator[Found]:
     """Who speaks in the log of a chat: `[09:13] Hamza: …`."""
     turns = list(_SPEAKER.finditer(text))
     first = [m[1].partition(" ")[0].lower() for m in turns]
-    chat = any(is_name(low, latin().given) and not is_word(low) for low in first)
+    chat = any(is_name(low, latin().given) and low not in _NOBODY for low in first)
     for match in turns:
         parts = [p.lower() for p in TOKEN.findall(match[1])]
         named = len(parts) > 1 or not is_word(parts[0]) or is_name(parts[0], latin().given)
@@ -93,7 +93,9 @@ def voices(text: str) -> Iterator[Found]:
             yield Found(*match.span(1), Kind.PERSON, 0.6)
 
 
-_ENDS_ITEM = re.compile(r"[ ]?(?:[,;&+)\n!?.]|$|[ ](?:and|or|und|et|y)[ ])")
+_ENDS_ITEM = re.compile(
+    r"[ ]?(?:[,;&+)\n!?.]|$|[ ](?:and|or|und|et|y|are|is|were|was|have|had|went|want|who|both|will|can|keep|said|came|come|live|need|fight|sont|ont|se|sind|haben|son|están|van)[ ])"
+)
 _LOWER_LIST = re.compile(
     r"(?<![A-Za-z])[a-z]{3,20}(?:(?:,[ ]|[ ]and[ ]|[ ]&[ ]|,[ ]and[ ])[a-z]{3,20})+(?![A-Za-z])"
 )
@@ -199,8 +201,12 @@ def _could_be_listed(name: str, text: str, end: int) -> bool:
         or " ".join(parts) in public_figures()[0]
     ):
         return False
-    if cues.NO_PERSON_TAIL.match(text[end : end + 48]) or all(is_word(p) for p in parts):
+    if cues.NO_PERSON_TAIL.match(text[end : end + 48]):
         return False
+    if all(is_word(p) for p in parts):
+        return all((rank_of(p, latin()) or 9999) < 5000 for p in parts[1:]) and (
+            is_name(parts[0], latin().given) or (rank_of(parts[0], latin()) or 9999) < 5000
+        )
     return is_name(parts[0], latin().given) or (
         rank_of(parts[-1], latin()) is not None and parts[0] not in PLACES
     )

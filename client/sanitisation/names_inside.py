@@ -28,6 +28,10 @@ SELDOM = listed("given names seldom meant")
 """Words that somebody is called, and that mean nobody even where a person stands."""
 
 
+FIRMS = listed("firms")
+"""Who owes, writes and keeps one waiting, and is no person; some of them persons are called, too."""
+
+
 class Part(NamedTuple):
     text: str
     low: str
@@ -70,14 +74,16 @@ def capitals(parts: Sequence[Part], opens: bool, unplaced: bool) -> float:
     return score
 
 
-def lower_case(parts: Sequence[Part], introduced: bool, casual: bool, placed: bool, unsure: bool) -> float:
+def lower_case(parts: Sequence[Part], introduced: bool, casual: bool, placed: bool, unknown: bool) -> float:
     """Several parts not all capitalised, from inside; only an introduction makes names of unknown ones, or a
-    given name before them in a text without capitals, or a place where only persons stand."""
+    given name before them in a text without capitals, or a place where only persons stand. unknown: in this text
+    two words of no list are rather a name than anything else."""
     first, last = parts[0], parts[-1]
-    if placed and casual and len(parts) < 4 and not any(p.low in FOREIGN or len(p.low) < 2 for p in parts):
-        if first.given and first.low not in SELDOM and (last.rank is not None or not last.word):
+    if casual and len(parts) < 4 and not any(p.low in FOREIGN or len(p.low) < 2 for p in parts):
+        if placed and first.given and first.low not in SELDOM and (last.rank is not None or not last.word):
             return 0.5
-        if not unsure and not any(p.word for p in parts) and min(len(parts[0].low), len(parts[-1].low)) > 2:
+        strange = not any(p.word or p.low in PLACES | FIRMS for p in parts) and all(map(_is_shaped, parts))
+        if unknown and strange and (placed or any(p.given or p.rank is not None for p in parts)):
             return 0.5
     if any(len(p.low) < 3 or (p.word and not p.given and p.rank is None) or p.low in FOREIGN for p in parts):
         return -0.6
@@ -90,9 +96,19 @@ def lower_case(parts: Sequence[Part], introduced: bool, casual: bool, placed: bo
         return 0.45 if not (first.word or last.word) else 0.0
     if casual and first.given and not any(p.word for p in parts) and min(len(p.low) for p in parts) > 3:
         return 0.5
-    if not introduced or any(p.word for p in parts) or (unsure and not first.given and len(parts) > 2):
+    if not introduced or any(p.word for p in parts) or not (unknown or first.given or len(parts) < 3):
         return -0.3
     return 0.35 if first.given else 0.1
+
+
+_NO_SHAPE = re.compile(
+    r".*(?:ing|tions?|ness|ments?|[ai]bles?|ware|less|ful|is[hmt]s?|ies|ed|ly|'s)$|[^aeiouyà-ɏ]*$"
+)
+
+
+def _is_shaped(part: Part) -> bool:
+    """Could it be a part of a name, rather than an inflected word or an abbreviation?"""
+    return len(part.low) > 2 and _NO_SHAPE.match(part.low) is None
 
 
 def full_name(parts: Sequence[str]) -> bool:

@@ -21,28 +21,29 @@ from renga.client.sanitisation.scanning import Scanned, matches
 
 _NOT_NAMES = listed("before an honorific") | listed("no given names")
 _PLACES = listed("places that are surnames")
+_WORDS = listed("hiragana names that are words") | listed("hiragana kin")
 
 _ACTS = re.compile(
     r"[がはも](?:[^。、\n]{0,6}?)(?:うるさ|怒|泣い|言った|言って|言う|言わな|そう言|遅刻|休み|休ん|辞め|退職|入社|返して|返さ|払って|浮気|無視|嘘|覚えな|謝|悩ん|勤め|欠席|出席|発表|担当|やります|入院|退院|亡くな|結婚|離婚|妊娠|熱を出|風邪|けが|怪我|転職|異動し|昇進|卒業し|合格し|寝て|電話に出|教えてくれ|手伝って|助けて|来ない|来なか|知らないって|パワハラ|セクハラ|引っ越)"
     r"|に(?:[^。、\n]{0,4}?)(?:謝|怒られ|叱られ|振られ|フラれ|言われ|聞いたら|聞かれ|聞いてみ|貸し|借り|返し|返さ|誘われ|渡し|伝え|頼ま|頼み|相談し|内緒|告白|似て|シフト|会い|会った|電話|嫌われ|騙され|お願い|お礼|送っ|送り|声をかけ)"
     r"|から(?:[^。、\n]{0,4}?)(?:電話|返事|返信|LINE|ライン|言われ|相談|もらった|聞いた|内定|借り|連絡|メール)"
     r"|と(?:[^。、\n]{0,4}?)(?:喧嘩|ケンカ|付き合|結婚|離婚|別れ|仲直り|話し|話した|会う|会った|飲み|飲ん|遊|不仲)"
-    r"|を(?:[^。、\n]{0,4}?)(?:誘|叱|褒め|推薦|見かけ|昇進|選任|任命|招待|説得|慰め|励まし|採用|解雇|クビ|許せ|許し|責め)"
+    r"|を(?:[^。、\n]{0,4}?)(?:誘|叱|褒め|推薦|見かけ|昇進|選任|任命|招待|説得|慰め|励まし|採用|解雇|クビ|欠席させ|休ませ|迎えに|預け|許せ|許し|責め)"
     r"|の(?:両名|代理|やつ|奴(?!隷)|相続|カルテ|弔電|機嫌|奥さん|旦那|息子|娘さん|結婚式|送別会|歓迎会|葬儀|通夜|遺産|遺言|愚痴|悪口|連絡先|携帯|代わり|退職)"
-    r"|って(?:いう|言う)?(?:上司|先輩|後輩|同僚|奴|やつ|友達)|より[、]?(?:電話|と書かれ|連絡|伝言|よろしく)|っていうんだけど"
+    r"|の(?:運動会|入学式|卒業式|授業参観|予防接種|送り迎え|お迎え|保育園|幼稚園|参観日|誕生日会)|は元気|って(?:いう|言う)?(?:上司|先輩|後輩|同僚|奴|やつ|友達)|より[、]?(?:電話|と書かれ|連絡|伝言|よろしく)|っていうんだけど"
 )
 """Behind somebody: what is done by and to persons only."""
 _ROLE = re.compile(
     r"(?:契約者|申込者|申請者|依頼人|相続人|名義人|受取人|差出人|振込人|被相続人|加入者|入居者|新郎|新婦|被告人?|原告|患者|講師|司会|幹事|店長|キャプテン|弁護士|税理士|叔父|叔母|伯父|伯母|祖父|祖母|保護者|選手|社員|会長|故|同期|大家|上司|先輩|後輩|同僚|部下|友人|親友|担任|主治医|隣人|隣|代表|運転手|秘書|部員|顧問|監督|提出者|確認者|作成者|担当者?|責任者|出席者|参加者|メンバー|宛先|宛名|氏名|名前|姓名|マネージャー|リーダー|オーナー|コーチ)[ 　]?(?:の|は|:|：|、|・|　|\"?[:：][ 　]?\"?)?[ 　]?[「『\"]?$"
 )
 _ROLE_HEAD = re.compile(
-    r"契約者|申込者|申請者|依頼人|相続人|名義人|受取人|新郎|新婦|被告人?|原告|患者|叔父|叔母|伯父|伯母|祖父|祖母|保護者|社員|会長|店長|講師|司会|幹事|故|友人|同僚|弁護士|担当"
+    r"先週|昨日|今日|明日|来週|今朝|本日|先日|先月|来月|昨夜|今度|契約者|申込者|申請者|依頼人|相続人|名義人|受取人|新郎|新婦|被告人?|原告|患者|叔父|叔母|伯父|伯母|祖父|祖母|保護者|社員|会長|店長|講師|司会|幹事|故|友人|同僚|弁護士|担当"
 )
 _RUN = Scanned(r"(?<![一-龥々])[一-龥々]{1,8}(?:ヶ[一-龥々]{1,3})?")
 _TAIL = re.compile(r"[ 　]?([ぁ-ん]{2,4}|[ァ-ヴー]{2,5})?")
 _SPACED = re.compile(r"[ 　]([一-龥々]{1,3})(?![一-龥々])")
 _BOUND = re.compile(
-    r"[、。」』）)\"'\n　 ]|[がはもにをとのへでや](?![ぁ-ん]{0,1}[一-龥]{0,0}ん)|から|より|です|と申|だ|殿|様|さん|氏|宅|$|[（(]"
+    r"[、。」』）)\"'\n　 ]|[がはもにをとのへでや]|から|より|です|と申|だ|殿|様|さん|氏|宅|$|[（(]"
 )
 _HONOUR = re.compile("さん|さま|くん|ちゃん|どの|せんせい")
 _OF_MANY = Scanned(
@@ -51,6 +52,16 @@ _OF_MANY = Scanned(
 _CALLED = Scanned(
     r"(?:(?<=[「『])|^)([一-龥々]{1,3})(?=、(?:あの|この|その|お前|ちょっと|ごめん|今日|明日|ありがとう|どう|元気|悪い|頼む|聞いて|また|久しぶり|早く|なんで|いい加減))",
     re.M,
+)
+_HAILED = Scanned(
+    r"(?:(?<=[「『。\n])|^)([ぁ-ん]{2,5})、(?=ごめん|ありがとう|お誕生日|元気|大好き|おめでとう|聞いて|頑張|がんば|久しぶり|おかえり|ただいま)",
+    re.M,
+)
+_AGED = Scanned(
+    r"(?<![ぁ-んァ-ヴー])([ぁ-ん]{3,8}|[ァ-ヴー]{3,8})(?=[（(、 　][0-9０-９一二三四五六七八九十]{1,3}(?:歳|才|か月|ヶ月))"
+)
+_SPACED_HONOURED = Scanned(
+    r"(?<![一-龥々])(([一-龥々]{1,4})[ 　]([一-龥々]{1,3}|[ぁ-ん]{2,4}|[ァ-ヴー]{2,5}?))(?=[ 　]?(?:夫妻|夫婦|さん|様|氏|殿|くん|君|ちゃん|先生|医師|弁護士|両名|宛))"
 )
 _BOOK = re.compile(r"名字|苗字|姓は|名前の(?:由来|意味|読み)|漢字の|地名|由来|画数|県|観光|駅")
 
@@ -88,7 +99,11 @@ def _read(run: str) -> _Is:
     if run in _NOT_NAMES or run in public_figures()[0] or run in public_figures()[1]:
         return _Is.WORD
     if run in lists.surnames:
-        return _Is.PLACE if run in _PLACES or len(run) == 1 else _Is.SURNAME
+        place = run in _PLACES or len(run) == 1 or tagged(run, 0)[0].what == "地"
+        return _Is.PLACE if place else _Is.SURNAME
+    words = tagged(run, 0)
+    if len(words) == 1 and words[0].what in ("地", "組", "名詞") and len(run) > 1 and run not in lists.given:
+        return _Is.SURNAME if _shown(run) == "姓" else _Is.WORD
     for at in (2, 3, 1, 4):
         surname, given = run[:at], run[at:]
         if (
@@ -124,6 +139,15 @@ def _placed(text: str) -> Iterator[Found]:
         if min(kinds) >= _Is.PLACE and (max(kinds) >= _Is.SURNAME or match[1].count("、") > 1):
             for item in items:
                 yield Found(match.start(1) + item.start(), match.start(1) + item.end(), Kind.PERSON, 0.6)
+    for match in matches(_AGED, text):
+        if _parts_of(match[1]) and match[1] not in _WORDS:
+            yield Found(*match.span(1), Kind.PERSON, 0.7)
+    for match in matches(_SPACED_HONOURED, text):
+        if match[3] in japanese().given or hiragana(match[3]) in japanese().given_kana:
+            yield Found(*match.span(1), Kind.PERSON, 0.7)
+    for match in matches(_HAILED, text):
+        if match[1] in japanese().given_kana and match[1] not in _WORDS:
+            yield Found(*match.span(1), Kind.PERSON, 0.6)
     for match in matches(_CALLED, text):
         if _read(match[1]) >= _Is.PLACE or (len(match[1]) > 1 and _read(match[1]) is _Is.GIVEN):
             yield Found(*match.span(1), Kind.PERSON, 0.6)
@@ -155,7 +179,7 @@ def _of_run(text: str, start: int, end: int) -> Iterator[Found]:
         kind is _Is.PLACE
         and role
         and not acting
-        and before.endswith(("隣の", "代表", "代表の", "担当", "社員"))
+        and before.endswith(("隣の", "代表", "代表の", "担当", "社員", "メンバーは"))
     ):
         return
     yield Found(start, stop, Kind.PERSON, 0.79 if kind is _Is.WHOLE else 0.62)
@@ -176,6 +200,14 @@ def _with_given(text: str, start: int, end: int, kind: _Is) -> int:
         if _BOUND.match(text, stop) and (hiragana(given) in lists.given_kana or _kana_given(given)):
             return stop
     return end
+
+
+def _parts_of(kana: str) -> bool:
+    """Is it a surname and a given name, or one of the latter?"""
+    lists, plain = japanese(), hiragana(kana)
+    return plain in lists.given_kana or any(
+        plain[:at] in lists.surname_kana and plain[at:] in lists.given_kana for at in range(2, len(plain) - 1)
+    )
 
 
 @lru_cache(maxsize=4096)

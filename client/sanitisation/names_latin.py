@@ -17,6 +17,7 @@ from renga.client.sanitisation.lexicon import Latin, latin, listed, public_figur
 from renga.client.sanitisation.names_alone import alone
 from renga.client.sanitisation.names_heard import Heard, Said, public_talk
 from renga.client.sanitisation.names_inside import (
+    FIRMS,
     NAMES_FIRST,
     NEVER,
     PARTICLES,
@@ -174,6 +175,8 @@ def _best(
         plain = " ".join(lows)
         if size > 1 and (plain in full or plain.replace(".", "") in full):
             return size, (0.5 if said.strong and not said.titled else 0.0)
+        if len(parts[-1]) == 1 and parts[-1].islower():
+            continue
         if any(low.endswith(("n't", "'ll", "'ve", "'re")) for low in lows):
             continue
         if size > 1 and parts[0].islower() and parts[-1].istitle() and lows[0] not in PARTICLES:
@@ -192,6 +195,10 @@ def _best(
             )
             and not _between_unknown(parts, i)
             for i, low in enumerate(lows)
+        ):
+            continue
+        if not (said.titled or said.label) and any(
+            low in FIRMS and rank_of(low, latin()) is None for low in lows
         ):
             continue
         score = _score(parts, lows, text, start, end, said)
@@ -291,7 +298,12 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
             ":",
         )
         introduced = said.label or cues.INTRODUCED.search(text, max(0, start - 24), start) is not None
-        placed = said.firm or acts(text, end) or (said.handing and handed(text, end))
+        placed = (
+            said.firm
+            or acts(text, end)
+            or (said.handing and handed(text, end))
+            or cues.POSSESSION.match(tail) is not None
+        )
         unplaced = said.personal and cues.NO_NAME_BEFORE.search(text, max(0, start - 12), start) is None
         score = (
             capitals(inside, opens, unplaced)
@@ -301,7 +313,7 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
                 introduced or said.strong or (said.greeting and closed),
                 said.casual,
                 placed,
-                said.unsure,
+                not said.unsure and (placed or said.personal),
             )
         )
         score += (
