@@ -96,8 +96,8 @@ class Places:
             for m in loose
             if m[0][0].isupper() and not is_name(m[0].strip().lower(), latin().given)
         }
-        ends = [frozenset(m.end() for m in found) for found in (hands, loose)]
-        return cls(frozenset(end for _, end in firm), *ends, verbs | dict(firm), trade)
+        given, before = (frozenset(m.end() for m in found) for found in (hands, loose))
+        return cls(frozenset(end for _, end in firm), given, before, verbs | dict(firm), trade)
 
 
 def handed(text: str, end: int) -> bool:
