@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from renga.server.plans import HOST, CallerGone, Made, Plans, unknown
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+MOMENT = 3.0  # seconds that a caller waits for an earlier answer of its own to end
 CLEARED = {
     wire.CLEARANCE_PUBLIC: Clearance.PUBLIC,
     wire.CLEARANCE_SANITISED: Clearance.SANITISED,
@@ -73,8 +75,11 @@ class Answering:
             sampling = self._sampling(request.sampling)
         except RefusedPayload as error:
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, error.message)
-        if self._busy.get(name, 0) >= self.limits.at_once:
-            await exhausted(context, f"{self.limits.at_once} answers at a time", 5.0)
+        until = time.monotonic() + MOMENT  # an answer that was broken off ends with the token that is made
+        while self._busy.get(name, 0) >= self.limits.at_once:
+            if time.monotonic() > until:
+                await exhausted(context, f"answers at a time: {self.limits.at_once}", 5.0)
+            await asyncio.sleep(0.02)
         self._busy[name] = self._busy.get(name, 0) + 1
         gone = threading.Event()
         try:

@@ -128,6 +128,29 @@ def test_no_more_is_made_when_the_caller_goes(here: World) -> None:
     assert answered(here, asked(plan="slow"))[2][0] is grpc.StatusCode.OK  # and there is room for the next
 
 
+def test_who_breaks_off_an_answer_may_ask_again_at_once(here: World) -> None:
+    """The token that is being read ends the old answer; the new one waits for it, and is not turned away."""
+
+    async def leave_and_come_back() -> grpc.StatusCode:
+        async with here.ada.channel(here.address) as channel:  # type: ignore[attr-defined]
+            made = SLOW.feeds
+            call = LinkStub(channel).Respond(asked(plan="slow"))
+            SLOW.gate.release(1)
+            while SLOW.feeds == made:
+                await asyncio.sleep(0.01)
+            call.cancel()
+            again = LinkStub(channel).Respond(asked(plan="slow"))
+            asyncio.get_running_loop().call_later(0.3, SLOW.gate.release, 100)
+            async for _ in again:
+                pass
+            code: grpc.StatusCode = await again.code()
+            return code
+
+    while SLOW.gate.acquire(blocking=False):
+        pass
+    assert here.loop.do(leave_and_come_back()) is grpc.StatusCode.OK
+
+
 def test_a_host_that_learns_says_when_to_come_back(here: World) -> None:
     with here.host.turn:  # type: ignore[attr-defined]
         _, _, (code, details, metadata) = answered(here, asked())
