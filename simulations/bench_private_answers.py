@@ -27,7 +27,7 @@ from renga.client.sanitisation.rules import Rules, Style
 from renga.client.sanitisation.sanitiser import Sanitiser
 from renga.models.contract import Prompt, Said
 from renga.simulations.bench_tables import Sheet
-from renga.simulations.private_tasks import KINDS, Task
+from renga.simulations.private_tasks import KINDS, Task, holds
 from renga.simulations.runs import write_whole
 
 AskMany = Callable[[Sequence[Prompt]], list[str]]
@@ -179,11 +179,13 @@ def paired(asked: Sequence[Task], plain: Sequence[bool], right: Sequence[bool]) 
 
 def why(task: Task, answer: Answered) -> str:
     """Why an answer is wrong that the plain way has right: a word from `REASONS`."""
-    wanted = [s for s, original in answer.pairs if any(w in original or original in w for w in task.right)]
+    stood = [pair for pair in answer.pairs if any(w in pair[1] or pair[1] in w for w in task.right)]
+    wanted = [surrogate for surrogate, _ in stood]
     if task.kind == "aside" or not wanted:
         return "another answer"
-    if any(surrogate.casefold() in answer.said.casefold() for surrogate in wanted):
-        return "repeated and not restored"
+    said = [original for surrogate, original in stood if surrogate.casefold() in answer.said.casefold()]
+    if said:
+        return "in part" if any(holds(answer.back, one) for one in said) else "repeated and not restored"
     if _resembles(wanted, answer.said):
         return "misspelt"
     if any(value in answer.back for value in task.private):
@@ -191,7 +193,14 @@ def why(task: Task, answer: Answered) -> str:
     return "not repeated"
 
 
-REASONS = ("not repeated", "misspelt", "repeated and not restored", "another value", "another answer")
+REASONS = (
+    "not repeated",
+    "misspelt",
+    "repeated and not restored",
+    "in part",
+    "another value",
+    "another answer",
+)
 
 
 def _resembles(surrogates: Sequence[str], said: str) -> bool:

@@ -53,6 +53,7 @@ class Conversation:
         self.shift = shift or draw_shift()
         self.pairs: list[Pair] = []
         self._originals: dict[tuple[str, str, bool], Pair] = {}
+        self._realistic: dict[str, list[Pair]] = {}
         self._tags: dict[tuple[int, int], Pair] = {}
         self._numbers: dict[str, int] = {}
         self._forms: dict[int, int] = {}
@@ -71,6 +72,15 @@ class Conversation:
     def pair_of(self, kind: str, original: str, *, tag: bool) -> Pair | None:
         """The pair of exactly this text, if it has one."""
         return self._originals.get((kind, original, tag))
+
+    def realistic(self, subject: str) -> list[Pair]:
+        """What stands for forms of `subject` and is no tag."""
+        return self._realistic.get(subject, [])
+
+    @property
+    def posing(self) -> int:
+        """How many subjects have something realistic."""
+        return len(self._realistic)
 
     def tagged(self, number: int, form: int) -> Pair | None:
         """What a tag with this number and form stands for."""
@@ -117,12 +127,16 @@ class Conversation:
                 continue
             self.pairs.append(item)
             self._originals[item.kind, item.original, item.tag] = item
+            if not item.tag:
+                self._realistic.setdefault(item.subject, []).append(item)
             self._numbers.setdefault(item.subject, item.number)
             self._forms[item.number] = max(item.form + 1, self._forms.get(item.number, 0))
             self._tags[item.number, item.form] = item
 
     def _forget(self) -> None:
-        for known in (self.pairs, self._originals, self._tags, self._numbers, self._forms, self._homes):
+        self.pairs.clear()
+        self._homes.clear()
+        for known in (self._originals, self._realistic, self._tags, self._numbers, self._forms):
             known.clear()
 
     def _keep(self, items: list[Item]) -> None:

@@ -71,7 +71,7 @@ class Rules(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     style: Style = Field(
-        Style.TAG,
+        Style.NAMES,
         description="tag: `<PERSON_1_k7q>`; names: a name for a name, tags for the rest; realistic: all of it",
     )
     kinds: dict[Kind, Rule] = Field(

@@ -183,7 +183,8 @@ class Sanitiser:
         value = span.entity.value if span.entity else own
         subject = (span.entity and span.entity.subject) or f"{kind}:{value}"
         as_tag = span.entity is None or style.tags(kind)
-        if pair := conversation.pair_of(kind, own, tag=as_tag):
+        pair = conversation.pair_of(kind, own, tag=as_tag)
+        if pair := pair or conversation.pair_of(kind, own, tag=True):  # where nothing realistic was fit
             return pair
         tag = conversation.next_tag(kind, subject)
         stands = str(tag)

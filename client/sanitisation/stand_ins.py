@@ -55,8 +55,10 @@ GIVEN: dict[str, dict[str, tuple[str, ...]]] = {
 }
 FAMILY: dict[str, tuple[str, ...]] = {
     "en": _listed(
-        "Bennett Crawford Cunningham Dawson Ferguson Henderson Hutchinson Jenkins Patterson "
-        "Peterson Reynolds Richardson Robertson Sullivan Thompson Williamson"
+        "Andrews Barrett Bennett Blackwell Buchanan Crawford Cunningham Davidson Dawson Ferguson "
+        "Fitzgerald Gibson Griffith Harmon Hawkins Henderson Hutchinson Jenkins Morrison Patterson "
+        "Pearson Perkins Peterson Reynolds Richardson Robertson Saunders Snyder Stevenson Sullivan "
+        "Thompson Wilkinson Williamson"
     ),
     "de": _listed(
         "Albrecht Brandt Hartmann Hoffmann Huber Krause Lehmann Lindner Neumann Schulz Seidel Winkler"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from random import Random
 
 from renga.client.sanitisation.conversation import Conversation
@@ -13,6 +14,7 @@ from renga.client.sanitisation.persons import person
 from renga.client.sanitisation.realistic import DICE, MAKERS
 
 TRIES = 24
+MANY = 24  # people who pose as others; more get tags: there are not so many names, and each is looked for
 SHORTEST = 5  # bytes: what is shorter would be met by chance
 _PREFECTURE = re.compile(r"(?:〒?\s*\d{3}-?\d{4}\s*)?(東京都|北海道|(?:京都|大阪)府|[一-龥]{2,3}県)")
 _NETWORK = re.compile(r"(\d{1,3}\.\d{1,3})\.\d{1,3}\.\d{1,3}")
@@ -29,10 +31,13 @@ def surrogate(
 ) -> str | None:
     """Something of the same kind and form that is neither in `text` nor anybody else's surrogate; None if
     there is nothing fit, and a tag must do."""
-    relatives = [pair for pair in conversation.pairs if pair.subject == subject and not pair.tag]
-    taken = {key(name) for pair in conversation.pairs for name, _ in spoken(pair) if pair.subject != subject}
+    relatives = conversation.realistic(subject)
+    if kind == Kind.PERSON and not relatives and conversation.posing >= MANY:
+        return None
+    posing = [pair for pair in conversation.pairs if not pair.tag and pair.subject != subject]
+    taken = {key(name) for pair in posing for name, _ in spoken(pair)}
     taken |= {key(pair.original) for pair in conversation.pairs}
-    said = key(text)
+    said = _key_of(text)
     for _ in range(TRIES):
         if kind == Kind.DOB:
             made = shifted(own, conversation.shift)
@@ -56,6 +61,11 @@ def surrogate(
         if kind == Kind.DOB:
             return None
     return None
+
+
+@lru_cache(maxsize=1)
+def _key_of(text: str) -> str:
+    return key(text)
 
 
 def coarse(entity: Entity, own: str) -> str:

@@ -99,6 +99,7 @@ class Up:
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
     models = Both()
+    (tmp_path / "sanitisation.toml").write_text('style = "tag"\n')
     serving = Serving(endpoint(models, Desk(tmp_path / "vault.db"), TOKEN), 0)
     yield Up(models, serving.url, tmp_path)
     serving.stop()
@@ -209,7 +210,7 @@ def test_tools_are_called_with_surrogates_unless_the_owner_allows_more(up: Up) -
     assert done.choices[0].message.content == "Done." and done.choices[0].message.tool_calls is None
     assert "nordvik" not in up.host.asked[-1].text and "Result: sent to <EMAIL" in up.host.asked[-1].text
 
-    (up.folder / "sanitisation.toml").write_text('restore_into = ["tools"]\n')
+    (up.folder / "sanitisation.toml").write_text('style = "tag"\nrestore_into = ["tools"]\n')
     serving = Serving(endpoint(up.models, Desk(up.folder / "vault.db"), TOKEN), 0)
     up.host.says = f'{{"name": "send_mail", "arguments": {{"body": "https://a.b/{tag}"}}}}'
     other: Any = openai.OpenAI(base_url=serving.url, api_key=TOKEN)

@@ -53,6 +53,8 @@ class Names:
 
 def talk(folder: Path, host: Elsewhere, *lines: str, **more: bool | str) -> tuple[str, list[str]]:
     left, written, told = iter(lines), list[str](), list[str]()
+    if not (folder / "sanitisation.toml").exists():
+        (folder / "sanitisation.toml").write_text('style = "tag"\n')
     chat = Chat(
         Names(host), Desk(folder / "vault.db"), Sampling(max_tokens=9), lambda: next(left, None),
         written.append, told.append, conversation="c", **more,  # type: ignore[arg-type]

@@ -101,6 +101,8 @@ def socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Socket]:
     (tmp_path / "client" / "server.json").write_text(json.dumps({"address": f"127.0.0.1:{made.port}"}))
     monkeypatch.setattr("renga.client.federation.load_credentials", lambda keys: Open())
     monkeypatch.setenv("RENGA_VAULT", str(tmp_path / "vault" / "vault.db"))
+    (tmp_path / "vault").mkdir(mode=0o700)
+    (tmp_path / "vault" / "sanitisation.toml").write_text('style = "tag"\n')
     monkeypatch.chdir(tmp_path)
     yield made
     asyncio.run_coroutine_threadsafe(made._server.stop(0), made.loop).result(10)

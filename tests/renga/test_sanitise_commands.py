@@ -227,7 +227,9 @@ class TestBadInput:
         binary = renga("sanitise", stdin=b"fine\n\x7fELF\xff\xfe Jane Doe")
         assert binary.status == 2 and "line 2, byte 5" in binary.err and "Jane" not in binary.err + binary.out
         halves = renga("sanitise", stdin='{"id": 1, "text": "\\ud83d Jane Doe \\ude00"}\n')
-        assert halves.status == 0 and json.loads(halves.out)["text"].startswith("\ud83d <PERSON")
+        assert halves.status == 0 and re.fullmatch(
+            "\ud83d (?!Jane)[^<>]+ \ude00", json.loads(halves.out)["text"]
+        )
         assert renga("sanitise", stdin='{"id": 1, "text": "x"}\n{"id": 2}\n').status == 2
 
     def test_right_to_left_text_and_nested_encodings(self, renga: Renga) -> None:

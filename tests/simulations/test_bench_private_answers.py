@@ -62,12 +62,13 @@ def test_what_was_asked_for_stands_there_by_itself() -> None:
         ("I don't know.", "I don't know.", "not repeated"),
         ("Dear Haret Penrse", "Dear Haret Penrse", "misspelt"),
         ("HARRIET penrose!", "nobody", "repeated and not restored"),
+        ("Dear Harriet,", "Dear Jane,", "in part"),
         ("It was Ann Wood.", "It was Ann Wood.", "another value"),
     ],
 )
 def test_losses_are_told_apart(said: str, back: str, reason: str) -> None:
     task = Task("asked", 0, "", ("Jane Doe",), ("Jane Doe", "Ann Wood"))
-    answer = bench.Answered("", said, back, (("Harriet Penrose", "Jane Doe"),))
+    answer = bench.Answered("", said, back, (("Harriet Penrose", "Jane Doe"), ("Harriet", "Jane")))
     assert bench.why(task, answer) == reason
     assert bench.why(task, bench.Answered("", said, back)) == "another answer"
 

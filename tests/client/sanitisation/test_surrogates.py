@@ -199,6 +199,20 @@ def test_two_conversations_are_not_linked_and_one_is_consistent() -> None:
         assert len(others) > 5
 
 
+def test_by_default_a_name_stands_for_a_name_and_a_tag_for_the_rest() -> None:
+    sanitiser = Sanitiser([])
+    people = [f"Jane{chr(97 + i // 26)}{chr(97 + i % 26)} Doe" for i in range(60)]
+    text = "a@b.co " + ", ".join(people)
+    spans = [Entity(0, 6, Kind.EMAIL, "")]
+    spans += [Entity(text.index(p), text.index(p) + len(p), Kind.PERSON, p, p) for p in people]
+    out = sanitiser.replace(text, spans)
+    assert out.text.startswith("<EMAIL_1_") and "".join(sanitiser.restore([out.text])) == text
+    names = [hidden.surrogate for hidden in out.entities[1:]]
+    posing = [name for name in names if not name.startswith("<")]
+    assert 12 < len(posing) <= 24 and len(set(names)) == 60  # more than there are names for get tags
+    assert sanitiser.replace(text, spans).text == out.text
+
+
 def test_a_realistic_name_is_restored_in_parts_and_other_cases() -> None:
     sanitiser = Sanitiser([], Rules(style=Style.REALISTIC))
     out = sanitiser.replace("Jane Doe", [Entity(0, 8, Kind.PERSON, "jane doe")]).text
@@ -227,7 +241,7 @@ def test_rules_replace_coarsen_block_and_allow() -> None:
         Entity(0, 4, Kind.PERSON, "jane"), Entity(6, 16, Kind.DOB, ""), Entity(18, 23, Kind.LOCATION, ""),
         Entity(25, 28, Kind.SECRET, ""),
     ]  # fmt: skip
-    sanitiser = Sanitiser([], Rules(kinds={Kind.DOB: Rule.COARSEN}))
+    sanitiser = Sanitiser([], Rules(style=Style.TAG, kinds={Kind.DOB: Rule.COARSEN}))
     out = sanitiser.replace(text, spans)
     assert re.fullmatch(r"<PERSON_1_\w{3}>, 1980s, Tokyo, <SECRET_2_\w{3}>", out.text)
     assert "".join(sanitiser.restore([out.text])) == "Jane, 1980s, Tokyo, key"
