@@ -15,6 +15,7 @@ import numpy as np
 
 from renga.asking_alone import standing_alone
 from renga.asking_less import ENOUGH, asked_for, asked_from, kept
+from renga.client.dialogue import Until
 from renga.client.sanitisation.desk import Desk
 from renga.client.sanitisation.names_inside import is_word
 from renga.client.sanitisation.private_words import Mechanism, Vector, unit
@@ -52,10 +53,8 @@ _EXAMPLES = (
 """A small model that is told to rewrite a request answers it; shown how, it rewrites."""
 TRIES = 4
 WARMTH = 0.7  # of the second try and later ones
-MERGE = (
-    "{question}\n\nSomebody answered a similar question like this:\n{answer}\n\n"
-    "Use what is right in it, and answer."
-)
+USE = "Use what is right in it, and answer."
+MERGE = "{question}\n\nSomebody answered a similar question like this:\n{answer}\n\n" + USE
 _MERGED = (
     (
         "I am Paul Reed and my aunt Eva asks which city is the capital of Norway. Do you know?",
@@ -109,9 +108,13 @@ def ask_indirectly(
     if alone:
         write(restored.strip() + "\n")
         return instead
+    until = Until((f"\n{USE}",))  # which a small model likes to repeat
     for piece in respond(edge, merging(text, restored.strip()), sampling):
-        write(piece.text)
-    write("\n")
+        if said := until.feed(piece.text):
+            write(said)
+        if until.over:
+            break
+    write(until.feed("", final=True) + "\n")
     return instead
 
 

@@ -18,7 +18,7 @@ from renga.client.sanitisation.desk import Desk
 from renga.client.sanitisation.detection import detectors
 from renga.client.sanitisation.sanitiser import Sanitiser
 from renga.errors import RengaError
-from renga.models.contract import Sampling
+from renga.models.contract import Piece, Sampling
 from renga.models.local import LocalModel
 from tests.models.tiny_weights import tiny
 
@@ -176,3 +176,12 @@ def test_a_rewrite_that_loses_the_question_or_tells_is_tried_again(edge: LocalMo
     assert left == "How long does an egg boil?"
     (left,), _ = asked(edge, lambda text: "How are you?", tmp_path, text)
     assert "Quillfeather" not in left and "boils an egg in water. How long" in left
+
+
+def test_what_the_edge_repeats_of_how_it_was_asked_is_cut_off(
+    edge: LocalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = [Piece("Eight.\n\nUse what"), Piece(" is right in it, and answer."), Piece(" Twelve.")]
+    monkeypatch.setattr("renga.asking_indirectly.respond", lambda *how: iter(pieces))
+    _, said = asked(edge, lambda text: "What ails a person?", tmp_path)
+    assert said.strip() == "Eight."
