@@ -50,16 +50,20 @@ class ByServer:
 
     def answer(self, prompt: Prompt, sampling: Sampling, used: Used) -> Iterator[Piece]:
         reply = self.federation.ask(prompt, sampling, "" if self.plan == "host" else self.plan)
-        pieces = 0
+        pieces, whole, start = 0, False, time.perf_counter()
         try:
             for piece in reply:
                 pieces += 1
                 yield piece
+            whole = True
         finally:
-            told = reply.usage  # which comes last: who stopped before that has counted pieces
+            told = (
+                reply.usage
+            )  # of the first piece, then of all: who stopped before the end has counted pieces
             used.sent, used.received = reply.sent, reply.received
-            used.completion_tokens, used.seconds = int(told.tokens_written) or pieces, float(told.seconds)
-            used.prompt_tokens = max(0, int(told.tokens_read) - used.completion_tokens)
+            used.completion_tokens = int(told.tokens_written) or pieces if whole else pieces
+            used.seconds = float(told.seconds) if whole else time.perf_counter() - start
+            used.prompt_tokens = max(0, int(told.tokens_read) - int(told.tokens_written))
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,12 @@ class Answering:
             made = await self._made(request.plan or HOST, gone, context)
             answer = made.respond(Prompt(request.prompt, clearance, before), sampling)
             async with aclosing(_pieces(answer, gone)) as said:
+                told = False
                 async for piece in said:
                     yield wire.RespondReply(text=piece.text)
+                    if not told:  # for who breaks off at a stop of its own, and never hears the end
+                        told = True
+                        yield wire.RespondReply(usage=_usage(made))
             yield wire.RespondReply(usage=_usage(made))
         except Overloaded as error:
             await exhausted(context, error.message, error.retry_after)

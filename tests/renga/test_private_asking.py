@@ -17,6 +17,7 @@ import pytest
 
 from renga.boundary import enter
 from renga.cli import run
+from renga.client.answerers import ByServer, Used
 from renga.client.federation import Federation
 from renga.errors import RengaError
 from renga.models.contract import Clearance, Prompt, Said, Sampling
@@ -51,6 +52,8 @@ class Echo(LinkServicer):
         text = f"You said: {request.prompt}{evil}"
         for start in range(0, len(text), 7):
             yield wire.RespondReply(text=text[start : start + 7])
+            if not start:
+                yield wire.RespondReply(usage=wire.Usage(tokens_read=8, tokens_written=1, seconds=0.05))
         yield wire.RespondReply(usage=wire.Usage(tokens_written=9, seconds=0.1, plan="host"))
 
 
@@ -254,3 +257,13 @@ def test_decisions_are_written_into_a_file_with_comments_and_leave_them(
     )  # a list in a line: no more can be added without writing it anew
     assert enter(["ask", "--review", "I am Jane Quillfeather of Bluebird"], run) == 0
     assert "by hand" in capsys.readouterr().err and rules.read_text().startswith("# mine\nalways")
+
+
+def test_who_stops_an_answer_knows_what_it_took(socket: Socket, tmp_path: Path) -> None:
+    used = Used("host")
+    answer = ByServer(Federation(tmp_path / "client"), "host").answer(
+        Prompt("go on", Clearance.PUBLIC), Sampling(max_tokens=9), used
+    )
+    assert [next(answer).text for _ in range(2)] == ["You sai", "d: go o"]
+    answer.close()  # type: ignore[attr-defined]
+    assert (used.prompt_tokens, used.completion_tokens) == (7, 2) and used.seconds > 0

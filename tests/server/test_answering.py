@@ -108,6 +108,16 @@ def test_the_text_is_the_hosts_own_and_its_use_is_counted(here: World, temperatu
     assert prompt <= usage.tokens_read <= prompt + 2 * usage.tokens_written and usage.seconds > 0
 
 
+def test_what_a_prompt_took_is_told_after_the_first_piece(here: World) -> None:
+    async def ask() -> list[wire.RespondReply]:
+        async with here.ada.channel(here.address) as channel:  # type: ignore[attr-defined]
+            return [reply async for reply in LinkStub(channel).Respond(asked())]
+
+    first, second, *_, last = here.loop.do(ask())
+    assert first.text and second.usage.tokens_written >= 1
+    assert last.usage.tokens_read >= second.usage.tokens_read > second.usage.tokens_written
+
+
 def test_no_more_is_made_when_the_caller_goes(here: World) -> None:
     async def leave_early() -> None:
         async with here.ada.channel(here.address) as channel:  # type: ignore[attr-defined]
