@@ -188,7 +188,8 @@ def _of_run(text: str, start: int, end: int) -> Iterator[Found]:
 def _with_given(text: str, start: int, end: int, kind: _Is) -> int:
     """Where the name ends whose surname is text[start:end]: behind a given name in kana, or after a space."""
     lists = japanese()
-    if (spaced := _SPACED.match(text, end)) is not None and spaced[1] in lists.given | lists.surnames:
+    spaced = _SPACED.match(text, end)
+    if spaced is not None and (spaced[1] in lists.given or spaced[1] in lists.surnames):
         return spaced.end()
     if kind < _Is.PLACE or _HONOUR.match(text, end):
         return end
