@@ -121,6 +121,8 @@ def japanese() -> Japanese:
             surnames[row[0]] = (*surnames.get(row[0], ()), row[2])
             surname_kana.add(row[2])
             surname_romaji.add(row[3].lower())
+    for written in listed("rare surnames"):
+        surnames.setdefault(written, ())
     for name in ("first_name_man_org.csv", "first_name_woman_org.csv"):
         for row in csv.reader(_lines(package, "dataset", name)):
             if len(row) >= 2:

@@ -31,6 +31,10 @@ def alone(part: Part, text: str, start: int, end: int, said: Said, closed: bool)
     if part.given and said.greeting and cues.AGAIN.match(text, end):
         return 0.6
     famous = part.low in public_figures()[1] or part.low in PLACES or part.low in FIRMS
+    if said.casual and not capital and part.given and part.word and part.low not in SELDOM:
+        kin = _OF_ONES_KIN.match(text, end) is not None
+        if (kin or _SAID.match(text, end)) and not _DETERMINED.search(before):
+            return 0.6
     acting = acts(text, end)
     if said.firm or (acting and (capital or said.loose)) or (said.handing and handed(text, end)):
         if (placed := _placed(part, text, start, end, said, closed, famous)) is not None:
@@ -101,6 +105,15 @@ _SENTENCE = re.compile(
 """What goes on behind an object that is a person."""
 
 
+_OF_ONES_KIN = re.compile(
+    r"(?:'s|’s)[ ](?:husband|wife|mom|mum|dad|mother|father|sister|brother|son|daughter|boyfriend|girlfriend|bf|gf|ex|boss|roommate|birthday|bday|phone|number|kids?|parents|wedding|funeral|therapist|landlord)(?![a-z])"
+)
+_SAID = re.compile(
+    r"[ ](?:just[ ]|never[ ]|always[ ])?(?:said|says|told|asked|texted|thinks|lied|owes|promised|hates|called[ ](?:me|us|him|her))(?![a-z])"
+)
+_DETERMINED = re.compile(
+    r"(?<![a-z])(?:the|an?|my|our|your|his|her|their|its|this|that|some|any|no|i|we|you|they|to|of)[ ]$", re.I
+)
 _PLAIN_BEFORE = re.compile(r"(?:^|[.!?:,\n][ ]?|[\"“])[A-Z][a-z]+[ ]$|(?<![A-Za-z'])[a-z]+[ ]$")
 
 
@@ -127,7 +140,9 @@ def _placed(
         return None
     if part.low in FOREIGN and not (part.given and part.text[0].isupper()):
         return None
-    if _NAME_GOES_ON.match(text, end) or (famous and not part.given) or part.low in PLACES:
+    if _NAME_GOES_ON.match(text, end) or (famous and not part.given):
+        return None
+    if part.low in PLACES and not (part.given and cues.TELL.search(text, max(0, start - 40), start)):
         return None
     if part.text[0].isupper():
         if not part.text.istitle() and not part.text[1:].isalpha():

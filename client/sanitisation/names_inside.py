@@ -80,7 +80,12 @@ def lower_case(parts: Sequence[Part], introduced: bool, casual: bool, placed: bo
     two words of no list are rather a name than anything else."""
     first, last = parts[0], parts[-1]
     if casual and len(parts) < 4 and not any(p.low in FOREIGN or len(p.low) < 2 for p in parts):
-        if placed and first.given and first.low not in SELDOM and (last.rank is not None or not last.word):
+        if (
+            placed
+            and first.given
+            and first.low not in SELDOM
+            and (not last.word or (last.rank is not None and last.rank < 10000))
+        ):
             return 0.5
         strange = not any(p.word or p.low in PLACES | FIRMS for p in parts) and all(map(_is_shaped, parts))
         if unknown and strange and (placed or any(p.given or p.rank is not None for p in parts)):
@@ -145,6 +150,7 @@ def is_word(low: str) -> bool:
         if (
             stem != low
             and len(stem) > 2
+            and not (stem[-1] == "e" and ending in ("es", "ed", "er", "ers"))
             and (
                 stem in common
                 or (

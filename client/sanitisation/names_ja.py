@@ -54,6 +54,7 @@ _HIRA_PAIR = re.compile(
 )
 _KATA_HONOURED = re.compile(r"(?<![ァ-ヴー])([ァ-ヴー]{2,8})(?=さん|様|氏|くん|君|ちゃん|先生)")
 _HIRAGANA_KIN = listed("hiragana kin")
+_HIRAGANA_WORDS = listed("hiragana names that are words")
 _NOT_KATAKANA = listed("katakana roles")
 _ROMAN_PAIR = re.compile(r"(?<![A-Za-z])[A-Z]{3,12} [A-Z][a-z]{2,12}(?![A-Za-z])")
 
@@ -429,6 +430,7 @@ def _in_kana(text: str) -> Iterator[Found]:
         whole = match[4] or match[5] or match[6]
         if (match[2] and match[1] in lists.surname_kana and match[3] in lists.given_kana) or (
             whole
+            and whole not in _HIRAGANA_WORDS
             and (
                 _splits(whole)
                 or (

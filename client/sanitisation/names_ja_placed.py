@@ -46,6 +46,13 @@ _BOUND = re.compile(
     r"[、。」』）)\"'\n　 ]|[がはもにをとのへでや]|から|より|です|と申|だ|殿|様|さん|氏|宅|$|[（(]"
 )
 _HONOUR = re.compile("さん|さま|くん|ちゃん|どの|せんせい")
+_TITLED = re.compile(
+    "(?:課長|部長|係長|社長|主任|先生|教授|店長|会長|医師|氏|様|君|殿|先輩|後輩|弁護士|議員|監督|夫妻|課長補佐|次長|室長)$"
+)
+_SELF = Scanned(r"(?:(?<=[。、\n「])|^)([ぁ-ん]{3,8})(?=と申し|ともうし)", re.M)
+_OF_KIN = Scanned(
+    r"(?:彼氏|彼女|旦那|妻|夫|娘|息子|母|父|祖母|祖父|弟|妹|兄|姉|友達|友人|親友|同僚|後輩|先輩|孫|姪|甥)の([ぁ-ん]{2})(?=から|に|が|は|と|を)"
+)
 _OF_MANY = Scanned(
     r"(?<![一-龥々])([一-龥々]{1,4}(?:(?:、|・|と|，|, )[一-龥々]{1,4}){1,8})(?=の[二三四五六七八2-8２-８](?:人|名)|(?:が|は)[^。、\n]{0,8}(?:付き合|喧嘩|欠席|出席|参加|遅刻|来)|(?:、|。)?それから|に(?:も)?声|の席)"
 )
@@ -145,6 +152,13 @@ def _placed(text: str) -> Iterator[Found]:
     for match in matches(_SPACED_HONOURED, text):
         if match[3] in japanese().given or hiragana(match[3]) in japanese().given_kana:
             yield Found(*match.span(1), Kind.PERSON, 0.7)
+    for match in matches(_SELF, text):
+        if _parts_of(match[1]):
+            yield Found(*match.span(1), Kind.PERSON, 0.74)
+    for match in matches(_OF_KIN, text):
+        words = tagged(match[1], 0)
+        if match[1] in japanese().given_kana and (len(words) > 1 or words[0].what == "名"):
+            yield Found(*match.span(1), Kind.PERSON, 0.6)
     for match in matches(_HAILED, text):
         if match[1] in japanese().given_kana and match[1] not in _WORDS:
             yield Found(*match.span(1), Kind.PERSON, 0.6)
@@ -161,6 +175,11 @@ def _of_run(text: str, start: int, end: int) -> Iterator[Found]:
     if head is not None and head.end() < end and _read(text[start:end]) < _Is.PLACE:
         start, role = head.end(), True
     run = text[start:end]
+    if (titled := _TITLED.search(run)) is not None and titled.start() > 1:
+        core = run[: titled.start()]
+        if _read(core) >= _Is.SURNAME:
+            yield Found(start, start + len(core), Kind.PERSON, 0.62)
+        return
     kind = _read(run)
     stop = end
     if kind >= _Is.PLACE or (len(run) > 1 and role):
@@ -169,6 +188,13 @@ def _of_run(text: str, start: int, end: int) -> Iterator[Found]:
     if kind is _Is.WORD or len(run) > 6:
         return
     acting = _ACTS.match(text, stop) is not None
+    bare = kind >= _Is.SURNAME and kind is not _Is.WHOLE and not _HONOUR.match(text, end)
+    if bare and not acting and stop == end:
+        tail = _TAIL.match(text, end)
+        for size in range(4, 1, -1):
+            if tail and tail[1] and len(tail[1]) >= size and _ACTS.match(text, end + size):
+                stop, kind, acting = end + size, _Is.WHOLE, True
+                break
     if not (acting or (role and _BOUND.match(text, stop))):
         return
     if kind is _Is.GIVEN and not acting and (_plain(run) or len(run) == 1):

@@ -22,6 +22,7 @@ from renga.client.sanitisation.names_inside import (
     NEVER,
     PARTICLES,
     PLACES,
+    SELDOM,
     SUFFIXES,
     TOKEN,
     Part,
@@ -123,6 +124,7 @@ def _meant(text: str, tokens: Sequence[re.Match[str]], at: int, heard: Heard) ->
     start, end = tokens[at].span()
     if start in heard.places.firm:
         return True
+    announced = start in heard.label or start in heard.strong
     if (
         at + 1 == len(tokens)
         or text[end : tokens[at + 1].start()] != " "
@@ -130,7 +132,7 @@ def _meant(text: str, tokens: Sequence[re.Match[str]], at: int, heard: Heard) ->
     ):
         return False
     low = tokens[at + 1][0].lower()
-    told = start in heard.places.loose or acts(text, tokens[at + 1].end())
+    told = announced or start in heard.places.loose or acts(text, tokens[at + 1].end())
     return told and rank_of(low, latin()) is not None and low not in NEVER | PLACES
 
 
@@ -175,7 +177,11 @@ def _best(
         plain = " ".join(lows)
         if size > 1 and (plain in full or plain.replace(".", "") in full):
             return size, (0.5 if said.strong and not said.titled else 0.0)
-        if len(parts[-1]) == 1 and parts[-1].islower():
+        if (
+            parts[-1].islower()
+            and size > 1
+            and (len(lows[-1]) == 1 or lows[-1] in ("den", "der", "de", "da"))
+        ):
             continue
         if any(low.endswith(("n't", "'ll", "'ve", "'re")) for low in lows):
             continue
@@ -191,7 +197,7 @@ def _best(
                 i == 0
                 and low in VERBS_TOO
                 and parts[0][0].isupper()
-                and (said.firm or (size > 1 and (said.loose or acts(text, end))))
+                and (said.firm or (size > 1 and (said.loose or said.strong or acts(text, end))))
             )
             and not _between_unknown(parts, i)
             for i, low in enumerate(lows)
@@ -322,7 +328,9 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
             else (0.35 if capital else 0.1)
             if placed
             else 0.15
-            if said.loose and capital and not inside[0].word
+            if said.loose
+            and capital
+            and (not inside[0].word or (inside[0].given and not (inside[-1].word or inside[0].low in SELDOM)))
             else 0.1
             if said.weak
             else 0.0
