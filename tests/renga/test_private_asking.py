@@ -206,7 +206,6 @@ def test_a_person_reviews_adds_removes_and_decides_for_good(
 def test_what_the_rules_block_does_not_leave(
     socket: Socket, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "vault").mkdir()
     (tmp_path / "vault" / "sanitisation.toml").write_text('[kinds]\nSECRET = "block"\n')
     assert enter(["ask", PROMPT], run) == 1
     said = capsys.readouterr()
@@ -242,7 +241,6 @@ def test_decisions_are_written_into_a_file_with_comments_and_leave_them(
     socket: Socket, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rules = tmp_path / "vault" / "sanitisation.toml"
-    rules.parent.mkdir()
     rules.write_text('# mine\nnever = ["x"]  # old\n[kinds]\nURL = "allow"  # links are fine\n')
     review(monkeypatch, "never 1", "always ORG Bluebird", "")
     assert enter(["ask", "--review", "I am Jane Quillfeather of Bluebird"], run) == 0

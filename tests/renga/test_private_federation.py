@@ -73,7 +73,8 @@ def test_private_prompts_by_command_endpoint_and_chat(here: Here) -> None:
     assert "hidden: 1 EMAIL, 1 PERSON" in said and "* host" in said and "nothing was sent" in said
     assert "there is no model 'nobody'" in said
     history = [line for line in said.splitlines() if line.startswith("  user:")]
-    assert len(history) == 2 and "Quill" not in "".join(history) and "<PERSON_1" in history[1]
+    assert len(history) == 2 and "Jane" not in "".join(history) and "Quill" not in "".join(history)
+    assert history[1].split()[-1].rstrip("?") in history[0]  # she is the same somebody
 
     ledger = json.loads(here.run("ledger", "--state", "client-ada", "--json"))
     kinds = [entry["kind"] for entry in ledger]
