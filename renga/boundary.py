@@ -106,4 +106,5 @@ def _plain(error: click.ClickException) -> str:
 
 
 def _is_broken_pipe(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno == errno.EPIPE
+    told = error.__context__ if isinstance(error, SystemExit) else error  # click leaves at once
+    return isinstance(told, OSError) and told.errno == errno.EPIPE

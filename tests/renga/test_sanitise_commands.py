@@ -304,3 +304,12 @@ def test_the_vault_lists_exports_imports_and_erases(
     assert "locked with a passphrase" in renga("vault", "list").err
     monkeypatch.setenv("RENGA_PASSPHRASE", "new")
     assert renga("restore", "--conversation", "c", stdin=clean).out == TEXT
+
+
+def test_a_reader_that_has_had_enough_is_no_error() -> None:
+    """As `renga sanitise … | head -1`: nothing is said of the pipe that closed."""
+    done = subprocess.run(
+        f"""yes '{{"text": "hi"}}' | {sys.executable} -m renga sanitise --no-names | head -1""",
+        shell=True, capture_output=True, text=True, cwd=Path(sanitising.__file__).parents[1], timeout=60,
+    )  # fmt: skip
+    assert done.stdout.count("\n") == 1 and done.stderr == ""
