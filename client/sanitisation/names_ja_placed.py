@@ -30,11 +30,16 @@ _ACTS = re.compile(
     r"|と(?:[^。、\n]{0,4}?)(?:喧嘩|ケンカ|付き合|結婚|離婚|別れ|仲直り|話し|話した|会う|会った|飲み|飲ん|遊|不仲)"
     r"|を(?:[^。、\n]{0,4}?)(?:誘|叱|褒め|推薦|見かけ|昇進|選任|任命|招待|説得|慰め|励まし|採用|解雇|クビ|欠席させ|休ませ|迎えに|預け|許せ|許し|責め)"
     r"|の(?:両名|代理|やつ|奴(?!隷)|相続|カルテ|弔電|機嫌|奥さん|旦那|息子|娘さん|結婚式|送別会|歓迎会|葬儀|通夜|遺産|遺言|愚痴|悪口|連絡先|携帯|代わり|退職)"
-    r"|の(?:運動会|入学式|卒業式|授業参観|予防接種|送り迎え|お迎え|保育園|幼稚園|参観日|誕生日会)|は元気|って(?:いう|言う)?(?:上司|先輩|後輩|同僚|奴|やつ|友達)|より[、]?(?:電話|と書かれ|連絡|伝言|よろしく)|っていうんだけど"
+    r"|の(?:運動会|入学式|卒業式|授業参観|予防接種|送り迎え|お迎え|保育園|幼稚園|参観日|誕生日会)|は元気|は[0-9０-９一二三四五六七八九十]{1,2}歳|(?:ペア|コンビ)|って(?:書いて|読む)|って(?:いう|言う)?(?:上司|先輩|後輩|同僚|奴|やつ|友達)|より[、]?(?:電話|と書かれ|連絡|伝言|よろしく)|っていうんだけど"
 )
 """Behind somebody: what is done by and to persons only."""
+_DOES = re.compile(
+    r"[がはも](?:[^。、\n]{0,6}?)(?:酔|倒れ|走っ|笑|歌っ|踊|遅れ|間違|失敗|提案|反対|賛成|説明し|質問し|出張|帰省|入籍|出産|受賞|引退|復帰|就職|留学|独立し|起業|欠勤|残業|早退|勤務|運転|逮捕|骨折|手術|通院|育休|産休|有給|来る|来た|帰っ|帰る|作った|書いた|送ってき|持って|待って|住んで|知って|困って|頑張|努力|心配|悲し|喜ん|驚|疲れ|忙し|詳し|優し|厳し|苦手|得意|上手|下手)"
+    r"|(?:に|へ)(?:[^。、\n]{0,6}?)(?:教え|見せ|説明|報告|連絡|返信|返事|挨拶|感謝|確認|質問|提出|引き継|任せ|預け|紹介|贈|あげ)|(?:から|より)の(?:メール|電話|手紙|依頼|返事|伝言|プレゼント)|と(?:[^。、\n]{0,6}?)(?:打ち合わせ|約束|食事|旅行|相談|交代|連絡|出かけ|働|仕事)|を(?:[^。、\n]{0,4}?)(?:待っ|手伝|呼ぶ|呼び|送って|迎え|訪ね|尊敬|信頼|指名|担当に)"
+)
+"""What persons do, and towns and firms now and then."""
 _ROLE = re.compile(
-    r"(?:契約者|申込者|申請者|依頼人|相続人|名義人|受取人|差出人|振込人|被相続人|加入者|入居者|新郎|新婦|被告人?|原告|患者|講師|司会|幹事|店長|キャプテン|弁護士|税理士|叔父|叔母|伯父|伯母|祖父|祖母|保護者|選手|社員|会長|故|同期|大家|上司|先輩|後輩|同僚|部下|友人|親友|担任|主治医|隣人|隣|代表|運転手|秘書|部員|顧問|監督|提出者|確認者|作成者|担当者?|責任者|出席者|参加者|メンバー|宛先|宛名|氏名|名前|姓名|マネージャー|リーダー|オーナー|コーチ)[ 　]?(?:の|は|:|：|、|・|　|\"?[:：][ 　]?\"?)?[ 　]?[「『\"]?$"
+    r"(?:契約者|申込者|申請者|依頼人|相続人|名義人|受取人|差出人|振込人|被相続人|加入者|入居者|新郎|新婦|被告人?|原告|患者|講師|司会|幹事|店長|キャプテン|弁護士|税理士|叔父|叔母|伯父|伯母|祖父|祖母|保護者|選手|社員|会長|故|同期|大家|上司|先輩|後輩|同僚|部下|友人|親友|担任|主治医|隣人|隣|代表|運転手|秘書|部員|顧問|監督|提出者|確認者|作成者|担当者?|責任者|出席者|参加者|メンバー|宛先|宛名|[一-龥]{1,3}者|[一-龥]{1,3}係|[一-龥]{1,2}役|氏名|名前|姓名|マネージャー|リーダー|オーナー|コーチ)[ 　]?(?:の|は|:|：|、|・|　|\"?[:：][ 　]?\"?)?[ 　]?[「『\"]?$"
 )
 _ROLE_HEAD = re.compile(
     r"先週|昨日|今日|明日|来週|今朝|本日|先日|先月|来月|昨夜|今度|契約者|申込者|申請者|依頼人|相続人|名義人|受取人|新郎|新婦|被告人?|原告|患者|叔父|叔母|伯父|伯母|祖父|祖母|保護者|社員|会長|店長|講師|司会|幹事|故|友人|同僚|弁護士|担当"
@@ -49,6 +54,8 @@ _HONOUR = re.compile("さん|さま|くん|ちゃん|どの|せんせい")
 _TITLED = re.compile(
     "(?:課長|部長|係長|社長|主任|先生|教授|店長|会長|医師|氏|様|君|殿|先輩|後輩|弁護士|議員|監督|夫妻|課長補佐|次長|室長)$"
 )
+_TURN = Scanned(r"^[ 　>]{0,4}\[?[0-9]{1,2}[:：][0-9]{2}\]?[ 　]{1,2}([一-龥々]{1,4})(?=[ 　]?[:：「])", re.M)
+_TO = Scanned(r"^([一-龥々]{1,4}|[ぁ-ん]{2,5})へ(?=[、　 \n]|$)", re.M)
 _SELF = Scanned(r"(?:(?<=[。、\n「])|^)([ぁ-ん]{3,8})(?=と申し|ともうし)", re.M)
 _OF_KIN = Scanned(
     r"(?:彼氏|彼女|旦那|妻|夫|娘|息子|母|父|祖母|祖父|弟|妹|兄|姉|友達|友人|親友|同僚|後輩|先輩|孫|姪|甥)の([ぁ-ん]{2})(?=から|に|が|は|と|を)"
@@ -152,6 +159,16 @@ def _placed(text: str) -> Iterator[Found]:
     for match in matches(_SPACED_HONOURED, text):
         if match[3] in japanese().given or hiragana(match[3]) in japanese().given_kana:
             yield Found(*match.span(1), Kind.PERSON, 0.7)
+    turns = [(match, _read(match[1])) for match in matches(_TURN, text)]
+    if len({match[1] for match, _ in turns}) > 1 and any(kind >= _Is.PLACE for _, kind in turns):
+        for match, kind in turns:
+            if kind is not _Is.WORD:
+                yield Found(*match.span(1), Kind.PERSON, 0.6)
+    for match in matches(_TO, text):
+        name = match[1]
+        if _read(name) >= _Is.PLACE or name in japanese().given or name in japanese().given_kana:
+            if name not in _NOT_NAMES and name not in _WORDS:
+                yield Found(*match.span(1), Kind.PERSON, 0.6)
     for match in matches(_SELF, text):
         if _parts_of(match[1]):
             yield Found(*match.span(1), Kind.PERSON, 0.74)
@@ -187,7 +204,11 @@ def _of_run(text: str, start: int, end: int) -> Iterator[Found]:
         kind = _Is.WHOLE if stop > end else kind
     if kind is _Is.WORD or len(run) > 6:
         return
-    acting = _ACTS.match(text, stop) is not None
+    acting = _ACTS.match(text, stop) is not None or (
+        kind >= _Is.SURNAME and _DOES.match(text, stop) is not None
+    )
+    if kind is _Is.WHOLE and stop == end and _BOUND.match(text, end) and _surname_first(run):
+        acting = True
     bare = kind >= _Is.SURNAME and kind is not _Is.WHOLE and not _HONOUR.match(text, end)
     if bare and not acting and stop == end:
         tail = _TAIL.match(text, end)
@@ -234,6 +255,17 @@ def _parts_of(kana: str) -> bool:
     lists, plain = japanese(), hiragana(kana)
     return plain in lists.given_kana or any(
         plain[:at] in lists.surname_kana and plain[at:] in lists.given_kana for at in range(2, len(plain) - 1)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _surname_first(run: str) -> bool:
+    """Does it begin with a surname to the tagger, and are the rest known as a given name?"""
+    words = tagged(run, 0)
+    return (
+        words[0].what == "姓"
+        and len(words[0].surface) > 1
+        and run[len(words[0].surface) :] in japanese().given
     )
 
 

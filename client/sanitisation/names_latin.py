@@ -79,6 +79,9 @@ def latin_names(text: str) -> Iterator[Found]:
             at += 1
             continue
         run = _run(text, tokens, at)
+        if run > 2 and heard.unsure and not heard.places.trade and _only_opens(text, tokens, at):
+            at += 1
+            continue
         best = _best(text, tokens, at, run, heard)
         if best is None:
             at += 1
@@ -116,6 +119,19 @@ def _between_unknown(parts: Sequence[str], at: int) -> bool:
         and len(parts[at]) < 5
         and all(p[0].isupper() for p in parts)
         and not any(is_word(p.lower()) for p in around)
+    )
+
+
+def _only_opens(text: str, tokens: Sequence[re.Match[str]], at: int) -> bool:
+    """Is a word no name, but the first of a sentence in another language, before one (`Ayer Julia Ortiz`)?"""
+    low = tokens[at][0].lower()
+    opens = text[: tokens[at].start()].rstrip(' >*"')[-1:] in ("", ".", "!", "?", "\n", ":", "¿", "¡")
+    lexicon = latin()
+    return (
+        opens
+        and not is_name(low, lexicon.given)
+        and rank_of(low, lexicon) is None
+        and is_name(tokens[at + 1][0].lower(), lexicon.given)
     )
 
 
