@@ -109,7 +109,11 @@ def _shadow(text: str, starts: Sequence[int] | None, ends: Sequence[int] | None)
         foreign = set(_LOOKALIKE.findall(text))
         all_alike = all(ord(char) in _LOOKALIKES for char in foreign)
         text = _MIXED.sub(
-            lambda m: m[0].translate(_LOOKALIKES) if all_alike or re.search("[0-9A-Za-z@]", m[0]) else m[0],
+            lambda m: (
+                m[0].translate(_LOOKALIKES)
+                if not m[0].isascii() and (all_alike or re.search("[0-9A-Za-z@]", m[0]))
+                else m[0]
+            ),
             text,
         )
     digits = _LONG_MARK.sub("-", text)
