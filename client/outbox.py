@@ -41,7 +41,10 @@ class Outbox:
         """Let one message go, noted first. Raises Withheld if the policy says no."""
         key = ASKS.get(kind)
         if key is None or not getattr(self.policy, key):
-            raise Withheld(f"the client's policy does not let {key or kind} leave")
+            raise Withheld(
+                f"the client's policy does not let {key or kind} leave",
+                hint="see policy.toml in its state folder",
+            )
         if self.policy.largest_message and size > self.policy.largest_message:
             raise Withheld(f"a message of {size} bytes is more than the client's policy lets leave at once")
         with self._lock:
