@@ -33,12 +33,9 @@ class Rule(StrEnum):
     ALLOW = "allow"
 
 
-NAMED = frozenset({Kind.PERSON, Kind.ORG, Kind.LOCATION})
-
-
 class Style(StrEnum):
-    """What stands for what is replaced: a tag, or something realistic for `names` alone (of people, firms and
-    places), or for everything."""
+    """What stands for what is replaced: a tag, or something realistic for people's `names` alone, or for
+    everything."""
 
     TAG = "tag"
     NAMES = "names"
@@ -46,7 +43,7 @@ class Style(StrEnum):
 
     def tags(self, kind: str) -> bool:
         """Whether a span of this kind gets a tag."""
-        return self is Style.TAG or (self is Style.NAMES and kind not in NAMED)
+        return self is Style.TAG or (self is Style.NAMES and kind != Kind.PERSON)
 
 
 class Always(BaseModel):
