@@ -32,7 +32,7 @@ INTRODUCED = re.compile(
     re.I,
 )
 ROLE = Scanned(
-    r"(?<![A-Za-z])(?:(?:book|booked|reserved?|reservation|booking|table|appointment)(?: \w+)? (?:under|for)(?: the name(?: of)?)?|witness|defendant|plaintiff|attendees?|participants?|applicants?|patients?|tenant|landlord|employees?|students?|victim|suspect|colleagues?|coworkers?|manager|supervisor|pt\.?|patientin|kunde|kundin|mandant|mandantin|versicherter?|cleaner|babysitter|nanny|gardener|plumber|candidates?|caller|resident|borrower|insured|claimant|buyer|seller|driver|owner|guests?|bride|groom|author(?:ed by)?|authori[sz]e|appoint|nominate|on behalf of|engineer|nurse|teacher|professor|lawyer|attorney|therapist|accountant|neighbou?r|roommate|friends?|cousin|uncle|aunt|grandma|grandpa)[,:]?[ ]{1,2}[\"'*_]{0,2}",
+    r"(?<![A-Za-z])(?:(?:book|booked|reserved?|reservation|booking|table|appointment)(?: \w+)? (?:under|for)(?: the name(?: of)?)?|witness|defendant|plaintiff|attendees?|participants?|applicants?|patients?|tenant|landlord|employees?|students?|victim|suspect|colleagues?|coworkers?|manager|supervisor|pt\.?|patientin|kunde|kundin|mandant|mandantin|versicherter?|cleaner|babysitter|nanny|gardener|plumber|candidates?|caller|passenger|cyclist|pedestrian|babysitter|stepdad|stepmom|stepfather|stepmother|godfather|godmother|resident|borrower|insured|claimant|buyer|seller|driver|owner|guests?|bride|groom|author(?:ed by)?|authori[sz]e|appoint|nominate|on behalf of|engineer|nurse|teacher|professor|lawyer|attorney|therapist|accountant|neighbou?r|roommate|friends?|cousin|uncle|aunt|grandma|grandpa)[,:]?[ ]{1,2}[\"'*_]{0,2}",
     re.I,
 )
 GREETING = Scanned(

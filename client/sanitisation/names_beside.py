@@ -10,6 +10,7 @@ from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.lexicon import latin, listed, public_figures
 from renga.client.sanitisation.names_inside import NEVER, PLACES, TOKEN, full_name, is_name, is_word, rank_of
+from renga.client.sanitisation.names_placed import VERBS_TOO
 from renga.client.sanitisation.scanning import Scanned, matches
 
 _CAPITALS = r"([A-ZÀ-Þ][a-zß-ɏ'’\-]+(?:[ ](?:(?:van|von|de|del|der|da|di|la|el|al|bin)[ ]){0,2}[A-ZÀ-Þ][A-Za-zÀ-ɏ'’\-]+){1,2})"
@@ -150,7 +151,7 @@ def together(text: str, found: Sequence[Found]) -> Iterator[Found]:
         if re.match(r"[ ][A-Z]", text[token.end() : token.end() + 2]):
             continue
         after = re.match(
-            r"[ ]?(?:,|&|and|und|et|y|/|\+)[ ]{0,2}(?:and )?[\"']?", text[token.end() : token.end() + 8]
+            r"[ ]?(?:,|&|and|n|und|et|y|/|\+)[ ]{0,2}(?:and )?[\"']?", text[token.end() : token.end() + 8]
         )
         before = _AND.search(text[max(0, token.start() - 8) : token.start()])
         if (
@@ -197,7 +198,10 @@ def _could_be_listed(name: str, text: str, end: int) -> bool:
     parts = [p.lower() for p in TOKEN.findall(name)]
     capitals = TOKEN.findall(name)
     if (
-        any(p in NEVER and not (i == 0 and full_name(capitals)) for i, p in enumerate(parts))
+        any(
+            p in NEVER and not (i == 0 and (p in VERBS_TOO or full_name(capitals)))
+            for i, p in enumerate(parts)
+        )
         or " ".join(parts) in public_figures()[0]
     ):
         return False

@@ -86,7 +86,7 @@ def lower_case(parts: Sequence[Part], introduced: bool, casual: bool, placed: bo
             and first.low not in SELDOM
             and (not last.word or (last.rank is not None and last.rank < 10000))
         ):
-            return 0.5
+            return 0.5 if first.word or last.word else 0.65
         strange = not any(p.word or p.low in PLACES | FIRMS for p in parts) and all(map(_is_shaped, parts))
         if unknown and strange and (placed or any(p.given or p.rank is not None for p in parts)):
             return 0.5

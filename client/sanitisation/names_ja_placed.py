@@ -42,7 +42,7 @@ _ROLE = re.compile(
     r"(?:契約者|申込者|申請者|依頼人|相続人|名義人|受取人|差出人|振込人|被相続人|加入者|入居者|新郎|新婦|被告人?|原告|患者|講師|司会|幹事|店長|キャプテン|弁護士|税理士|叔父|叔母|伯父|伯母|祖父|祖母|保護者|選手|社員|会長|故|同期|大家|上司|先輩|後輩|同僚|部下|友人|親友|担任|主治医|隣人|隣|代表|運転手|秘書|部員|顧問|監督|提出者|確認者|作成者|担当者?|責任者|出席者|参加者|メンバー|宛先|宛名|[一-龥]{1,3}者|[一-龥]{1,3}係|[一-龥]{1,2}役|氏名|名前|姓名|マネージャー|リーダー|オーナー|コーチ)[ 　]?(?:の|は|:|：|、|・|　|\"?[:：][ 　]?\"?)?[ 　]?[「『\"]?$"
 )
 _ROLE_HEAD = re.compile(
-    r"先週|昨日|今日|明日|来週|今朝|本日|先日|先月|来月|昨夜|今度|契約者|申込者|申請者|依頼人|相続人|名義人|受取人|新郎|新婦|被告人?|原告|患者|叔父|叔母|伯父|伯母|祖父|祖母|保護者|社員|会長|店長|講師|司会|幹事|故|友人|同僚|弁護士|担当"
+    r"前(?=[一-龥]{2})|最近|先週|昨日|今日|明日|来週|今朝|本日|先日|先月|来月|昨夜|今度|契約者|申込者|申請者|依頼人|相続人|名義人|受取人|新郎|新婦|被告人?|原告|患者|叔父|叔母|伯父|伯母|祖父|祖母|保護者|社員|会長|店長|講師|司会|幹事|故|友人|同僚|弁護士|担当"
 )
 _RUN = Scanned(r"(?<![一-龥々])[一-龥々]{1,8}(?:ヶ[一-龥々]{1,3})?")
 _TAIL = re.compile(r"[ 　]?([ぁ-ん]{2,4}|[ァ-ヴー]{2,5})?")
@@ -68,7 +68,7 @@ _CALLED = Scanned(
     re.M,
 )
 _HAILED = Scanned(
-    r"(?:(?<=[「『。\n])|^)([ぁ-ん]{2,5})、(?=ごめん|ありがとう|お誕生日|元気|大好き|おめでとう|聞いて|頑張|がんば|久しぶり|おかえり|ただいま)",
+    r"(?:(?<=[「『。\n])|^)([ぁ-ん]{2,5})、(?=ごめん|ありがとう|お誕生日|元気|大好き|おめでとう|聞いて|頑張|がんば|久しぶり|おかえり|ただいま)|(?:(?<=[。、\n])|^)([ぁ-ん]{2,4})(?=と別れ|と喧嘩|に振られ|から(?:LINE|返信|返事|電話|連絡)|が(?:泣|怒|熱|風邪)|に会いたい)",
     re.M,
 )
 _AGED = Scanned(
@@ -177,8 +177,9 @@ def _placed(text: str) -> Iterator[Found]:
         if match[1] in japanese().given_kana and (len(words) > 1 or words[0].what == "名"):
             yield Found(*match.span(1), Kind.PERSON, 0.6)
     for match in matches(_HAILED, text):
-        if match[1] in japanese().given_kana and match[1] not in _WORDS:
-            yield Found(*match.span(1), Kind.PERSON, 0.6)
+        group = match.lastindex or 1
+        if match[group] in japanese().given_kana and match[group] not in _WORDS:
+            yield Found(*match.span(group), Kind.PERSON, 0.6)
     for match in matches(_CALLED, text):
         if _read(match[1]) >= _Is.PLACE or (len(match[1]) > 1 and _read(match[1]) is _Is.GIVEN):
             yield Found(*match.span(1), Kind.PERSON, 0.6)
@@ -220,7 +221,7 @@ def _of_run(text: str, start: int, end: int) -> Iterator[Found]:
         return
     if kind is _Is.GIVEN and not acting and (_plain(run) or len(run) == 1):
         return
-    if kind is _Is.GIVEN and acting and len(run) > 1 and _plain(run):
+    if kind is _Is.GIVEN and acting and len(run) > 1 and _plain(run) and run[-1] not in "子美香奈郎介太":
         return
     if (
         kind is _Is.PLACE

@@ -43,6 +43,8 @@ def test_they_are_left_alone_unless_a_rule_says_otherwise(tmp_path):
     text = "I work at Nordwind in Duluth."
     desk = Desk(tmp_path / "vault.db", names=False)
     assert desk.sanitiser(None).sanitise(text).text == text
-    (tmp_path / "sanitisation.toml").write_text('[kinds]\nORG = "replace"\nLOCATION = "replace"\n')
+    (tmp_path / "sanitisation.toml").write_text(
+        'style = "tag"\n[kinds]\nORG = "replace"\nLOCATION = "replace"\n'
+    )
     clean = desk.sanitiser(None).sanitise(text).text
     assert "Nordwind" not in clean and "Duluth" not in clean and "<ORG_1" in clean and "<LOCATION_2" in clean
