@@ -462,6 +462,11 @@ class FifthValues(Values):
         )
         return Drawn(rng.choice(made), Kind.CRYPTO_WALLET)
 
+    def _btc_wallet(self) -> Drawn:
+        return Drawn(
+            _base58check(bytes([self.rng.choice([0, 5])]) + self.rng.randbytes(20)), Kind.CRYPTO_WALLET
+        )
+
     def _eth_wallet(self) -> Drawn:
         return Drawn(f"0x{_some(self.rng, HEX, 40)}", Kind.CRYPTO_WALLET)
 
@@ -589,7 +594,13 @@ class FifthValues(Values):
         return Drawn(day.strftime(self.rng.choice(["%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y"])), Kind.DOB)
 
     def _ja_dob(self) -> Drawn:
-        day = self.fake["ja_JP"].date_of_birth(minimum_age=3, maximum_age=95)
+        return self._japanese_day(95)
+
+    def _ja_child_dob(self) -> Drawn:
+        return self._japanese_day(14)
+
+    def _japanese_day(self, oldest: int) -> Drawn:
+        day = self.fake["ja_JP"].date_of_birth(minimum_age=3, maximum_age=oldest)
         rest = f"{day.month}月{day.day}日"
         if day.year > 2019:
             era, letter, year = "令和", "R", day.year - 2018
