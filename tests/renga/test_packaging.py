@@ -22,7 +22,7 @@ DATA = {
     *(f"renga/client/sanitisation/{name}.txt" for name in ("lists", "names", "public", "words")),
     *(
         f"renga/simulations/prompts/{folder}{name}.txt"
-        for folder in ("", "second/", "third/", "fourth/")
+        for folder in ("", "second/", "third/", "fourth/", "fifth/", "sixth/")
         for name in ("clean", "conversations", "english", "japanese", "others")
     ),
 }
