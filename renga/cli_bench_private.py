@@ -31,8 +31,8 @@ def sanitisation(
         int,
         typer.Option(
             min=1,
-            max=5,
-            help="Which templates: 2, 4 and 5 were written blind; 3 after the detectors were read.",
+            max=6,
+            help="Which templates: 2 and 4 to 6 were written blind; 3 after the detectors were read.",
         ),
     ] = 2,
     side: Annotated[str, typer.Option(help="build (of 1 and 2), judge, or (but of 1) final.")] = "final",

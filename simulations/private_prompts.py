@@ -5,8 +5,8 @@ The first volume has two, `build` and `judge`, and both have been read by now. T
 a look at any detector; it has three: what its `judge` missed was mended on `build`, and `final` judges the mending.
 The third was written by somebody who had read the detectors, before anything was mended on its account; it has two,
 `judge` and `final`, and no side was read before it was scored. The fourth was written by somebody who never opened
-a detector, while others mended them; it has the same two, and so has the fifth,
-written in the same way. Same seed, same set.
+a detector, while others mended them; it has the same two, and so have the fifth and the sixth, which two others
+wrote in the same way. Same seed, same set.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ from renga.simulations.private_values import Drawn, Values
 from renga.simulations.private_values_fifth import FifthValues
 from renga.simulations.private_values_fourth import FourthValues
 from renga.simulations.private_values_second import SecondValues
+from renga.simulations.private_values_sixth import SixthValues
 from renga.simulations.private_values_third import ThirdValues
 
 Side = Literal["build", "judge", "final"]
-Volume = Literal[1, 2, 3, 4, 5]
+Volume = Literal[1, 2, 3, 4, 5, 6]
 SIDES: dict[Volume, tuple[Side, ...]] = {
     1: ("build", "judge"),
     2: ("build", "judge", "final"),
     3: ("judge", "final"),
     4: ("judge", "final"),
     5: ("judge", "final"),
+    6: ("judge", "final"),
 }
 _FOLDERS: dict[Volume, str] = {
     1: "prompts",
@@ -44,6 +46,7 @@ _FOLDERS: dict[Volume, str] = {
     3: "prompts/third",
     4: "prompts/fourth",
     5: "prompts/fifth",
+    6: "prompts/sixth",
 }
 _VALUES: dict[Volume, type[Values]] = {
     1: Values,
@@ -51,6 +54,7 @@ _VALUES: dict[Volume, type[Values]] = {
     3: ThirdValues,
     4: FourthValues,
     5: FifthValues,
+    6: SixthValues,
 }
 LANGUAGES = {
     "english": "en",

@@ -42,13 +42,13 @@ def test_no_template_is_on_both_sides():
         assert build and judge and not build & judge
         assert all(side_of(t) == "judge" for t in judge)
 
-        for volume in (2, 3, 4, 5):
+        for volume in (2, 3, 4, 5, 6):
             parts = [set(templates(name, side, volume)) for side in SIDES[volume]]
             whole = templates(name, None, volume)
             assert all(parts) and sum(map(len, parts)) == len(set().union(*parts)) == len(whole)
 
 
-@pytest.mark.parametrize("volume", [2, 3, 4, 5])
+@pytest.mark.parametrize("volume", [2, 3, 4, 5, 6])
 @pytest.mark.parametrize("side", ["judge", "final"])
 def test_every_slot_of_the_later_volumes_can_be_drawn(side, volume):
     assert all(p.text for p in evaluation_set(1, side, copies=1, volume=volume))
