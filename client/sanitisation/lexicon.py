@@ -159,6 +159,7 @@ def public_figures() -> tuple[frozenset[str], frozenset[str]]:
             plain = name.strip().casefold()
             if plain:
                 (full if " " in plain or not plain.isascii() else single).add(plain)
+    full |= {name.replace(".", "") for name in full}
     return frozenset(full), frozenset(single)
 
 

@@ -191,7 +191,8 @@ def _best(
         end = tokens[at + size - 1].end()
         lows = [p.lower() for p in parts]
         plain = " ".join(lows)
-        if size > 1 and (plain in full or plain.replace(".", "") in full):
+        initialled = size == 3 and len(lows[1]) == 1 and f"{lows[0]} {lows[2]}" in full  # John F. Kennedy
+        if size > 1 and (plain in full or plain.replace(".", "") in full or initialled):
             return size, (0.5 if said.strong and not said.titled else 0.0)
         if (
             parts[-1].islower()
