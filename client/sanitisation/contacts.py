@@ -207,6 +207,7 @@ def _is_private_ip(text: str, network: str | None) -> bool:
         text in _RESOLVERS
         or address.is_loopback
         or address.is_unspecified
+        or re.fullmatch("fe80::[0-9a-f]{1,2}", text.lower())
         or (network and address.packed[-1] == 0)
     ):
         return False
@@ -229,7 +230,9 @@ def mac_addresses(text: str) -> Iterator[Found]:
     """Hardware addresses, but broadcast and zero."""
     for pattern in (_MAC, _MAC_DOTS):
         for match in matches(pattern, text):
-            if len({c for c in match[0].lower() if c.isalnum()}) > 2 and not _MAC_EXAMPLE.match(match[0]):
+            to_many = int(match[0][1], 16) & 1  # a multicast address is nobody's
+            nobody = to_many or len({c for c in match[0].lower() if c.isalnum()}) <= 2
+            if not nobody and not _MAC_EXAMPLE.match(match[0]):
                 yield Found(*match.span(), Kind.MAC_ADDRESS, 0.94)
     for match in matches(_MAC_BARE, text):
         if near(_MAC_WORDS, text, *match.span(), before=20):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from renga.client.sanitisation.addresses import addresses
 from renga.client.sanitisation.addresses_ja import addresses_ja
+from renga.client.sanitisation.asked_codes import asked_codes
 from renga.client.sanitisation.checked_numbers import cards, ibans, national_ids, plates, wallets
 from renga.client.sanitisation.contacts import emails, ip_addresses, mac_addresses, urls
 from renga.client.sanitisation.dates import births
@@ -14,7 +15,9 @@ from renga.client.sanitisation.entities import Deadline, Entity, Kind, Known
 from renga.client.sanitisation.found import Found
 from renga.client.sanitisation.labelled import labelled, usernames
 from renga.client.sanitisation.normal import normal
+from renga.client.sanitisation.passphrases import passphrases
 from renga.client.sanitisation.phones import phones
+from renga.client.sanitisation.secret_files import secret_files
 from renga.client.sanitisation.secret_values import secrets
 from renga.client.sanitisation.shadow import Shadow, base64_runs, decoded, shadow
 from renga.client.sanitisation.tables import columns
@@ -32,6 +35,9 @@ _ON_TEXT: tuple[Recogniser, ...] = (
     wallets,
     secrets,
     told_secrets,
+    passphrases,
+    asked_codes,
+    secret_files,
     columns,
 )
 _NESTED = 3

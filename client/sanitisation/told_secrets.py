@@ -84,7 +84,7 @@ _REACH = 56
 _EMAIL = r"[A-Za-z0-9._%+\-]{1,64}@(?:[A-Za-z0-9\-]{1,63}\.){1,4}[A-Za-z]{2,12}"
 _BESIDE_EMAIL = Scanned(rf"(?<![A-Za-z0-9._%+\-]){_EMAIL}[ ]?[/:|,;][ ]?([!-~]{{6,72}})")
 _STOCK = Scanned(
-    r"(?<![\w./\-])(?:root|admin|administrator|ubuntu|postgres|sa|pi|guest|superuser|pwd?)[ ]?(?:[/:→]|[\-=]>)[ ]?([!-~]{6,72})"
+    r"(?<![\w./\-])(?:root|admin|administrator|ubuntu|postgres|sa|pi|guest|superuser|pwd?)[ ]?(?:[/:→]|[\-=]>)(?!//)[ ]?([!-~]{6,72})"
 )
 _PAIR = Scanned(
     r"(?<![A-Za-z])(?:log[ \-]?in|sign[ ]in|creds?|credentials?|user(?:[ ]?name)?s?|u/p|u|id/pw|id|access|zugang(?:sdaten)?|benutzer|identifiants?|usuario|acceso|ログイン|account)(?![A-Za-z])(?:[ ]for[ ](?:the[ ]|my[ ]|our[ ])?\w{2,14})?"
@@ -115,35 +115,37 @@ _UNMISTAKABLE = Scanned(
     r"(?<![!-~])[\"'`(]?([A-Za-z0-9.\-_#$%*]{2,40}[A-Za-z0-9][!&][A-Za-z0-9][A-Za-z0-9.\-_#$%*!]{0,40})(?=[\"'`)]?[.,;:?]?(?:\s|$))"
 )
 """Letters and digits with a mark among them that no term has."""
-_PGPASS = Scanned(r"(?<![\w.\-])[\w.\-*]{1,80}:[0-9*]{1,5}:[\w*\-]{1,40}:([\w.\-]{1,40}):([!-~]{4,80})")
+_PGPASS = Scanned(
+    r"(?<![\w.\-:/@])[A-Za-z*][\w.\-*]{0,80}:(?:[0-9]{4,5}|\*):[\w*\-]{1,40}:([\w.\-]{1,40}):([!-~]{4,80})"
+)
 
-_CODE = r"(?<![A-Za-z0-9_.\-/$€£¥,])([*#]?(?:[0-9]{4,8}|[0-9]{3}[ \-][0-9]{3}|[0-9]{1,2}(?:-[0-9]{1,2}){2,3}|[0-9]{3,5}(?![sSkKmM])[A-Z])[*#]?)(?![A-Za-z0-9_%°€$]|[.,:/\-][0-9]|[ ]?(?:mm|cm|kg|kb|mb|gb|lbs?|feet|ft|people|users?|dollars|euros?|units?|items|times|steps|gallons|years?|lines?|words?|pages?|char(?:acter)?s|bytes|bits|watts|volts|pixels|rows?|results?|calories|days|hours|minutes|seconds|ms|degrees|円|年|台|人|個|件|名|本|月|回|号|階|万|千)(?![a-z]))"
+CODE = r"(?<![A-Za-z0-9_.\-/$€£¥,])([*#]?(?:[0-9]{4,8}|[0-9]{3}[ \-][0-9]{3}|[0-9]{1,2}(?:-[0-9]{1,2}){2,3}|[0-9]{3,5}(?![sSkKmM])[A-Z])[*#]?)(?![A-Za-z0-9_%°€$]|[.,:/\-][0-9]|[ ]?(?:mm|cm|km|met(?:er|re)s?|miles?|yards?|kg|kb|mb|gb|lbs?|feet|ft|people|users?|dollars|euros?|units?|items|times|steps|gallons|years?|lines?|words?|pages?|char(?:acter)?s|bytes|bits|watts|volts|pixels|rows?|results?|calories|days|hours|minutes|seconds|ms|degrees|円|年|台|人|個|件|名|本|月|回|号|階|万|千)(?![a-z]))"
 _OPENS = r"(?:open(?:s|ed)?[ ](?:with|to|on)|unlock(?:s|ed)?[ ](?:with|on)|disarm(?:s|ed)?[ ]with|codes?|combo|combination|pin|passcode)"
 _THING = r"(?:front[ ]|back[ ]|side[ ]|main[ ]|garden[ ])?(?:doors?|gate|garage|alarm|keypad|key[ ]?box|lock[ ]?box|key[ ]?safe|locker|padlock|safe|vault|elevator|lift|intercom|buzzer|entrance|building|shed|mailbox|deadbolt|lobby|panel|lock|suitcase|combo|combination|phone|ipad|tablet|lock[ ]?screen)"
 _BY_THING = Scanned(
     rf"(?<![A-Za-z])(?:{_THING}(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ (]{{1,2}}{_OPENS}|(?:keypad|alarm[ ]panel|intercom|lock[ ]?box|key[ ]?box|padlock|combo|combination|safe|vault|gate|elevator|locker|entrance)(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ ]?(?:takes|needs|wants|uses|[:=→])"
-    rf"|(?:combo|combination|keypad|lock[ ]?box|key[ ]?box|key[ ]?safe|padlock)(?:[ ][^.\n!?;0-9]{{0,24}}?)?(?:[ ](?:is|was))?)[ ]?(?:is|was|now|[:=→\-])?[ ]{{0,2}}{_CODE}",
+    rf"|(?:combo|combination|keypad|lock[ ]?box|key[ ]?box|key[ ]?safe|padlock)(?:[ ][^.\n!?;0-9]{{0,24}}?)?(?:[ ](?:is|was))?)[ ]?(?:is|was|now|[:=→\-])?[ ]{{0,2}}{CODE}",
     re.I,
 )
 _TYPED = Scanned(
-    rf"(?<![A-Za-z])(?:punch(?:ed)?[ ](?:in)?|key[ ]in|type(?:[ ]in)?|enter|dial|press|put[ ]in|use|disarm[^.\n0-9]{{0,24}}?[ ]with|unlocks?[ ]with|opens?[ ]with)[ ]{{1,2}}{_CODE}",
+    rf"(?<![A-Za-z])(?:punch(?:ed)?[ ](?:in)?|key[ ]in|type(?:[ ]in)?|enter|dial|press|put[ ]in|use|disarm[^.\n0-9]{{0,24}}?[ ]with|unlocks?[ ]with|opens?[ ]with)[ ]{{1,2}}{CODE}",
     re.I,
 )
 _THINGS = Pattern(rf"(?<![A-Za-z]){_THING}(?![A-Za-z])|disarm|unlock", re.I)
 _SENT_CODE = Scanned(
-    rf"(?<![A-Za-z])(?:(?:[23]fa|mfa|otp|sms|one[ \-]time|log[ \-]?in|your|security|auth\w{{0,12}}|access|verification|confirmation|activation|zoom|meeting|google)[ ](?:code|pin|passcode|password)|puk|passcode|(?:pin|code)'s|me[ ]the[ ]code:?)(?:[ ](?:is|was))?[ ]?[:=\-]?[ ]?(?:G-)?{_CODE}",
+    rf"(?<![A-Za-z])(?:(?:[23]fa|mfa|otp|sms|one[ \-]time|log[ \-]?in|your|security|auth\w{{0,12}}|access|verification|confirmation|activation|zoom|meeting|google)[ ](?:code|pin|passcode|password)|puk|passcode|(?:pin|code)'s|me[ ]the[ ]code:?)(?:[ ](?:is|was))?[ ]?[:=\-]?[ ]?(?:G-)?{CODE}",
     re.I,
 )
 _FOR_CODE = Scanned(
-    rf"(?<![A-Za-z])(?:pw|pass(?:word|code)?|pin|codes?|combo|clave|kennwort)(?:[ ]number)?[ ](?:for|to|of|on|der|meiner|von|zur|zum|de|del|du)(?:[ ][A-Za-zÀ-ɏ']+){{1,3}}?[ ]?(?:is|was|:|=|ist|lautet|es|est|c'est)?[ ]{{0,2}}{_CODE}"
-    rf"|(?<![A-Za-z])(?:digicode|türcode|toegangscode)[ ]?(?:is|:|=|ist|est|c'est)?[ ]?{_CODE}", re.I,
+    rf"(?<![A-Za-z])(?:pw|pass(?:word|code)?|pin|codes?|combo|clave|kennwort)(?:[ ]number)?[ ](?:for|to|of|on|der|meiner|von|zur|zum|de|del|du)(?:[ ][A-Za-zÀ-ɏ']+){{1,3}}?[ ]?(?:is|was|:|=|ist|lautet|es|est|c'est)?[ ]{{0,2}}{CODE}"
+    rf"|(?<![A-Za-z])(?:digicode|türcode|toegangscode)[ ]?(?:is|:|=|ist|est|c'est)?[ ]?{CODE}", re.I,
 )  # fmt: skip
 _CHANGED = Scanned(
-    rf"(?<![A-Za-z])(?:pin|passcode|codes?|combo|combination)[ ](?:(?:was|has been|got|is)[ ])?(?:changed|reset|moved|updated)[ ]from[ ]{_CODE}",
+    rf"(?<![A-Za-z])(?:pin|passcode|codes?|combo|combination)[ ](?:(?:was|has been|got|is)[ ])?(?:changed|reset|moved|updated)[ ]from[ ]{CODE}",
     re.I,
 )
 _WRONG = Scanned(
-    rf"(?<![A-Za-z])(?:wrong|incorrect|invalid|bad)[ ](?:pin|passcode)(?![A-Za-z])[^0-9\n.]{{1,24}}?{_CODE}|(?<![A-Za-z])codes?[ ](?:that[ ])?(?:they|he|she|you|it|i|we)[ ](?:just[ ])?(?:texted|sent|gave|e?mailed|got|received|chose|set|typed|use|told)(?:[ ](?:me|us|him|her))?[ ]?(?:is|was|:|=)[ ]?{_CODE}|(?<![A-Za-z])disarm(?:s|ed)?[ :]{{1,2}}{_CODE}",
+    rf"(?<![A-Za-z])(?:wrong|incorrect|invalid|bad)[ ](?:pin|passcode)(?![A-Za-z])[^0-9\n.]{{1,24}}?{CODE}|(?<![A-Za-z])codes?[ ](?:that[ ])?(?:they|he|she|you|it|i|we)[ ](?:just[ ])?(?:texted|sent|gave|e?mailed|got|received|chose|set|typed|use|told)(?:[ ](?:me|us|him|her))?[ ]?(?:is|was|:|=)[ ]?{CODE}|(?<![A-Za-z])disarm(?:s|ed)?[ :]{{1,2}}{CODE}",
     re.I,
 )
 _DIAL = Scanned(
@@ -152,17 +154,17 @@ _DIAL = Scanned(
 )
 """How a safe is turned."""
 _MARKED_CODE = Scanned(
-    rf"(?<![A-Za-z])(?:building|gate|lobby|door|garage|entrance|front|side)[ ](?:entry|entrance|door|gate|panel|keypad)?[ ]?(?=[#*]){_CODE}",
+    rf"(?<![A-Za-z])(?:building|gate|lobby|door|garage|entrance|front|side)[ ](?:entry|entrance|door|gate|panel|keypad)?[ ]?(?=[#*]){CODE}",
     re.I,
 )
 """What begins with a key of a keypad: `building entry #4402`."""
 _THEN = Pattern(
-    rf"(?:から|、?今は|→|、新しいのは|、[ぁ-ん一-龥ァ-ヴー]{{1,8}}は){_CODE}|[^\n.!?0-9]{{0,48}}?[ ](?:now|then|to|and|or|new one|it's|its|is|jetzt|ahora|今は)(?:[ ](?:it's|its|it is|is|to))?[ ]{_CODE}",
+    rf"(?:から|、?今は|→|、新しいのは|、[ぁ-ん一-龥ァ-ヴー]{{1,8}}は){CODE}|[^\n.!?0-9]{{0,48}}?[ ](?:now|then|to|and|or|new one|it's|its|is|jetzt|ahora|今は)(?:[ ](?:it's|its|it is|is|to))?[ ]{CODE}",
     re.I,
 )
 """What it was changed to, later in the sentence."""
 _TOLD_CODE = Scanned(
-    rf"{_CODE}[ ](?:is|was|as)[ ](?:your|the|my|our)[ ](?:\w+[ ]){{0,3}}?(?:code|pin|passcode)(?![A-Za-z])",
+    rf"{CODE}[ ](?:is|was|as)[ ](?:your|the|my|our)[ ](?:\w+[ ]){{0,3}}?(?:code|pin|passcode)(?![A-Za-z])",
     re.I,
 )
 _WALLET_CODE = Scanned(
@@ -172,9 +174,9 @@ _WALLET_CODE = Scanned(
 _JA_THING = Scanned(
     r"(?:金庫|ロッカー|オートロック|キーボックス|鍵ボックス|宅配ボックス|宅配BOX|玄関|ドア|門扉|ゲート|勝手口|倉庫|スマホ|携帯|アイフォン|iPhone|タブレット|アラーム|警報|セキュリティ|キャッシュカード|エントランス|入口|入り口|ポスト|ダイヤル錠?|南京錠|スーツケース|認証|確認|ワンタイムパスワード|暗証番号?|パスコード)"
     r"[^。、\n0-9]{0,12}?(?:番号|暗証|コード|解除|ロック|ナンバー|パス|ダイヤル|パスワード|は|：|:|が|→|=)[はがを：:→= 　「『【\[]{0,3}"
-    + _CODE
+    + CODE
     + r"|(?:キーボックス|鍵ボックス|南京錠|ダイヤル錠?|(?:届いた|送られてきた|受け取った)(?:コード|番号|数字))[はがの：: ]{0,2}"
-    + _CODE, re.I,
+    + CODE, re.I,
 )  # fmt: skip
 _JA_SAID = Scanned(
     r"パスワード[「『](?![^」』\n]*(?:違|忘|再|入力|変更|設定|を|が|は))([^」』\n]{2,24})[」』]|(?:合言葉|秘密の(?:質問の)?(?:答え?|回答)|(?:パスワード|パスフレーズ|パス)(?:は|：|:|が))[はがを：: ]{0,2}(?:[「『\"]([^」』\"\n]{2,40})[」』\"]|(?<=答えは)([ァ-ヴーぁ-ん一-龥]{2,12}?)(?=です|。|、|$|\n))"

@@ -24,7 +24,7 @@ from tests.tiny_federation import texts, write_federation, write_texts
 HEAVY = ("torch", "transformers", "flwr", "peft", "numpy", "pydantic", "safetensors")
 BENCHES = [f"bench {what}" for what in ("ensemble", "learning", "wire", "memory", "transfer", "cooperation")]
 BENCHES += [f"bench {what}" for what in ("sanitisation", "merging", "link", "serving", "edge")]
-BENCHES += [f"bench {what}" for what in ("carriers", "private-answers")]
+BENCHES += [f"bench {what}" for what in ("carriers", "private-answers", "private-rewriting")]
 KEYS = [f"keys {verb}" for verb in ("invite", "list", "revoke", "rotate")]
 BETWEEN_MACHINES = ["serve", "join", "train", "status", "ledger", *KEYS]  # at work: test_federation.py
 COOPERATION = ["index", "review", "train-attribute", "train-soft"]  # at work: test_cooperation_commands.py

@@ -1,0 +1,69 @@
+"""Passphrases: words in a row that make no sentence, where somebody speaks of getting in.
+
+`the wifi key is falcon jigsaw pebble lantern`, `(lakshmi, igloo-otter-cobweb-lantern)`. Four words and more with
+none of the small ones that sentences need, and none of those that say how a password is; three in quotation marks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from renga.client.sanitisation.entities import Kind
+from renga.client.sanitisation.found import Found, any_of
+from renga.client.sanitisation.lexicon import listed
+from renga.client.sanitisation.patterns import Pattern
+from renga.client.sanitisation.scanning import Scanned, matches
+
+_CUE = any_of(
+    r"""
+    pass\s?words? pass\s?phrases? pass\s?codes? pw pwd psk wi-?fi wlan passwort kennwort schlüssel zugangscode
+    contrase[ñn]a clave mdp login credentials creds
+    """
+) + "|(?:wi-?fi|wlan|network|router)[ ]key|mot de passe|clé du wi-?fi|パスワード|パスフレーズ|パス(?![ァ-ヴー])|ワイファイ|暗証|合言葉"  # fmt: skip
+_WORD = "[a-zà-ÿ]{3,12}"
+_TIES = "[ ]", "-", r"\.", "_"
+_FOUR = "|".join(f"{_WORD}(?:{tie}{_WORD}){{3,7}}" for tie in _TIES)
+_THREE = "|".join(f"{_WORD}(?:{tie}{_WORD}){{2,7}}" for tie in _TIES)
+_END = r"(?=[\"'“”’»」,;:)。、!?\n]|\.(?:\s|$)|[ ]?$|[ ](?:y|and|und|et|but|please|pls|for|on|from)[ ]|の|で|です)"
+_TOLD = Scanned(
+    rf"(?<![A-Za-z])(?i:{_CUE})(?![a-z])(?:[ ](?:for|to|of|on|at|del?|für|vom|der|des|du|pour)[ ][^.,:;\n\"]{{2,28}}?)?"
+    r"(?:[ ](?:is|was|es|era|ist|war|est|était)|[ ]?[:=]|のほうは|の方は|は|が|,[ ]it's)[ ]{0,2}"
+    rf"({_FOUR}){_END}"
+)
+_QUOTED = Scanned(rf"(?<![A-Za-z])(?i:{_CUE})(?![a-z])[^\n\"“«「]{{0,24}}?[\"“«「]({_THREE})[\"”»」]")
+_KEY_OF_NETWORK = Scanned(
+    rf"(?<![A-Za-z])(?i:network|netz|wi-?fi|ssid|red|réseau)[ :][^\n]{{2,48}}?,[ ](?:key|password|pw|clave|clé)[ ]({_FOUR}){_END}"
+)
+_BESIDE_LOGIN = Scanned(rf"[(\[]([a-z][\w.\-]{{2,31}}),[ ]({_FOUR})[)\]]")
+_GIVEN = Pattern(r"(?<![a-z])(?:log(?:[ -]?in|ged)|creds?|credentials|account|gave me|admin)(?![a-z])", re.I)
+
+_LETTERS = Pattern("[a-zà-ÿ]+")
+_SMALL = listed("small words")
+_SAYS_HOW = Pattern(
+    r".*(?:ed|ing|ly|ive|able|ible)|case|wrong|correct|invalid|long|short|weak|strong|safe|same|sent|kept|set|lost|stolen|known"
+    r"|reset|login|password|never|always|must|only|here|there|more|less|least|most|you|she|who|how|why|does|did|will"
+    r"|que|para|por|con|una|los|las|und|der|die|das|nicht|mit|auf|les|des|une|pas|est"
+)
+
+
+def passphrases(text: str) -> Iterator[Found]:
+    """Every passphrase that one reading tells."""
+    for pattern in (_TOLD, _QUOTED, _KEY_OF_NETWORK):
+        for match in matches(pattern, text):
+            if _says_nothing(match[1]):
+                yield Found(*match.span(1), Kind.SECRET, 0.86)
+    for match in matches(_BESIDE_LOGIN, text):
+        if _says_nothing(match[2]) and _GIVEN.search(text, max(0, match.start() - 80), match.start()):
+            yield Found(*match.span(1), Kind.USERNAME, 0.84)
+            yield Found(*match.span(2), Kind.SECRET, 0.86)
+
+
+def _says_nothing(phrase: str) -> bool:
+    """Has it no word that a sentence needs, and none twice?"""
+    said = _LETTERS.findall(phrase)
+    return (
+        len(set(said)) == len(said)
+        and not _SMALL & set(said)
+        and not any(_SAYS_HOW.fullmatch(word) for word in said)
+    )
