@@ -59,9 +59,11 @@ WORK = re.compile(
     r"[ ]?(?:'s|’s)?[ ](?:novels?|books?|films?|movies?|songs?|albums?|theory|theories|theorem|poems?|plays?|paintings?|symphony|speech|presidency)\b"
 )
 CONTACT = re.compile(
-    r"[ ]{0,2}(?:[,(|\-–—:\[]|at|on|tel\.?|phone|cell|mobile)?[ ]{0,2}(?:at|on|tel\.?|phone|cell|mobile|ph\.?|m)?[:.]?[ ]{0,2}\+?\(?[0-9][0-9\-. ()/]{7,20}[0-9](?![0-9])",
+    r"[ ]{0,2}(?:[,(|\-–—:\[]|at|on|tel\.?|phone|cell|mobile)?[ ]{0,2}(?:at|on|tel\.?|phone|cell|mobile|ph\.?|m)?[:.]?[ ]{0,2}"
+    r"\+?\(?(?!(?:19|20)[0-9]{2}[\-/.][0-9]|(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9.])|97[89][\- ])[0-9][0-9\-. ()/]{7,20}[0-9](?![0-9])",
     re.I,
 )
+"""A telephone number behind a name; not a date, an Internet address or an ISBN."""
 HANDS = re.compile(
     r"(?<![a-z])(?:send|sent|sending|email|emailed|text|texted|owes?|lend|lent|pay|paid|remind|tell|told|ask|asked|bring|brought|gave)[ ]$",
     re.I,
