@@ -141,6 +141,8 @@ def is_word(low: str) -> bool:
     common = words()
     if low in common or low in FOREIGN or ("our" in low and low.replace("our", "or") in common):
         return True
+    if "-" in low.strip("-"):  # old-fashioned
+        return all(len(part) > 1 and is_word(part) for part in low.split("-"))
     low = low.replace("our", "or") if low.endswith(("ours", "oured", "ouring")) else low
     low = (
         re.sub(r"([a-z]{3})(?:is|ys)(e|ed|es|ing|er|ation)$", r"\1iz\2", low) if low[-6:].count("s") else low

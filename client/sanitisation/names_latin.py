@@ -200,7 +200,7 @@ def _best(
             and (len(lows[-1]) == 1 or lows[-1] in ("den", "der", "de", "da"))
         ):
             continue
-        if any(low.endswith(("n't", "'ll", "'ve", "'re")) for low in lows):
+        if any(low.endswith(("n't", "'ll", "'ve", "'re")) for low in lows) or lows[:2] == ["u", "s"]:
             continue
         if size > 1 and parts[0].islower() and parts[-1].istitle() and lows[0] not in PARTICLES:
             continue  # a verb and a name (`rob Peter`)
