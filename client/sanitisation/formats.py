@@ -17,14 +17,25 @@ from renga.client.sanitisation.labelled import labelled, usernames
 from renga.client.sanitisation.normal import normal
 from renga.client.sanitisation.passphrases import passphrases
 from renga.client.sanitisation.phones import phones
+from renga.client.sanitisation.records import records
 from renga.client.sanitisation.secret_files import secret_files
 from renga.client.sanitisation.secret_values import secrets
-from renga.client.sanitisation.shadow import Shadow, base64_runs, decoded, shadow
+from renga.client.sanitisation.shadow import Shadow, base64_runs, decoded, hex_runs, shadow
 from renga.client.sanitisation.tables import columns
 from renga.client.sanitisation.told_secrets import told_secrets
 
 Recogniser = Callable[[str], Iterator[Found]]
-_ON_DIGITS: tuple[Recogniser, ...] = (cards, ibans, national_ids, phones, labelled, births, addresses, plates)
+_ON_DIGITS: tuple[Recogniser, ...] = (
+    cards,
+    ibans,
+    national_ids,
+    phones,
+    labelled,
+    births,
+    addresses,
+    plates,
+    records,
+)
 _ON_TEXT: tuple[Recogniser, ...] = (
     addresses_ja,
     emails,
@@ -69,7 +80,7 @@ def _readings(text: str, deadline: Deadline, depth: int) -> Iterator[tuple[Shado
             return
         for found in recognised(view, deadline):
             yield view, found
-        for start, end, inner in base64_runs(view):
+        for start, end, inner in (*base64_runs(view), *hex_runs(view)):
             for kind in _inside(inner, deadline, depth - 1):
                 yield view, Found(start, end, kind, 0.9)
         view = decoded(view)

@@ -45,7 +45,7 @@ BANK = "|".join(
 
 ACCOUNT = "|".join(
     (
-        r"(?:customer|client|member(?:ship)?|account|acct|subscriber|employee|staff|personnel|student|user|patron|loyalty|rewards?|frequent[ -]flyer|mileage|policy|contract|tenant|subscription|profile|guest|vendor|merchant|donor|badge|worker|player|case worker|aws account|billing account|library card|ktn|known traveler|redress|global entry|skymiles|enrollment|matriculation|registration|credential|device|installation|party|cust|emp|mem|uid)[ _\-]{0,2}(?:id|no|number|num|nr|ref(?:erence)?|code|#|key)",
+        r"(?:customer|client|member(?:ship)?|account|acct|subscriber|employee|staff|personnel|student|user|patron|loyalty|rewards?|frequent[ -]flyer|mileage|policy|contract|tenant|tenancy|lease|subscription|profile|guest|vendor|merchant|donor|badge|worker|player|case worker|aws account|billing account|library card|ktn|known traveler|redress|global entry|skymiles|enrollment|matriculation|registration|credential|device|installation|party|cust|emp|mem|uid)[ _\-]{0,2}(?:id|no|number|num|nr|ref(?:erence)?|code|#|key)",
         "(?:customerid|userid|accountid|memberid|clientid|employeeid|studentid|customer_id|user_id|account_id|member_id|client_id|employee_id|student_id)",
         r"会員(?:番号|ID|No\.?)?|お客様(?:番号|ID|コード)?|顧客(?:番号|ID|コード)?|契約(?:番号|者番号|ID)?|社員(?:番号|ID|証)?",
         "従業員(?:番号|ID)?|職員(?:番号|ID)?|学籍番号|学生(?:番号|証番号|証)?|受験番号|証券番号|保険証券(?:番号)?|アカウント(?:番号|ID)",

@@ -37,7 +37,7 @@ _JAPAN = Pattern(
 )
 _JAPAN_MOBILE = Pattern(r"0[5789]0[0-9]{8}")
 _GERMAN_MOBILE = Pattern(r"01[5-7][0-9][ \-/]{0,3}\n?[0-9]{3,4}[ \-]?[0-9]{3,5}")
-_FRANCE = Pattern(r"0[1-9](?:[ .\-][0-9]{2}){4}")
+_FRANCE = Pattern(r"0[1-9](?:[ .\-][ \n>]{0,3}[0-9]{2}){4}")
 _REGIONS = {"0": ("JP", "GB", "DE", "FR", "IT", "AU", "NL"), "": ("US", "ES", "IN", "JP", "BR", "PL")}
 
 
@@ -72,7 +72,7 @@ def phones(text: str) -> Iterator[Found]:
 
 
 _AFTER_BLANK = Pattern(
-    r"(?<=[0-9号室][ 　\n])(0[0-9]{1,3}-[0-9]{1,4}-[0-9]{4}|[2-9][0-9]{2}-[2-9][0-9]{2}-[0-9]{4})(?![0-9A-Za-z_\-])"
+    r"(?<=[0-9号室][ 　\n])(0[0-9]{1,3}-[0-9]{1,4}-[0-9]{4}|[2-9][0-9]{2}-[2-9][0-9]{2}-[0-9]{4}|07[0-9]{3} ?[0-9]{6})(?![0-9A-Za-z_\-])"
 )
 """Right behind a house, a flat or a postal code, with which it would be too long."""
 _BEFORE_MAIL = Pattern(

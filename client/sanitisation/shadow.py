@@ -205,6 +205,17 @@ _BASE64 = re.compile(
 _LONGEST_DECODED = 20_000
 
 
+_HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x)?((?:[0-9a-fA-F]{2}){8,4000})(?![0-9A-Za-z])")
+
+
+def hex_runs(view: Shadow) -> Iterator[tuple[int, int, str]]:
+    """Spans of the shadow that are hexadecimal bytes of readable text, with that text."""
+    for match in _HEX.finditer(view.text):
+        raw = bytes.fromhex(match[1])
+        if all(32 <= byte < 127 or byte in b"\r\n\t" for byte in raw) and not match[1].isdigit():
+            yield match.start(), match.end(), raw.decode()
+
+
 def base64_runs(view: Shadow) -> Iterator[tuple[int, int, str]]:
     """Spans of the shadow that are base64 of readable text, with that text."""
     for match in _BASE64.finditer(view.text):
