@@ -71,7 +71,7 @@ _DRIVEN = Scanned(
     re.I,
 )
 _IN_NEED = Scanned(
-    r"(?<![a-z])(?:urgencias?|emergencias?|avisos|recados|citas|incidencias)[,:]?[ ](?:al |el |en el )?([6789][0-9]{2}(?:[ .]?[0-9]{2,3}){2,3})(?![0-9])",
+    r"(?<![a-z])(?:urgencias?|emergencias?|avisos|recados|citas|incidencias)[,:]?[ ](?:al |el |en el )?([6789][0-9]{1,2}(?:[ .]?[0-9]{2,3}){2,3})(?![0-9])",
     re.I,
 )
 """A Spanish telephone number, behind what it is for."""

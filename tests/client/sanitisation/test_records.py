@@ -26,6 +26,7 @@ PRIVATE = [
     ("a white van (8KQZ112)", "8KQZ112", "VEHICLE_PLATE"),
     ("my tenancy reference is 5512-40933-1", "5512-40933-1", "ACCOUNT_ID"),
     ("para urgencias, 712340981.", "712340981", "PHONE"),
+    ("para urgencias, 93 412 55 08.", "93 412 55 08", "PHONE"),
     ("me joindre au 01 77 30 12 \n44", "01 77 30 12 \n44", "PHONE"),
     ("oak turn, sale, wa, 2632\n07700 900412 | hello", "07700 900412", "PHONE"),
 ]
