@@ -13,6 +13,7 @@ from renga.client.sanitisation.names_ja_told import told_names_ja
 from renga.client.sanitisation.names_latin import latin_names
 from renga.client.sanitisation.names_of_nobody import nobody
 from renga.client.sanitisation.names_placed import fields, rows, sharers
+from renga.client.sanitisation.names_written import written
 from renga.client.sanitisation.normal import normal
 from renga.client.sanitisation.shadow import decoded, shadow
 
@@ -41,6 +42,7 @@ class Names:
                 *japanese_names(reading.text, deadline),
                 *told_names_ja(reading.text),
                 *placed_names_ja(reading.text),
+                *written(reading.text),
             ]
             for found in (*told, *latin, *together(reading.text, latin), *owners(reading.text)):
                 start, end = reading.span(found.start, found.end)
