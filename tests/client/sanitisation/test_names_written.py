@@ -34,6 +34,7 @@ def test_the_form_of_writing_says_who_it_is(text: str, names: list[str]) -> None
         "Apologies: S. America is late",
         "Bread, milk, 3.10 euros",
         "Paris, France, 2021-03-04",
+        "see example.org, Colin (192.0.2.7)",
         "3.10 lunch, 3.20 Break, 3.30 Tea",
         "the A-B-C-D method of triage",
         "anwesend waren alle und niemand",
