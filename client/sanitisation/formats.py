@@ -13,6 +13,7 @@ from renga.client.sanitisation.contacts import emails, ip_addresses, mac_address
 from renga.client.sanitisation.dates import births
 from renga.client.sanitisation.entities import Deadline, Entity, Kind, Known
 from renga.client.sanitisation.found import Found
+from renga.client.sanitisation.handles import handles
 from renga.client.sanitisation.labelled import labelled, usernames
 from renga.client.sanitisation.normal import normal
 from renga.client.sanitisation.passphrases import passphrases
@@ -43,6 +44,7 @@ _ON_TEXT: tuple[Recogniser, ...] = (
     ip_addresses,
     mac_addresses,
     usernames,
+    handles,
     wallets,
     secrets,
     told_secrets,

@@ -291,6 +291,11 @@ def labelled(text: str) -> Iterator[Found]:
         yield Found(*match.span(), Kind.BANK_ACCOUNT, 0.94)
 
 
+_SAYS_HOW = Pattern(
+    r"[a-z]+(?:ed|en|ing|ive|id|al|able|ible|less|ful)(?![a-z])|(?:case|too|not|wrong|long|short|free|unique|gone|fine)(?![a-z])|[a-z]+ (?!and |but |on |for |in |at |with |pls|please)[a-z]"
+)
+
+
 def usernames(text: str) -> Iterator[Found]:
     """User names by label, @handle, home folder, remote login or log line."""
     for match in matches(_USER_LABEL, text):
@@ -314,6 +319,12 @@ def usernames(text: str) -> Iterator[Found]:
             and not re.search(r"user|login|handle|nick|tag", label, re.I)
         ):
             continue  # a name
+        if (
+            value in words()
+            and re.search(r"(?<![A-Za-z])is\s*$", label)
+            and _SAYS_HOW.match(text, match.start(1))
+        ):
+            continue  # taken, case sensitive
         if strong and not plain and is_handle(value, certain=bool(re.search(r"[:=：「\"']|は", label))):
             yield Found(*match.span(1), Kind.USERNAME, 0.87)
     for match in matches(_AT_HANDLE, text):

@@ -70,6 +70,27 @@ _DRIVEN = Scanned(
     r"(?<![A-Za-z])(?:van|car|lorry|truck|pickup|motorbike|scooter|suv|taxi|caravan|trailer|hatchback|estate)[ ]?[,(:][ ]?(?!BMW|ISO|SUV|RAV)([A-Z]{2}[0-9]{2}[ ]?[A-Z]{3}|[0-9][A-Z]{3}[0-9]{3}|[A-Z]{3}[ \-]?[0-9]{4}|[0-9]{4}[ ]?[BCDFGHJ-NPR-TV-Z]{3})(?![A-Za-z0-9\-])",
     re.I,
 )
+_SORTED = Scanned(
+    r"(?<![A-Za-z])(?:sort[ ]code[ :#]{1,2}[0-9]{2}[\- ]?[0-9]{2}[\- ]?[0-9]{2}[ ]?[,/;]?|routing[ ]?(?:number|no\.?|#)?[ :#]{1,2}[0-9]{9}[ ]?\n)[ ]?(?:account|acct\.?|a/c)[ ]?(?:number|no\.?|#)?[ :#]{1,2}([0-9](?:[ \-]?[0-9]){5,16})(?![A-Za-z0-9])",
+    re.I,
+)
+"""An account behind its sort code, or under its routing number."""
+_CLOUD = Scanned(
+    r"(?<![A-Za-z])(?:aws_)?account(?:_id|Id)?[ ]{0,8}[=:][ ]{0,2}[\"']?([0-9]{12})(?![0-9])|(?<![A-Za-z0-9_])((?:cus|acct|sub|pi|cs|ch|in)_[A-Za-z0-9]{14,40})(?![A-Za-z0-9])"
+)
+"""An AWS account, an object of a payment service."""
+_GERMAN_PASSPORT = Scanned(
+    r"(?<![A-Za-z])(?:reisepass|personalausweis|passnummer|ausweisnummer)(?:[ ]?nr\.?|nummer)?[ :]{1,2}([CFGHJKLMNPRTVWXYZ][CFGHJKLMNPRTVWXYZ0-9]{8})(?![A-Za-z0-9])",
+    re.I,
+)
+_SPANISH_PLATE = Scanned(
+    r"(?<![A-Za-z])(?:coche|moto|furgoneta|vehículo|matrícula|taxi|camión)[ ](?:es[ ]|con[ ]matrícula[ ]|matrícula[ ])?([0-9]{4}[ \-]?[BCDFGHJ-NPR-TV-Z]{3})(?![A-Za-z0-9])",
+    re.I,
+)
+_LICENCE = Scanned(
+    r"(?:(?<![A-Za-z])(?:driver'?s?|driving|old|my)[ ]|,[ ])licen[cs]e(?:[ ]number)?(?:[ ]for[ ]the[ ][a-z]{3,14},?[ ]it'?s)?[ :#]{1,2}([A-Z]?[0-9]{3}(?:-?[0-9]{2,3}){2,4}(?:-[0-9])?|[0-9]{8,9})(?![A-Za-z0-9\-])",
+    re.I,
+)
 _IN_NEED = Scanned(
     r"(?<![a-z])(?:urgencias?|emergencias?|avisos|recados|citas|incidencias)[,:]?[ ](?:al |el |en el )?([6789][0-9]{1,2}(?:[ .]?[0-9]{2,3}){2,3})(?![0-9])",
     re.I,
@@ -85,6 +106,11 @@ _PLACED: tuple[tuple[Scanned, Kind, float], ...] = (
     (_ROUTED, Kind.BANK_ACCOUNT, 0.95),
     (_INSURED_JA, Kind.HEALTH_ID, 0.95),
     (_DRIVEN, Kind.VEHICLE_PLATE, 0.88),
+    (_SORTED, Kind.BANK_ACCOUNT, 0.95),
+    (_CLOUD, Kind.ACCOUNT_ID, 0.88),
+    (_GERMAN_PASSPORT, Kind.PASSPORT, 0.9),
+    (_SPANISH_PLATE, Kind.VEHICLE_PLATE, 0.9),
+    (_LICENCE, Kind.DRIVER_LICENSE, 0.88),
 )
 
 
@@ -92,7 +118,7 @@ def records(text: str) -> Iterator[Found]:
     """Numbers and dates of a record, a table's row, a note (digits folded)."""
     for pattern, kind, certainty in _PLACED:
         for match in matches(pattern, text):
-            yield Found(*match.span(1), kind, certainty)
+            yield Found(*match.span(match.lastindex or 1), kind, certainty)
     for match in matches(_MEDICARE, text):
         yield Found(*match.span(), Kind.HEALTH_ID, 0.95)
     for match in matches(_IN_NEED, text):
