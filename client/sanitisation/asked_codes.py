@@ -18,29 +18,34 @@ from renga.client.sanitisation.told_secrets import CODE
 _CALLED = any_of(r"codes? pins? pincode passcode pass\s?words? pw combo combination digicode passwort contraseña clave mdp") + "|mot de passe|暗証番号|パスワード|コード"  # fmt: skip
 _SPEAKER = r"(?:\[[^\]\n]{3,20}\][ ]?|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?[ \-]{1,3})?[^\s:\n][^:\n]{0,24}:[ ]"
 _ASKED = Scanned(
-    rf"(?<![A-Za-z])(?i:{_CALLED})(?![a-z])[^\n?？]{{0,40}}[?？][ ]?\n(?:{_SPEAKER})?{CODE}(?=[ ]?[.!,]?(?:\n|$|[ ][a-z]))"
+    rf"(?<![A-Za-z])(?:{_CALLED})(?![a-z])[^\n?？]{{0,40}}[?？][ ]?\n(?:{_SPEAKER})?{CODE}(?=[ ]?[.!,]?(?:\n|$|[ ][a-z]))",
+    re.I,
 )
 _DOOR = (
     r"(?:front|back|side|street|outer|inner|main|building|garage|garden|lobby)[ ](?:door|gate|entrance)"
     r"|haustür|hoftor|tresor|garagentor|portail|coffre|porte d'entrée|portal|caja fuerte|puerta|cancela"
 )
 _AT_DOOR = Scanned(
-    rf"(?<![A-Za-z])(?i:{_DOOR})(?:[ ](?i:del?|du|vom|der)[ ][a-zà-ÿ]{{2,16}})?"
-    rf"(?:[ ]?[:=]|,?[ ](?i:is|c'est|est|ist|es|lautet|hat)|[ ]?→)?[ ]{CODE}"
+    rf"(?<![A-Za-z])(?:{_DOOR})(?:[ ](?:del?|du|vom|der)[ ][a-zà-ÿ]{{2,16}})?"
+    rf"(?:[ ]?[:=]|,?[ ](?:is|c'est|est|ist|es|lautet|hat)|[ ]?→)?[ ]{CODE}",
+    re.I,
 )
 _SHOWN = Scanned(
-    rf"(?<![A-Za-z])(?i:authenticator|authy|google auth\w*|duo|okta|otp)(?i:[ ]app)?[ ](?i:says|shows?|gives|gave(?:[ ]me)?|displays|reads|said)[ ]{CODE}"
+    rf"(?<![A-Za-z])(?:authenticator|authy|google auth\w*|duo|okta|otp)(?:[ ]app)?[ ](?:says|shows?|gives|gave(?:[ ]me)?|displays|reads|said)[ ]{CODE}",
+    re.I,
 )
 _BACKUP = Scanned(
-    r"(?<![A-Za-z])(?i:backup|recovery|rescue|scratch|emergency|reset)[ ](?i:codes?|keys?)(?:[ ](?i:is|was|are)|[ ]?[:=])?[ ]"
-    r"([0-9a-z]{3,6}(?:-[0-9a-z]{3,6}){1,5}|[0-9a-f]{8,16})(?![0-9A-Za-z\-])"
+    r"(?<![A-Za-z])(?:backup|recovery|rescue|scratch|emergency|reset)[ ](?:codes?|keys?)(?:[ ](?:is|was|are)|[ ]?[:=])?[ ]"
+    r"([0-9a-z]{3,6}(?:-[0-9a-z]{3,6}){1,5}|[0-9a-f]{8,16})(?![0-9A-Za-z\-])",
+    re.I,
 )
 _ON_SAFE = Scanned(
-    rf"(?<![A-Za-z])(?i:codes?|combo|combination|pin|number)[ ](?:thing[ ]|number[ ])?(?:on|for|to|of)[ ](?:the|my|our|his|her|their)[ ](?:\w+[ ]){{0,3}}?(?i:safe|locker|gate|door|garage|alarm|vault|shed|lockbox|suitcase|padlock|phone|tablet)"
-    rf"(?:[ ](?:is|was)(?:[ ]still)?|[ ]?[:=])[ ]{CODE}"
+    rf"(?<![A-Za-z])(?:codes?|combo|combination|pin|number)[ ](?:thing[ ]|number[ ])?(?:on|for|to|of)[ ](?:the|my|our|his|her|their)[ ](?:\w+[ ]){{0,3}}?(?:safe|locker|gate|door|garage|alarm|vault|shed|lockbox|suitcase|padlock|phone|tablet)"
+    rf"(?:[ ](?:is|was)(?:[ ]still)?|[ ]?[:=])[ ]{CODE}",
+    re.I,
 )
 _CLIENT = Scanned(
-    r"(?<![A-Za-z])[A-Za-z]{0,24}(?:Client|Session|Connection|Api|API)\([^()\n]{0,100}?[\"']([0-9a-f]{32,64}|[A-Za-z0-9_\-]{24,64})[\"']\)"
+    r"(?:Client|Session|Connection|Api|API)\([^()\n]{0,100}?[\"']([0-9a-f]{32,64}|[A-Za-z0-9_\-]{24,64})[\"']\)"
 )
 _YEAR = Pattern("(?:19|20)[0-9]{2}")
 _OTHER_CODE = Pattern(

@@ -29,10 +29,12 @@ _DONE_BY = Scanned(
     rf"(?<![A-Za-z])(?:ack(?:ed|nowledged)?|called|run|started|triggered|deployed|reported|approved|merged|owned|assigned) (?:by|to) {_LOGIN}"
 )
 _IN_BRACKETS = Scanned(
-    rf"(?<![A-Za-z])(?i:reporter|requester|requested by|assignee|author|user|owner|opened by|contact):? [^\W\d_][\w'’.\-]{{1,24}}(?: [^\W\d_][\w'’.\-]{{1,24}}){{0,3}} \({_LOGIN}\)"
+    rf"(?<![A-Za-z])(?:reporter|requester|requested by|assignee|author|user|owner|opened by|contact):? [^\W\d_][\w'’.\-]{{1,24}}(?: [^\W\d_][\w'’.\-]{{1,24}}){{0,3}} \({_LOGIN}\)",
+    re.I,
 )
 _ACCUSED = Scanned(
-    rf"(?<![A-Za-z])(?i:user|player|member|poster) {_LOGIN} (?:kept|keeps|posted|posts|said|says|spams?|spammed|wrote|sent|is|was|has|blocked|banned)(?![a-z])"
+    rf"(?<![A-Za-z])(?:user|player|member|poster) {_LOGIN} (?:kept|keeps|posted|posts|said|says|spams?|spammed|wrote|sent|is|was|has|blocked|banned)(?![a-z])",
+    re.I,
 )
 _MARKED = Pattern(r".*[0-9_].*|.*[a-z]\.[a-z].*|.*-.*[0-9].*")
 """What no word of a language has."""

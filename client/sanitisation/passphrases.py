@@ -27,13 +27,14 @@ _FOUR = "|".join(f"{_WORD}(?:{tie}{_WORD}){{3,7}}" for tie in _TIES)
 _THREE = "|".join(f"{_WORD}(?:{tie}{_WORD}){{2,7}}" for tie in _TIES)
 _END = r"(?=[\"'“”’»」,;:)。、!?\n]|\.(?:\s|$)|[ ]?$|[ ](?:y|and|und|et|but|please|pls|for|on|from)[ ]|の|で|です)"
 _TOLD = Scanned(
-    rf"(?<![A-Za-z])(?i:{_CUE})(?![a-z])(?:[ ](?:for|to|of|on|at|del?|für|vom|der|des|du|pour)[ ][^.,:;\n\"]{{2,28}}?)?"
+    rf"(?<![A-Za-z])(?:{_CUE})(?![a-z])(?:[ ](?:for|to|of|on|at|del?|für|vom|der|des|du|pour)[ ][^.,:;\n\"]{{2,28}}?)?"
     r"(?:[ ](?:is|was|es|era|ist|war|est|était)|[ ]?[:=]|のほうは|の方は|は|が|,[ ]it's)[ ]{0,2}"
     rf"({_FOUR}){_END}"
 )
-_QUOTED = Scanned(rf"(?<![A-Za-z])(?i:{_CUE})(?![a-z])[^\n\"“«「]{{0,24}}?[\"“«「]({_THREE})[\"”»」]")
+_QUOTED = Scanned(rf"(?<![A-Za-z])(?:{_CUE})(?![a-z])[^\n\"“«「]{{0,24}}?[\"“«「]({_THREE})[\"”»」]", re.I)
 _KEY_OF_NETWORK = Scanned(
-    rf"(?<![A-Za-z])(?i:network|netz|wi-?fi|ssid|red|réseau)[ :][^\n]{{2,48}}?,[ ](?:key|password|pw|clave|clé)[ ]({_FOUR}){_END}"
+    rf"(?<![A-Za-z])(?:network|netz|wi-?fi|ssid|red|réseau)[ :][^\n]{{2,48}}?,[ ](?:key|password|pw|clave|clé)[ ]({_FOUR}){_END}",
+    re.I,
 )
 _BESIDE_LOGIN = Scanned(rf"[(\[]([a-z][\w.\-]{{2,31}}),[ ]({_FOUR})[)\]]")
 _GIVEN = Pattern(r"(?<![a-z])(?:log(?:[ -]?in|ged)|creds?|credentials|account|gave me|admin)(?![a-z])", re.I)
@@ -61,7 +62,7 @@ def passphrases(text: str) -> Iterator[Found]:
 
 def _says_nothing(phrase: str) -> bool:
     """Has it no word that a sentence needs, and none twice?"""
-    said = _LETTERS.findall(phrase)
+    said = _LETTERS.findall(phrase.lower())
     return (
         len(set(said)) == len(said)
         and not _SMALL & set(said)
