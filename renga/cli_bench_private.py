@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from renga.cli_bench import Docs, ResultFile, give, look_for_block
 from renga.cli_options import DEFAULT_MODEL, MODEL_HELP, AsJson, Debug, tell
+
+if TYPE_CHECKING:
+    from renga.models.local import LocalModel
+
+Seed = Annotated[int, typer.Option(help="Which values are drawn.")]
+Questions = Annotated[str, typer.Option(help="Which questions: build (looked at while mending) or judge.")]
+MaxTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
+Keep = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Keep the answers here, and go on from those that are there."),
+]
 
 
 def add_to(bench: typer.Typer) -> None:
@@ -25,7 +36,7 @@ def add_to(bench: typer.Typer) -> None:
 
 
 def sanitisation(
-    seed: Annotated[int, typer.Option(help="Which values are drawn.")] = 7,
+    seed: Seed = 7,
     copies: Annotated[int, typer.Option(min=1, help="Drawings of every template.")] = 5,
     volume: Annotated[
         int,
@@ -64,16 +75,11 @@ def sanitisation(
 def private_answers(
     host: Annotated[str, typer.Option(metavar="REF", help=f"Who answers. {MODEL_HELP}")] = "gemma-3-270m",
     edge: Annotated[str, typer.Option(metavar="REF", help="The client's own model.")] = DEFAULT_MODEL,
-    seed: Annotated[int, typer.Option(help="Which values are drawn.")] = 7,
+    seed: Seed = 7,
     copies: Annotated[int, typer.Option(min=1, help="Drawings of every question.")] = 2,
-    volume: Annotated[
-        str, typer.Option(help="Which questions: build (looked at while mending) or judge.")
-    ] = "judge",
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 32,
-    keep: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Keep the answers here, and go on from those that are there."),
-    ] = None,
+    volume: Questions = "judge",
+    max_tokens: MaxTokens = 32,
+    keep: Keep = None,
     out: ResultFile = None,
     docs: Docs = None,
     as_json: AsJson = False,
@@ -86,16 +92,13 @@ def private_answers(
 
     from renga.models.contract import Prompt, Sampling
     from renga.models.generate import answer_many
-    from renga.models.local import LocalModel
-    from renga.models.locate import locate, ready_folder
     from renga.simulations.bench_private_answers import AskMany, measure, private_answers_sheets
     from renga.simulations.private_tasks import tasks
 
     asked, sampling = tasks(seed, copies, volume), Sampling(max_tokens=max_tokens)
 
     def asking(reference: str) -> AskMany:
-        ready_folder(locate(reference), tell)
-        loaded = cache(lambda: LocalModel.load(reference))
+        loaded = cache(lambda: _loaded(reference))
 
         def ask(prompts: Sequence[Prompt]) -> list[str]:
             return [each.text for each in answer_many(loaded(), prompts, sampling)]
@@ -110,15 +113,10 @@ def private_answers(
 def private_rewriting(
     host: Annotated[str, typer.Option(metavar="REF", help=f"Who answers. {MODEL_HELP}")] = "gemma-3-270m",
     edge: Annotated[str, typer.Option(metavar="REF", help="Who rewrites and merges.")] = DEFAULT_MODEL,
-    seed: Annotated[int, typer.Option(help="Which values are drawn.")] = 7,
-    volume: Annotated[
-        str, typer.Option(help="Which questions: build (looked at while mending) or judge.")
-    ] = "judge",
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 32,
-    keep: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Keep the answers here, and go on from those that are there."),
-    ] = None,
+    seed: Seed = 7,
+    volume: Questions = "judge",
+    max_tokens: MaxTokens = 32,
+    keep: Keep = None,
     out: ResultFile = None,
     docs: Docs = None,
     as_json: AsJson = False,
@@ -127,16 +125,18 @@ def private_rewriting(
     """Does a question that asks for less still ask it, and does merging help?"""
     look_for_block(docs, "private-rewriting")
     from renga.models.contract import Sampling
-    from renga.models.local import LocalModel
-    from renga.models.locate import locate, ready_folder
     from renga.simulations.bench_private_rewriting import measure, private_rewriting_sheets
     from renga.simulations.private_rewriting import questions
 
-    def loaded(reference: str) -> LocalModel:
-        ready_folder(locate(reference), tell)
-        return LocalModel.load(reference)
-
     asked = questions(seed, volume)
-    result = measure(loaded(host), loaded(edge), asked, Sampling(max_tokens=max_tokens), tell, keep)
+    result = measure(_loaded(host), _loaded(edge), asked, Sampling(max_tokens=max_tokens), tell, keep)
     result |= {"host": host, "edge": edge, "seed": seed, "volume": volume}
     give(result, private_rewriting_sheets(result), "private-rewriting", out, docs, as_json)
+
+
+def _loaded(reference: str) -> LocalModel:
+    from renga.models.local import LocalModel
+    from renga.models.locate import locate, ready_folder
+
+    ready_folder(locate(reference), tell)
+    return LocalModel.load(reference)
