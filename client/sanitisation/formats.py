@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from renga.client.sanitisation.addresses import addresses
 from renga.client.sanitisation.addresses_ja import addresses_ja
-from renga.client.sanitisation.asked_codes import asked_codes
 from renga.client.sanitisation.checked_numbers import cards, ibans, national_ids, plates, wallets
+from renga.client.sanitisation.codes import codes
 from renga.client.sanitisation.contacts import emails, ip_addresses, mac_addresses, urls
 from renga.client.sanitisation.dates import births
 from renga.client.sanitisation.entities import Deadline, Entity, Kind, Known
@@ -49,7 +49,7 @@ _ON_TEXT: tuple[Recogniser, ...] = (
     secrets,
     told_secrets,
     passphrases,
-    asked_codes,
+    codes,
     secret_files,
     columns,
 )

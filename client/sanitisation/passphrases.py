@@ -2,6 +2,7 @@
 
 `the wifi key is falcon jigsaw pebble lantern`, `(lakshmi, igloo-otter-cobweb-lantern)`. Four words and more with
 none of the small ones that sentences need, and none of those that say how a password is; three in quotation marks.
+Twelve words in a row without one small word are a wallet's.
 """
 
 from __future__ import annotations
@@ -47,6 +48,23 @@ _SAYS_HOW = Pattern(
     r"|que|para|por|con|una|los|las|und|der|die|das|nicht|mit|auf|les|des|une|pas|est"
 )
 
+_WORDS = Pattern(
+    r"(?<![A-Za-z])[a-z]{3,8}(?:(?:[ ]{1,2}|,[ ]|[ ,]?\n|[ ,.\n]{1,3}[0-9]{1,2}[.)][ ]?)[a-z]{3,8}){11,24}(?![A-Za-z])"
+)
+_SEED_TALK = Pattern(
+    r"seed|mnemonic|recovery|ledger|trezor|metamask|wallet|phantom|(?:12|24|twelve|twenty-four)[ -]words?|シード|リカバリ|復元|ウォレット",
+    re.I,
+)
+_PHRASE = Scanned(
+    r"(?:pass ?phrase|パスフレーズ)(?:[ ](?:for|to|of)[ ][\w ]{1,24}?)?(?:[ ](?:is|was|=)|[:：=]|は)[ ]{0,2}[\"'「]?([a-z]{3,12}(?:[ ][a-z]{3,12}){2,8})(?=[\"'」.,;!?)\n]|[ ]*$)",
+    re.I | re.M,
+)
+_USED_AS = Scanned(
+    r"(?:use|used|using|try|enter|typed?|set)[ ][\"']?([a-z]{3,12}(?:[ \-][a-z]{3,12}){3,7})[\"']?[ ](?:as|for)[ ](?:\w+[ ]){0,2}(?:pass\w{3,6}|password|pw)",
+    re.I,
+)
+_TIED = Scanned(r"(?<![A-Za-z])passphrase[ ]([A-Za-z]{2,}(?:[\-_.][A-Za-z]{2,}){2,6})(?![\w\-])", re.I)
+
 
 def passphrases(text: str) -> Iterator[Found]:
     """Every passphrase that one reading tells."""
@@ -58,6 +76,29 @@ def passphrases(text: str) -> Iterator[Found]:
         if _says_nothing(match[2]) and _GIVEN.search(text, max(0, match.start() - 80), match.start()):
             yield Found(*match.span(1), Kind.USERNAME, 0.84)
             yield Found(*match.span(2), Kind.SECRET, 0.86)
+
+    for match in matches(_TIED, text):
+        yield Found(*match.span(1), Kind.SECRET, 0.84)
+    yield from _phrases(text)
+
+
+def _phrases(text: str) -> Iterator[Found]:
+    for match in matches(_PHRASE, text):
+        if not _SMALL & set(match[1].lower().split()):
+            yield Found(*match.span(1), Kind.SECRET, 0.9)
+    for match in matches(_USED_AS, text):
+        yield Found(*match.span(1), Kind.SECRET, 0.86)
+    for match in _WORDS.finditer(text):
+        said = re.findall("[a-z]+", match[0])
+        if _SMALL & set(said):
+            continue
+        alone = text[match.end() : match.end() + 1] in ("", "\n") and text[
+            max(0, match.start() - 1) : match.start()
+        ] in ("", "\n")
+        if _SEED_TALK.search(text, max(0, match.start() - 80), match.start()) or (
+            alone and "," not in match[0] and len(said) in (12, 15, 18, 21, 24) and len(set(said)) > 9
+        ):
+            yield Found(*match.span(), Kind.SECRET, 0.94)
 
 
 def _says_nothing(phrase: str) -> bool:

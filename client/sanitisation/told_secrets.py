@@ -1,8 +1,8 @@
 """Secrets that talk gives away, where no grammar of assignment does: `it's Grape#881, that's the root password`.
 
 What looks like a password (letters with digits or marks, and none of the terms that look so too) is one where the
-same line speaks of getting in; beside an e-mail address or a stock account it is one anyway. A few digits are a
-code where they open a door, a box or a phone. Twelve words in a row without one small word are a wallet's.
+same line speaks of getting in; beside an e-mail address or a stock account it is one anyway. Codes of digits are
+`codes`, words in a row `passphrases`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from renga.client.sanitisation.entities import Kind
 from renga.client.sanitisation.found import Found, any_of
-from renga.client.sanitisation.lexicon import listed, words
+from renga.client.sanitisation.lexicon import words
 from renga.client.sanitisation.patterns import Pattern
 from renga.client.sanitisation.scanning import Scanned, matches
 
@@ -101,6 +101,9 @@ _CALL = Scanned(
     re.I,
 )
 """The last of a call's texts: `auth=('amy', '…')`, `getConnection(url, "amy", "…")`."""
+_CLIENT = Scanned(
+    r"(?:Client|Session|Connection|Api|API)\([^()\n]{0,100}?[\"']([0-9a-f]{32,64}|[A-Za-z0-9_\-]{24,64})[\"']\)"
+)
 _SLUG = Scanned(
     r"(?<![A-Za-z])(?:one[ ]is|it(?:'|’)?s|it[ ]is|is[ ]now|now[ ](?:uses|is)|wifi[ :][^\n/]{1,24}/|ssid[ :][^\n/]{1,24}/)[ ]{1,2}[\"'`]?([A-Za-z]{2,}(?:[\-_.](?:[A-Za-z]{2,}|and)){1,4}(?:[\-_.]?[0-9]{1,4}[!?]?)(?![\w\-]))",
     re.I,
@@ -110,7 +113,6 @@ _NETWORK_PAIR = Scanned(
     r"(?<![A-Za-z])(?:wi-?fi|wlan|ssid|network|hotspot)[ ]?[:=][ ]?[^\n/|,:]{2,32}[ ][/|][ ]([!-~À-ɏ]{8,63})(?=\s|$)",
     re.I,
 )
-_TIED = Scanned(r"(?<![A-Za-z])passphrase[ ]([A-Za-z]{2,}(?:[\-_.][A-Za-z]{2,}){2,6})(?![\w\-])", re.I)
 _UNMISTAKABLE = Scanned(
     r"(?<![!-~])[\"'`(]?([A-Za-z0-9.\-_#$%*]{2,40}[A-Za-z0-9][!&][A-Za-z0-9][A-Za-z0-9.\-_#$%*!]{0,40})(?=[\"'`)]?[.,;:?]?(?:\s|$))"
 )
@@ -119,65 +121,6 @@ _PGPASS = Scanned(
     r"(?<![\w.\-:/@])[A-Za-z*][\w.\-*]{0,80}:(?:[0-9]{4,5}|\*):[\w*\-]{1,40}:([\w.\-]{1,40}):([!-~]{4,80})"
 )
 
-CODE = r"(?<![A-Za-z0-9_.\-/$€£¥,])([*#]?(?:[0-9]{4,8}|[0-9]{3}[ \-][0-9]{3}|[0-9]{1,2}(?:-[0-9]{1,2}){2,3}|[0-9]{3,5}(?![sSkKmM])[A-Z])[*#]?)(?![A-Za-z0-9_%°€$]|[.,:/\-][0-9]|[ ]?(?:mm|cm|km|met(?:er|re)s?|miles?|yards?|kg|kb|mb|gb|lbs?|feet|ft|people|users?|dollars|euros?|units?|items|times|steps|gallons|years?|lines?|words?|pages?|char(?:acter)?s|bytes|bits|watts|volts|pixels|rows?|results?|calories|days|hours|minutes|seconds|ms|degrees|円|年|台|人|個|件|名|本|月|回|号|階|万|千)(?![a-z]))"
-_OPENS = r"(?:open(?:s|ed)?[ ](?:with|to|on)|unlock(?:s|ed)?[ ](?:with|on)|disarm(?:s|ed)?[ ]with|codes?|combo|combination|pin|passcode)"
-_THING = r"(?:front[ ]|back[ ]|side[ ]|main[ ]|garden[ ])?(?:doors?|gate|garage|alarm|keypad|key[ ]?box|lock[ ]?box|key[ ]?safe|locker|padlock|safe|vault|elevator|lift|intercom|buzzer|entrance|building|shed|mailbox|deadbolt|lobby|panel|lock|suitcase|combo|combination|phone|ipad|tablet|lock[ ]?screen)"
-_BY_THING = Scanned(
-    rf"(?<![A-Za-z])(?:{_THING}(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ (]{{1,2}}{_OPENS}|(?:keypad|alarm[ ]panel|intercom|lock[ ]?box|key[ ]?box|padlock|combo|combination|safe|vault|gate|elevator|locker|entrance)(?:[ ](?!to[ ]use)[^.\n!?;0-9]{{0,28}}?)?[ ]?(?:takes|needs|wants|uses|[:=→])"
-    rf"|(?:combo|combination|keypad|lock[ ]?box|key[ ]?box|key[ ]?safe|padlock)(?:[ ][^.\n!?;0-9]{{0,24}}?)?(?:[ ](?:is|was))?)[ ]?(?:is|was|now|[:=→\-])?[ ]{{0,2}}{CODE}",
-    re.I,
-)
-_TYPED = Scanned(
-    rf"(?<![A-Za-z])(?:punch(?:ed)?[ ](?:in)?|key[ ]in|type(?:[ ]in)?|enter|dial|press|put[ ]in|use|disarm[^.\n0-9]{{0,24}}?[ ]with|unlocks?[ ]with|opens?[ ]with)[ ]{{1,2}}{CODE}",
-    re.I,
-)
-_THINGS = Pattern(rf"(?<![A-Za-z]){_THING}(?![A-Za-z])|disarm|unlock", re.I)
-_SENT_CODE = Scanned(
-    rf"(?<![A-Za-z])(?:(?:[23]fa|mfa|otp|sms|one[ \-]time|log[ \-]?in|your|security|auth\w{{0,12}}|access|verification|confirmation|activation|zoom|meeting|google)[ ](?:code|pin|passcode|password)|puk|passcode|(?:pin|code)'s|me[ ]the[ ]code:?)(?:[ ](?:is|was))?[ ]?[:=\-]?[ ]?(?:G-)?{CODE}",
-    re.I,
-)
-_FOR_CODE = Scanned(
-    rf"(?<![A-Za-z])(?:pw|pass(?:word|code)?|pin|codes?|combo|clave|kennwort)(?:[ ]number)?[ ](?:for|to|of|on|der|meiner|von|zur|zum|de|del|du)(?:[ ][A-Za-zÀ-ɏ']+){{1,3}}?[ ]?(?:is|was|:|=|ist|lautet|es|est|c'est)?[ ]{{0,2}}{CODE}"
-    rf"|(?<![A-Za-z])(?:digicode|türcode|toegangscode)[ ]?(?:is|:|=|ist|est|c'est)?[ ]?{CODE}", re.I,
-)  # fmt: skip
-_CHANGED = Scanned(
-    rf"(?<![A-Za-z])(?:pin|passcode|codes?|combo|combination)[ ](?:(?:was|has been|got|is)[ ])?(?:changed|reset|moved|updated)[ ]from[ ]{CODE}",
-    re.I,
-)
-_WRONG = Scanned(
-    rf"(?<![A-Za-z])(?:wrong|incorrect|invalid|bad)[ ](?:pin|passcode)(?![A-Za-z])[^0-9\n.]{{1,24}}?{CODE}|(?<![A-Za-z])codes?[ ](?:that[ ])?(?:they|he|she|you|it|i|we)[ ](?:just[ ])?(?:texted|sent|gave|e?mailed|got|received|chose|set|typed|use|told)(?:[ ](?:me|us|him|her))?[ ]?(?:is|was|:|=)[ ]?{CODE}|(?<![A-Za-z])disarm(?:s|ed)?[ :]{{1,2}}{CODE}",
-    re.I,
-)
-_DIAL = Scanned(
-    r"(?<![A-Za-z])(?:left|right)[ ](?:to[ ])?[0-9]{1,2}(?:,?[ ](?:then[ ])?(?:left|right)[ ](?:to[ ])?[0-9]{1,2}){2,4}(?![0-9])",
-    re.I,
-)
-"""How a safe is turned."""
-_MARKED_CODE = Scanned(
-    rf"(?<![A-Za-z])(?:building|gate|lobby|door|garage|entrance|front|side)[ ](?:entry|entrance|door|gate|panel|keypad)?[ ]?(?=[#*]){CODE}",
-    re.I,
-)
-"""What begins with a key of a keypad: `building entry #4402`."""
-_THEN = Pattern(
-    rf"(?:から|、?今は|→|、新しいのは|、[ぁ-ん一-龥ァ-ヴー]{{1,8}}は){CODE}|[^\n.!?0-9]{{0,48}}?[ ](?:now|then|to|and|or|new one|it's|its|is|jetzt|ahora|今は)(?:[ ](?:it's|its|it is|is|to))?[ ]{CODE}",
-    re.I,
-)
-"""What it was changed to, later in the sentence."""
-_TOLD_CODE = Scanned(
-    rf"{CODE}[ ](?:is|was|as)[ ](?:your|the|my|our)[ ](?:\w+[ ]){{0,3}}?(?:code|pin|passcode)(?![A-Za-z])",
-    re.I,
-)
-_WALLET_CODE = Scanned(
-    r"(?<![A-Za-z])(?:cvv2?|cvc2?|csc|cvn|セキュリティコード|prüfziffer)[^\w\n]{0,4}(?:is|=|:|は|code)?[^\w\n]{0,3}([0-9]{3,4})(?![0-9])",
-    re.I,
-)
-_JA_THING = Scanned(
-    r"(?:金庫|ロッカー|オートロック|キーボックス|鍵ボックス|宅配ボックス|宅配BOX|玄関|ドア|門扉|ゲート|勝手口|倉庫|スマホ|携帯|アイフォン|iPhone|タブレット|アラーム|警報|セキュリティ|キャッシュカード|エントランス|入口|入り口|ポスト|ダイヤル錠?|南京錠|スーツケース|認証|確認|ワンタイムパスワード|暗証番号?|パスコード)"
-    r"[^。、\n0-9]{0,12}?(?:番号|暗証|コード|解除|ロック|ナンバー|パス|ダイヤル|パスワード|は|：|:|が|→|=)[はがを：:→= 　「『【\[]{0,3}"
-    + CODE
-    + r"|(?:キーボックス|鍵ボックス|南京錠|ダイヤル錠?|(?:届いた|送られてきた|受け取った)(?:コード|番号|数字))[はがの：: ]{0,2}"
-    + CODE, re.I,
-)  # fmt: skip
 _JA_SAID = Scanned(
     r"パスワード[「『](?![^」』\n]*(?:違|忘|再|入力|変更|設定|を|が|は))([^」』\n]{2,24})[」』]|(?:合言葉|秘密の(?:質問の)?(?:答え?|回答)|(?:パスワード|パスフレーズ|パス)(?:は|：|:|が))[はがを：: ]{0,2}(?:[「『\"]([^」』\"\n]{2,40})[」』\"]|(?<=答えは)([ァ-ヴーぁ-ん一-龥]{2,12}?)(?=です|。|、|$|\n))"
 )
@@ -186,22 +129,6 @@ _ANSWER = Scanned(
     re.I,
 )
 
-_SMALL = listed("small words")
-_WORDS = Pattern(
-    r"(?<![A-Za-z])[a-z]{3,8}(?:(?:[ ]{1,2}|,[ ]|[ ,]?\n|[ ,.\n]{1,3}[0-9]{1,2}[.)][ ]?)[a-z]{3,8}){11,24}(?![A-Za-z])"
-)
-_SEED_TALK = Pattern(
-    r"seed|mnemonic|recovery|ledger|trezor|metamask|wallet|phantom|(?:12|24|twelve|twenty-four)[ -]words?|シード|リカバリ|復元|ウォレット",
-    re.I,
-)
-_PHRASE = Scanned(
-    r"(?:pass ?phrase|パスフレーズ)(?:[ ](?:for|to|of)[ ][\w ]{1,24}?)?(?:[ ](?:is|was|=)|[:：=]|は)[ ]{0,2}[\"'「]?([a-z]{3,12}(?:[ ][a-z]{3,12}){2,8})(?=[\"'」.,;!?)\n]|[ ]*$)",
-    re.I | re.M,
-)
-_USED_AS = Scanned(
-    r"(?:use|used|using|try|enter|typed?|set)[ ][\"']?([a-z]{3,12}(?:[ \-][a-z]{3,12}){3,7})[\"']?[ ](?:as|for)[ ](?:\w+[ ]){0,2}(?:pass\w{3,6}|password|pw)",
-    re.I,
-)
 _OPAQUE = Scanned(
     r"(?<![A-Za-z0-9])((?:[A-Za-z][\w.\-]{0,30}[ ])?[A-Za-z][\w.\-]{0,48})[\"'`\])]{0,3}(\s{0,2}(?::=|=>|:|=|,)\s{0,2}|[ ](?:is[ ])?)[\"'`]?([A-Za-z0-9+/_\-%~]{16,200}={0,2})(?![A-Za-z0-9+/_\-%~])"
 )
@@ -223,30 +150,14 @@ _BASE32 = Scanned(
 def told_secrets(text: str) -> Iterator[Found]:
     """Every secret that one reading's talk gives away."""
     yield from _passwords(text)
-    for pattern in (_BY_THING, _SENT_CODE, _FOR_CODE, _TOLD_CODE, _JA_THING, _CHANGED, _MARKED_CODE, _WRONG):
-        for match in matches(pattern, text):
-            code = match.lastindex or 1
-            if not _is_year(match[code]) or pattern in (_SENT_CODE, _JA_THING):
-                yield Found(*match.span(code), Kind.SECRET, 0.88)
-                end = match.end(code)
-                while (after := _THEN.match(text, end)) is not None:
-                    said = after.lastindex or 1
-                    yield Found(*after.span(said), Kind.SECRET, 0.86)
-                    end = after.end(said)
-    for match in matches(_TYPED, text):
-        if _THINGS.search(text, max(0, match.start() - 40), min(len(text), match.end() + 40)):
-            yield Found(*match.span(1), Kind.SECRET, 0.86)
-    for match in matches(_DIAL, text):
-        yield Found(*match.span(), Kind.SECRET, 0.86)
-    for match in matches(_WALLET_CODE, text):
-        yield Found(*match.span(1), Kind.SECRET, 0.9)
     for match in matches(_JA_SAID, text):
         yield Found(*match.span(match.lastindex or 1), Kind.SECRET, 0.88)
     for match in matches(_ANSWER, text):
         answer = match.lastindex or 1
         if match[answer].lower() not in words() or match[answer][0].isupper():
             yield Found(*match.span(answer), Kind.SECRET, 0.8)
-    yield from _phrases(text)
+    for match in matches(_BASE32, text):
+        yield Found(*match.span(1), Kind.SECRET, 0.95)
     for match in matches(_OPAQUE, text):
         if _is_opaque(match[1], match[2].isspace() or match[2].strip() in ("is", ","), match[3]):
             yield Found(*match.span(3), Kind.SECRET, 0.8)
@@ -322,7 +233,10 @@ def _passwords(text: str) -> Iterator[Found]:
     for match in matches(_CALL, text):
         if (span := _told(text, *match.span(1))) is not None:
             yield Found(*span, Kind.SECRET, 0.9)
-    for pattern in (_SLUG, _NETWORK_PAIR, _TIED):
+    for match in matches(_CLIENT, text):
+        if sum(c.isdigit() for c in match[1]) > 3:
+            yield Found(*match.span(1), Kind.SECRET, 0.86)
+    for pattern in (_SLUG, _NETWORK_PAIR):
         for match in matches(pattern, text):
             if not _TERM.fullmatch(match[1]):
                 yield Found(*match.span(1), Kind.SECRET, 0.84)
@@ -350,28 +264,3 @@ def _passwords(text: str) -> Iterator[Found]:
             if whole and (span := _told(text, *whole.span())) is not None:
                 yield Found(*span, Kind.SECRET, 0.72)
         done = max(first, last - _REACH)
-
-
-def _phrases(text: str) -> Iterator[Found]:
-    for match in matches(_PHRASE, text):
-        if not _SMALL & set(match[1].lower().split()):
-            yield Found(*match.span(1), Kind.SECRET, 0.9)
-    for match in matches(_USED_AS, text):
-        yield Found(*match.span(1), Kind.SECRET, 0.86)
-    for match in matches(_BASE32, text):
-        yield Found(*match.span(1), Kind.SECRET, 0.95)
-    for match in _WORDS.finditer(text):
-        said = re.findall("[a-z]+", match[0])
-        if _SMALL & set(said):
-            continue
-        alone = text[match.end() : match.end() + 1] in ("", "\n") and text[
-            max(0, match.start() - 1) : match.start()
-        ] in ("", "\n")
-        if _SEED_TALK.search(text, max(0, match.start() - 80), match.start()) or (
-            alone and "," not in match[0] and len(said) in (12, 15, 18, 21, 24) and len(set(said)) > 9
-        ):
-            yield Found(*match.span(), Kind.SECRET, 0.94)
-
-
-def _is_year(code: str) -> bool:
-    return re.fullmatch(r"(?:19|20)[0-9]{2}", code) is not None

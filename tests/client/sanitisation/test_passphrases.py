@@ -2,12 +2,13 @@
 
 import pytest
 
-from renga.client.sanitisation.asked_codes import asked_codes
+from renga.client.sanitisation.codes import codes
 from renga.client.sanitisation.contacts import ip_addresses, mac_addresses
 from renga.client.sanitisation.entities import Deadline
 from renga.client.sanitisation.formats import Formats
 from renga.client.sanitisation.passphrases import passphrases
 from renga.client.sanitisation.secret_files import secret_files
+from renga.client.sanitisation.told_secrets import told_secrets
 
 
 def found(recogniser, text):
@@ -59,11 +60,10 @@ def test_talk_about_passphrases_is_none(text):
         ("authenticator says 118204 but it wants 8 digits", "118204"),
         ("backup code 4f1cc-9ad02 was refused", "4f1cc-9ad02"),
         ("the code thing on the hotel safe was 0311 and now it beeps", "0311"),
-        ('Client("AC" + sid, "9f86d081884c7d659a2feaa0c55ad015")', "9f86d081884c7d659a2feaa0c55ad015"),
     ],
 )
 def test_a_code_is_one_where_it_was_asked_for_or_is_typed(text, code):
-    assert found(asked_codes, text) == {code}
+    assert found(codes, text) == {code}
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,16 @@ def test_a_code_is_one_where_it_was_asked_for_or_is_typed(text, code):
         "the front door is 2100 mm high",
         "The main entrance is 1500 metres away",
         "Q: what is the error code?\nA: 5000 means internal",
-        'session = Session("https://example.com")',
-        'client = Client("my-service-name-production-eu")',
     ],
 )
 def test_other_numbers_at_doors_and_in_answers_stay(text):
-    assert not found(asked_codes, text)
+    assert not found(codes, text)
+
+
+def test_the_last_text_of_a_clients_constructor_is_its_key():
+    key = "9f86d081884c7d659a2feaa0c55ad015"
+    assert found(told_secrets, f'Client("AC" + sid, "{key}")') == {key}
+    assert not found(told_secrets, 'Client("my-service-name-production-eu"); Session("https://example.com")')
 
 
 def test_a_file_of_secrets_is_read_line_by_line():

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from renga.client.sanitisation.codes import codes
 from renga.client.sanitisation.entities import Kind
+from renga.client.sanitisation.passphrases import passphrases
 from renga.client.sanitisation.secret_values import secrets
 from renga.client.sanitisation.told_secrets import looks_like_password, told_secrets
 
@@ -64,7 +66,7 @@ NOTHING = [
 
 def hidden(text: str, value: str) -> bool:
     start = text.rindex(value)
-    spans = [*told_secrets(text), *secrets(text)]
+    spans = [*told_secrets(text), *codes(text), *passphrases(text), *secrets(text)]
     return any(f.kind is Kind.SECRET and f.start <= start and start + len(value) <= f.end for f in spans)
 
 
@@ -108,7 +110,8 @@ def test_digits_that_open_something_are_a_code(talk, code):
 
 @pytest.mark.parametrize("text", NOTHING)
 def test_talk_about_passwords_gives_nothing_away(text):
-    assert [text[f.start : f.end] for f in told_secrets(text)] == []
+    found = [*told_secrets(text), *codes(text), *passphrases(text)]
+    assert [text[f.start : f.end] for f in found] == []
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,7 @@ def test_words_of_a_wallet_are_found_with_and_without_a_word_for_it(text):
 
 def test_twelve_words_of_a_sentence_are_no_wallet():
     assert not list(
-        told_secrets("people often forget that their wallet holds more than just paper money alone")
+        passphrases("people often forget that their wallet holds more than just paper money alone")
     )
 
 
