@@ -56,7 +56,6 @@ from renga.simulations.units import size
 FEW, MANY = 2, 8  # clients of the rounds, and of those with large payloads
 STEPS = ("learn", "answer", "exchange", "judge")
 FIXED_AT_MOST = 0.2  # seconds of a round without work
-STREAMS = 1000  # that one server must hold
 ATTACHING = 50  # streams that shake hands at once
 PATIENCE = 900.0  # seconds, for all of them to be there
 OWN_POOL = (("grpc.use_local_subchannel_pool", 1),)

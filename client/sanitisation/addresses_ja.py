@@ -114,7 +114,6 @@ _LEADING_LABEL = Pattern(
 _YEARISH = Pattern(
     r"(?:町|村|市|区)[ ]?(?:[0-9]{1,5}|[一二三四五六七八九十百]{1,4})(?:人|円|年|月|日|世帯|件|校|万|%|歳|位|時|分|km|周年|つ|個|カ所|か所|箇所|社|店)"
 )
-_BUILDING_END = Pattern(r"(?:に|は|が|を|で|と|へ|から|まで|です|なの|という|って|宛|在住).*$")
 
 
 def addresses_ja(text: str) -> Iterator[Found]:

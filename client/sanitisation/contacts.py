@@ -36,10 +36,6 @@ _EXAMPLE = Pattern(
     re.I,
 )
 _GIT = Pattern(r"git@(?:github|gitlab|bitbucket)\.\w+$", re.I)
-_PLACEHOLDER_USER = Pattern(
-    r"^(?:user|username|you|your|name|email|foo|bar|someone|test|admin|info|me)(?:[._\-]?(?:name|email))?@",
-    re.I,
-)
 
 
 def emails(text: str) -> Iterator[Found]:

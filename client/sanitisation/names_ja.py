@@ -56,7 +56,6 @@ _KATA_HONOURED = re.compile(r"(?<![ァ-ヴー])([ァ-ヴー]{2,8})(?=さん|様|
 _HIRAGANA_KIN = listed("hiragana kin")
 _HIRAGANA_WORDS = listed("hiragana names that are words")
 _NOT_KATAKANA = listed("katakana roles")
-_ROMAN_PAIR = re.compile(r"(?<![A-Za-z])[A-Z]{3,12} [A-Z][a-z]{2,12}(?![A-Za-z])")
 
 
 _CALLED = re.compile(r"さん(?!ぽ)|ちゃん|くん|君|様")

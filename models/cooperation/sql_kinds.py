@@ -20,7 +20,6 @@ _ASKED = {
     "holder": r"where|in (?:which|what)",  # what the thing named belongs to, in a table of its own
 }
 _YEARS = 1000, 2100
-_FULL_NAME = re.compile(r"[^\W\d_a-z]\S*(?: [^\W\d_a-z]\S*){1,2}")
 MOSTLY = 0.6
 
 
