@@ -30,93 +30,14 @@ _THING = re.compile(
     re.I,
 )
 _VERB = re.compile(r" (?:is|are|was|were|has|have|had|can|will|that|which|who|by|before)\b.*", re.I)
-_EMPTY = frozenset(
-    [
-        *(
-            "a",
-            "about",
-            "am",
-            "an",
-            "and",
-            "are",
-            "as",
-            "ask",
-            "asks",
-            "at",
-            "be",
-            "been",
-            "being",
-            "by",
-            "call",
-        ),
-        *(
-            "called",
-            "can",
-            "could",
-            "dear",
-            "did",
-            "do",
-            "does",
-            "for",
-            "from",
-            "had",
-            "has",
-            "have",
-            "he",
-            "hello",
-        ),
-        *(
-            "help",
-            "her",
-            "here",
-            "hi",
-            "him",
-            "his",
-            "how",
-            "i",
-            "if",
-            "in",
-            "is",
-            "it",
-            "its",
-            "know",
-            "let",
-        ),
-        *(
-            "like",
-            "many",
-            "may",
-            "me",
-            "much",
-            "must",
-            "my",
-            "name",
-            "need",
-            "needs",
-            "of",
-            "on",
-            "one",
-            "or",
-        ),
-        *(
-            "our",
-            "please",
-            "question",
-            "say",
-            "says",
-            "she",
-            "should",
-            "so",
-            "some",
-            "tell",
-            "than",
-            "that",
-            "the",
-        ),
-        *("their", "them", "then", "there", "they", "this", "to", "told", "us", "want", "wants", "was", "we"),
-        *("were", "what", "when", "where", "which", "who", "why", "will", "with", "would", "you", "your"),
-    ]
-)
+_SAY_NOTHING = """
+    a about am an and are as ask asks at be been being by call called can could dear did do does for
+    from had has have he hello help her here hi him his how i if in is it its know let like many may me
+    much must my name need needs of on one or our please question say says she should so some tell than
+    that the their them then there they this to told us want wants was we were what when where which who
+    why will with would you your
+"""
+_EMPTY = frozenset(_SAY_NOTHING.split())
 LEAST = 2  # words that say something: a question with fewer needs what stands before it
 ENOUGH = 0.5
 

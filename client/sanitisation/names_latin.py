@@ -339,19 +339,7 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
                 not said.unsure and (placed or said.personal),
             )
         )
-        score += (
-            0.45
-            if said.strong or (said.greeting and closed)
-            else (0.35 if capital else 0.1)
-            if placed
-            else 0.15
-            if said.loose
-            and capital
-            and (not inside[0].word or (inside[0].given and not (inside[-1].word or inside[0].low in SELDOM)))
-            else 0.1
-            if said.weak
-            else 0.0
-        )
+        score += _outside(inside, said, capital, placed, closed)
         if not said.strong and text[max(0, start - 4) : start].lower() == "the ":
             score -= 0.5
         if not inside[0].given and _ARTICLE.search(text, max(0, start - 4), start):
@@ -390,6 +378,19 @@ def _score(parts: Sequence[str], lows: Sequence[str], text: str, start: int, end
             (0.2 if len(core) > 1 else 0.3) if known else 0.15 if not any(p.word for p in inside) else 0.0
         )
     return score
+
+
+def _outside(inside: Sequence[Part], said: Said, capital: bool, placed: bool, closed: bool) -> float:
+    """What is said around a name of several parts adds for it."""
+    first, last = inside[0], inside[-1]
+    if said.strong or (said.greeting and closed):
+        return 0.45
+    if placed:
+        return 0.35 if capital else 0.1
+    no_word = not first.word or (first.given and not (last.word or first.low in SELDOM))
+    if said.loose and capital and no_word:
+        return 0.15
+    return 0.1 if said.weak else 0.0
 
 
 def _capital_or_known(parts: Sequence[str], lows: Sequence[str]) -> bool:
